@@ -1,0 +1,112 @@
+#include "core/buffer.h"
+
+#include <stdlib.h>
+
+static const size_t capacity_of[BUFFER_CLASSES] = {
+	[BUFFER_SMALL] = BUFFER_SMALL_BYTES,
+	[BUFFER_LARGE] = BUFFER_LARGE_BYTES,
+};
+
+static size_t size_of(enum buffer_class class)
+{
+	return sizeof(struct buffer) + capacity_of[class];
+}
+
+void buffer_pool_init(struct buffer_pool *pool, size_t limit_bytes)
+{
+	*pool = (struct buffer_pool){.magic = BUFFER_POOL_MAGIC, .limit_bytes = limit_bytes};
+	for (int c = 0; c < BUFFER_CLASSES; c++)
+		list_init(&pool->idle[c]);
+}
+
+static void release(struct buffer_pool *pool, enum buffer_class class)
+{
+	struct list *e = list_pop(&pool->idle[class]);
+	struct buffer *b;
+
+	must(e != NULL);
+	b = container_of(e, struct buffer, link);
+	OBJ_CHECK(b, BUFFER_MAGIC);
+	b->magic = 0;
+	pool->idle_count[class]--;
+	pool->live_bytes -= size_of(class);
+	free(b);
+}
+
+void buffer_pool_free(struct buffer_pool *pool)
+{
+	OBJ_CHECK(pool, BUFFER_POOL_MAGIC);
+	for (int c = 0; c < BUFFER_CLASSES; c++) {
+		while (pool->idle_count[c] > 0)
+			release(pool, (enum buffer_class)c);
+	}
+	must(pool->live_bytes == 0);
+	pool->magic = 0;
+}
+
+bool buffer_pool_trim(struct buffer_pool *pool)
+{
+	bool more = false;
+
+	OBJ_CHECK(pool, BUFFER_POOL_MAGIC);
+	for (int c = 0; c < BUFFER_CLASSES; c++) {
+		for (size_t n = (pool->idle_low[c] + 1) / 2; n > 0; n--)
+			release(pool, (enum buffer_class)c);
+		pool->idle_low[c] = pool->idle_count[c];
+		more |= pool->idle_count[c] > 0;
+	}
+	return more;
+}
+
+static struct buffer *create(struct buffer_pool *pool, enum buffer_class class)
+{
+	size_t size = size_of(class);
+	struct buffer *b;
+
+	if (size > pool->limit_bytes || pool->live_bytes > pool->limit_bytes - size)
+		return NULL;
+	b = malloc(size);
+	if (b == NULL)
+		return NULL;
+	*b = (struct buffer){
+		.magic = BUFFER_MAGIC, .pool = pool, .capacity = capacity_of[class], .class = class};
+	pool->live_bytes += size;
+	return b;
+}
+
+struct buffer *buffer_get(struct buffer_pool *pool, enum buffer_class class)
+{
+	struct list *e;
+	struct buffer *b;
+
+	OBJ_CHECK(pool, BUFFER_POOL_MAGIC);
+	e = list_pop(&pool->idle[class]);
+	if (e != NULL) {
+		b = container_of(e, struct buffer, link);
+		OBJ_CHECK(b, BUFFER_MAGIC);
+		pool->idle_count[class]--;
+		pool->idle_low[class] = MIN(pool->idle_low[class], pool->idle_count[class]);
+	} else {
+		b = create(pool, class);
+		if (b == NULL)
+			return NULL;
+	}
+	must(b->references == 0);
+	b->references = 1;
+	b->filled = 0;
+	return b;
+}
+
+void buffer_unref(struct buffer **giver)
+{
+	struct buffer *b;
+
+	if (*giver == NULL)
+		return;
+	OBJ_TAKE(b, giver, BUFFER_MAGIC);
+	must(b->references > 0);
+	if (--b->references > 0)
+		return;
+	list_push(&b->pool->idle[b->class], &b->link);
+	b->pool->idle_count[b->class]++;
+}

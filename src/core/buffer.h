@@ -1,0 +1,71 @@
+/*
+ * Reference-counted blocks of bytes, recycled per thread. A block is filled by one reader and referred to by
+ * any number of slices of the same thread; it goes back to its pool with the last reference.
+ */
+#ifndef CORE_BUFFER_H
+#define CORE_BUFFER_H
+
+#include "core/list.h"
+#include "core/slice.h"
+
+/** Size classes of blocks: usable bytes. A reader starts small and moves up when it fills blocks. */
+enum buffer_class { BUFFER_SMALL, BUFFER_LARGE, BUFFER_CLASSES };
+#define BUFFER_SMALL_BYTES ((size_t)16 * 1024)
+#define BUFFER_LARGE_BYTES ((size_t)64 * 1024)
+
+#define BUFFER_MAGIC 0x62756666u
+
+/** Owned by whoever holds a reference; all holders are on the pool's thread. */
+struct buffer {
+	uint32_t magic;
+	uint32_t references;
+	struct buffer_pool *pool;
+	struct list link; /* in the pool's free list while nobody refers to it */
+	size_t capacity;
+	size_t filled; /* bytes written so far; written bytes never change */
+	enum buffer_class class;
+	char bytes[];
+};
+
+#define BUFFER_POOL_MAGIC 0x62706f6cu
+
+/** One per worker thread; outlives all of its blocks. */
+struct buffer_pool {
+	uint32_t magic;
+	struct list idle[BUFFER_CLASSES];
+	size_t idle_count[BUFFER_CLASSES];
+	size_t idle_low[BUFFER_CLASSES]; /* fewest idle since the last trim */
+	size_t live_bytes;               /* of all blocks, idle ones included */
+	size_t limit_bytes;
+};
+
+void buffer_pool_init(struct buffer_pool *pool, size_t limit_bytes);
+
+/** All blocks must have come back. */
+void buffer_pool_free(struct buffer_pool *pool);
+
+/**
+ * Gives back to the system half of the blocks that nobody needed since the last call; to be called about once a second.
+ * Returns true while there is anything left to trim.
+ */
+bool buffer_pool_trim(struct buffer_pool *pool);
+
+/** An empty block with one reference, or NULL at the pool's limit or when memory is short. */
+struct buffer *buffer_get(struct buffer_pool *pool, enum buffer_class class);
+
+static inline struct buffer *buffer_ref(struct buffer *b)
+{
+	OBJ_CHECK(b, BUFFER_MAGIC);
+	b->references++;
+	return b;
+}
+
+/** Drops the reference and nulls the giver's pointer. NULL is allowed. */
+void buffer_unref(struct buffer **b);
+
+static inline size_t buffer_room(const struct buffer *b)
+{
+	return b->capacity - b->filled;
+}
+
+#endif

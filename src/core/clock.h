@@ -1,0 +1,19 @@
+/*
+ * Time with units in the names; a wall clock never enters a time-out.
+ */
+#ifndef CORE_CLOCK_H
+#define CORE_CLOCK_H
+
+#include <stdint.h>
+
+/** Monotonic, since an arbitrary start. */
+uint64_t clock_mono_ns(void);
+uint64_t clock_mono_ms(void);
+
+/** CPU time of the calling thread. */
+uint64_t clock_thread_cpu_ns(void);
+
+/** Wall clock since 1970-01-01 UTC; may jump. */
+uint64_t clock_wall_ns(void);
+
+#endif

@@ -66,7 +66,7 @@ void arena_reset(struct arena *a)
 	a->end = (char *)oldest + oldest->size_bytes;
 }
 
-/* A new block of `size` bytes in all, on the list but not yet the one that allocations come from. */
+/* A new block of `size` bytes in all, listed but not yet the one that allocations come from. */
 static struct arena_block *add_block(struct arena *a, size_t size)
 {
 	struct arena_block *b;

@@ -13,12 +13,12 @@ struct arena_block;
 
 /** Lifetime: embedded in its owner; `arena_init` to `arena_free`. One thread at a time. */
 struct arena {
-	char *next;                 /* free bytes of the newest block */
+	char *next; /* free bytes of the newest block */
 	char *end;
 	struct arena_block *blocks; /* newest first */
 	size_t used_bytes;          /* of all blocks, headers included */
 	size_t limit_bytes;
-	size_t block_bytes;         /* of a block that an ordinary allocation opens */
+	size_t block_bytes; /* of a block that an ordinary allocation opens */
 };
 
 /** No memory is taken until the first allocation. */
@@ -36,7 +36,8 @@ void *arena_alloc(struct arena *a, size_t n);
 /** Like `arena_alloc`, cleared. */
 void *arena_zalloc(struct arena *a, size_t n);
 
-/** A copy with a terminator after it. On failure `p` is NULL (also for an empty `s`: then p is non-NULL on success). */
+/** A copy with a terminator after it. On failure `p` is NULL (also for an empty `s`: then p is
+ * non-NULL on success). */
 slice arena_copy(struct arena *a, slice s);
 
 /** Formats into the arena; `p` is terminated, or NULL on failure. */

@@ -14,8 +14,8 @@ void base_on_broken(void (*report)(void))
 _Noreturn void base_broken(const char *what, const char *file, int line, const char *func)
 {
 	char text[512];
-	int n = snprintf(text, sizeof text, "weir: broken invariant at %s:%d (%s): %s\n", file, line,
-			 func, what);
+	int n = snprintf(text, sizeof text, "weir: broken invariant at %s:%d (%s): %s\n", file,
+			 line, func, what);
 	void (*report)(void) = reporter;
 
 	if (n > 0) {

@@ -68,8 +68,10 @@ static struct buffer *create(struct buffer_pool *pool, enum buffer_class class)
 	b = malloc(size);
 	if (b == NULL)
 		return NULL;
-	*b = (struct buffer){
-		.magic = BUFFER_MAGIC, .pool = pool, .capacity = capacity_of[class], .class = class};
+	*b = (struct buffer){.magic = BUFFER_MAGIC,
+			     .pool = pool,
+			     .capacity = capacity_of[class],
+			     .class = class};
 	pool->live_bytes += size;
 	return b;
 }

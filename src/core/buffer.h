@@ -1,6 +1,7 @@
 /*
- * Reference-counted blocks of bytes, recycled per thread. A block is filled by one reader and referred to by
- * any number of slices of the same thread; it goes back to its pool with the last reference.
+ * Reference-counted blocks of bytes, recycled per thread. A block is filled by one reader and
+ * referred to by any number of slices of the same thread; it goes back to its pool with the last
+ * reference.
  */
 #ifndef CORE_BUFFER_H
 #define CORE_BUFFER_H
@@ -8,7 +9,7 @@
 #include "core/list.h"
 #include "core/slice.h"
 
-/** Size classes of blocks: usable bytes. A reader starts small and moves up when it fills blocks. */
+/** Size classes of blocks: usable bytes. A reader starts small and moves up as it fills them. */
 enum buffer_class { BUFFER_SMALL, BUFFER_LARGE, BUFFER_CLASSES };
 #define BUFFER_SMALL_BYTES ((size_t)16 * 1024)
 #define BUFFER_LARGE_BYTES ((size_t)64 * 1024)
@@ -45,8 +46,8 @@ void buffer_pool_init(struct buffer_pool *pool, size_t limit_bytes);
 void buffer_pool_free(struct buffer_pool *pool);
 
 /**
- * Gives back to the system half of the blocks that nobody needed since the last call; to be called about once a second.
- * Returns true while there is anything left to trim.
+ * Gives back to the system half of the blocks that nobody needed since the last call; to be called
+ * about once a second. Returns true while there is anything left to trim.
  */
 bool buffer_pool_trim(struct buffer_pool *pool);
 

@@ -14,8 +14,8 @@ int error_set(struct weir_error *e, int code, const char *format, ...) PRINTF_LI
 void error_prefix(struct weir_error *e, const char *format, ...) PRINTF_LIKE(2, 3);
 
 /**
- * The one of `count` names nearest to `found` (edit distance, case ignored), or NULL if none is near
- * enough to be a likely slip.
+ * The one of `count` names nearest to `found` (edit distance, case ignored), or NULL if none is
+ * near enough to be a likely slip.
  */
 const char *error_nearest(slice found, const char *const *names, size_t count);
 

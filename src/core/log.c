@@ -40,8 +40,8 @@ static int open_file(const char *name)
 	return f >= 0 ? f : -errno;
 }
 
-/* Puts `next` in the place of the descriptor in use, under the same number once a file is open: a writer in
- * another thread never meets a closed or foreign descriptor. */
+/* Puts `next` in the place of the descriptor in use, under the same number once a file is open: a
+ * writer in another thread never meets a closed or foreign descriptor. */
 static int replace_fd(int next)
 {
 	int current = atomic_load(&fd);
@@ -59,8 +59,10 @@ static int replace_fd(int next)
 int log_configure(const struct log_options *options)
 {
 	char *name = options->file_path != NULL ? slice_dup(slice_from(options->file_path)) : NULL;
-	int r = options->file_path == NULL ? STDOUT_FILENO : name == NULL ? -ENOMEM : open_file(name);
+	int r = STDOUT_FILENO;
 
+	if (options->file_path != NULL)
+		r = name != NULL ? open_file(name) : -ENOMEM;
 	if (r < 0) {
 		free(name);
 		return r;
@@ -131,7 +133,8 @@ static void add_time(struct str *line)
 	str_add(line, (slice){text + n - 2, 2});
 }
 
-/* The inside of a JSON string; bytes that are not printable ASCII or UTF-8 leaders and followers are escaped. */
+/* The inside of a JSON string; bytes that are not printable ASCII or UTF-8 leaders and followers
+ * are escaped. */
 static void add_escaped(struct str *line, slice s)
 {
 	for (size_t i = 0; i < s.n && line->n < LINE_MAX_BYTES; i++) {
@@ -183,7 +186,8 @@ static void add_common(struct str *line, enum log_level level, slice message,
 
 	add_time(line);
 	if (color)
-		str_format(line, " \x1b[%dm%s\x1b[0m ", level >= LOG_ERROR ? 31 : 32, levels[level].tag);
+		str_format(line, " \x1b[%dm%s\x1b[0m ", level >= LOG_ERROR ? 31 : 32,
+			   levels[level].tag);
 	else
 		str_format(line, " %s ", levels[level].tag);
 	for (size_t i = 0; i < message.n && i < LINE_MAX_BYTES; i++) {
@@ -215,7 +219,8 @@ static void add_json(struct str *line, enum log_level level, slice message,
 	str_add(line, SLICE("\"}"));
 }
 
-void log_write(enum log_level level, const struct log_field *fields, size_t count, const char *format, ...)
+void log_write(enum log_level level, const struct log_field *fields, size_t count,
+	       const char *format, ...)
 {
 	char text[4096];
 	struct str line = {0};

@@ -24,7 +24,7 @@ enum log_level {
 #define X(name, text, tag) LOG_##name,
 	LOG_LEVELS(X)
 #undef X
-	LOG_LEVEL_COUNT
+		LOG_LEVEL_COUNT
 };
 
 enum log_format { LOG_COMMON, LOG_JSON };
@@ -47,17 +47,19 @@ struct log_field {
 struct log_options {
 	enum log_level level;
 	enum log_format format;
-	bool color;           /* console format only */
+	bool color;            /* console format only */
 	const char *file_path; /* NULL: standard output */
 };
 
 /**
- * Replaces the settings; before the first call everything from LOG_ERROR up goes to standard error. Returns 0, or a
- * negative errno value with the settings unchanged when the file cannot be opened. Control thread.
+ * Replaces the settings; before the first call everything from LOG_ERROR up goes to standard error.
+ * Returns 0, or a negative errno value with the settings unchanged when the file cannot be opened.
+ * Control thread.
  */
 int log_configure(const struct log_options *options);
 
-/** Opens the file again under its name, after somebody has moved it away. Returns as `log_configure`. */
+/** Opens the file again under its name, after somebody has moved it away. Returns as
+ * `log_configure`. */
 int log_reopen(void);
 
 bool log_enabled(enum log_level level);
@@ -66,8 +68,8 @@ bool log_enabled(enum log_level level);
 uint64_t log_lost_lines(void);
 
 /** Writes one line if `level` is enabled. Control characters in messages and values are escaped. */
-void log_write(enum log_level level, const struct log_field *fields, size_t count, const char *format, ...)
-	PRINTF_LIKE(4, 5);
+void log_write(enum log_level level, const struct log_field *fields, size_t count,
+	       const char *format, ...) PRINTF_LIKE(4, 5);
 
 #define LOG_WITH(level, fields, ...) \
 	do { \

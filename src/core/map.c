@@ -12,7 +12,8 @@ static pthread_once_t hash_once = PTHREAD_ONCE_INIT;
 
 static void draw_key(void)
 {
-	/* Entropy is missing only very early at boot; a fixed key then costs resistance, not correctness. */
+	/* Entropy is missing only very early at boot; a fixed key then costs resistance, not
+	 * correctness. */
 	if (getrandom(hash_key, sizeof hash_key, GRND_NONBLOCK) != (ssize_t)sizeof hash_key)
 		hash_key[0] = 0x7765697221212121u;
 }
@@ -138,7 +139,8 @@ int map_put(struct map *m, slice key, void *value)
 
 	must(value != NULL);
 	if (m->used == m->capacity) {
-		int r = resize(m, m->count * 2 >= m->capacity ? MAX(m->capacity * 2, 8) : m->capacity);
+		int r = resize(m,
+			       m->count * 2 >= m->capacity ? MAX(m->capacity * 2, 8) : m->capacity);
 
 		if (r < 0)
 			return r;
@@ -166,7 +168,8 @@ void *map_remove(struct map *m, slice key)
 	at = find_place(m, key, map_hash(key));
 	if (m->index[at] == 0)
 		return NULL;
-	/* The place stays taken, so that later entries of the same chain are still found. The key may die, so it goes. */
+	/* The place stays taken, so that later entries of the same chain are still found. The key
+	 * may die, so it goes. */
 	e = &m->entries[m->index[at] - 1];
 	value = e->value;
 	*e = (struct map_entry){{NULL, 0}, NULL, 0};

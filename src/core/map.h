@@ -1,6 +1,6 @@
 /*
- * A hash map from byte strings to pointers, keyed with SipHash so that names chosen by strangers cannot pile up.
- * Keeps insertion order.
+ * A hash map from byte strings to pointers, keyed with SipHash so that names chosen by strangers
+ * cannot pile up. Keeps insertion order.
  */
 #ifndef CORE_MAP_H
 #define CORE_MAP_H

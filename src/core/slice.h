@@ -91,12 +91,13 @@ size_t slice_find(slice s, char c);
 size_t slice_search(slice s, slice needle);
 
 /**
- * Cuts the next part off the front of `*rest`, up to (and swallowing) `separator`. Returns false when
- * nothing is left; "a,,b" gives "a", "", "b"; "a," gives "a"; "" gives nothing.
+ * Cuts the next part off the front of `*rest`, up to (and swallowing) `separator`. Returns false
+ * when nothing is left; "a,,b" gives "a", "", "b"; "a," gives "a"; "" gives nothing.
  */
 bool slice_next(slice *rest, char separator, slice *part);
 
-/** Decimal digits only, no sign or space. Returns false on any other byte, an empty slice or overflow. */
+/** Decimal digits only, no sign or space. Returns false on any other byte, an empty slice or
+ * overflow. */
 bool slice_to_u64(slice s, uint64_t *value);
 
 /** A terminated copy from malloc, or NULL if memory is short. */

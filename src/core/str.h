@@ -1,6 +1,6 @@
 /*
- * A growable string. After the first failed allocation it swallows everything and says so at the end,
- * so that callers check once.
+ * A growable string. After the first failed allocation it swallows everything and says so at the
+ * end, so that callers check once.
  */
 #ifndef CORE_STR_H
 #define CORE_STR_H
@@ -27,7 +27,8 @@ void str_add_char(struct str *s, char c);
 void str_add_u64(struct str *s, uint64_t value);
 void str_format(struct str *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/** Makes room for `n` more bytes and returns where they go, or NULL; `str_commit` says how many were used. */
+/** Makes room for `n` more bytes and returns where they go, or NULL; `str_commit` says how many
+ * were used. */
 char *str_reserve(struct str *s, size_t n);
 void str_commit(struct str *s, size_t n);
 
@@ -36,7 +37,8 @@ static inline slice str_slice(const struct str *s)
 	return (slice){s->p, s->n};
 }
 
-/** Hands the terminated buffer to the caller, who frees it; NULL if the string failed. The string is empty after. */
+/** Hands the terminated buffer to the caller, who frees it; NULL if the string failed. The string
+ * is empty after. */
 char *str_take(struct str *s);
 
 #endif

@@ -1,0 +1,129 @@
+/*
+ * The header or trailer section of a message: an ordered list of field lines. Names keep the case in which they
+ * came; all comparisons ignore case (RFC 9110 section 5.1). Names that the proxy knows carry a number, so that the hot
+ * path compares integers.
+ */
+#ifndef HTTP_FIELDS_H
+#define HTTP_FIELDS_H
+
+#include "core/arena.h"
+#include "core/slice.h"
+
+/* X(NUMBER, "Canonical-Name") */
+#define FIELD_NAMES(X) \
+	X(ACCEPT, "Accept") \
+	X(ACCEPT_ENCODING, "Accept-Encoding") \
+	X(ACCEPT_LANGUAGE, "Accept-Language") \
+	X(AUTHORIZATION, "Authorization") \
+	X(CACHE_CONTROL, "Cache-Control") \
+	X(CONNECTION, "Connection") \
+	X(CONTENT_ENCODING, "Content-Encoding") \
+	X(CONTENT_LENGTH, "Content-Length") \
+	X(CONTENT_TYPE, "Content-Type") \
+	X(COOKIE, "Cookie") \
+	X(DATE, "Date") \
+	X(ETAG, "Etag") \
+	X(EXPECT, "Expect") \
+	X(FORWARDED, "Forwarded") \
+	X(HOST, "Host") \
+	X(IF_MODIFIED_SINCE, "If-Modified-Since") \
+	X(IF_NONE_MATCH, "If-None-Match") \
+	X(KEEP_ALIVE, "Keep-Alive") \
+	X(LAST_MODIFIED, "Last-Modified") \
+	X(LOCATION, "Location") \
+	X(ORIGIN, "Origin") \
+	X(PROXY_AUTHENTICATE, "Proxy-Authenticate") \
+	X(PROXY_AUTHORIZATION, "Proxy-Authorization") \
+	X(PROXY_CONNECTION, "Proxy-Connection") \
+	X(RANGE, "Range") \
+	X(REFERER, "Referer") \
+	X(RETRY_AFTER, "Retry-After") \
+	X(SERVER, "Server") \
+	X(SET_COOKIE, "Set-Cookie") \
+	X(TE, "Te") \
+	X(TRAILER, "Trailer") \
+	X(TRANSFER_ENCODING, "Transfer-Encoding") \
+	X(UPGRADE, "Upgrade") \
+	X(USER_AGENT, "User-Agent") \
+	X(VARY, "Vary") \
+	X(WWW_AUTHENTICATE, "Www-Authenticate") \
+	X(X_CONTENT_TYPE_OPTIONS, "X-Content-Type-Options") \
+	X(X_FORWARDED_FOR, "X-Forwarded-For") \
+	X(X_FORWARDED_HOST, "X-Forwarded-Host") \
+	X(X_FORWARDED_METHOD, "X-Forwarded-Method") \
+	X(X_FORWARDED_PORT, "X-Forwarded-Port") \
+	X(X_FORWARDED_PREFIX, "X-Forwarded-Prefix") \
+	X(X_FORWARDED_PROTO, "X-Forwarded-Proto") \
+	X(X_FORWARDED_SCHEME, "X-Forwarded-Scheme") \
+	X(X_FORWARDED_SERVER, "X-Forwarded-Server") \
+	X(X_FORWARDED_TLS_CLIENT_CERT, "X-Forwarded-Tls-Client-Cert") \
+	X(X_FORWARDED_TLS_CLIENT_CERT_INFO, "X-Forwarded-Tls-Client-Cert-Info") \
+	X(X_FORWARDED_URI, "X-Forwarded-Uri") \
+	X(X_REAL_IP, "X-Real-Ip") \
+	X(X_SCHEME, "X-Scheme")
+
+enum field_id {
+	FIELD_OTHER,
+#define X(id, name) FIELD_##id,
+	FIELD_NAMES(X)
+#undef X
+	FIELD_ID_COUNT
+};
+
+/** One field line. Slices are borrowed from the message's bytes or its arena. */
+struct field {
+	slice name;
+	slice value; /* without leading and trailing white space */
+	enum field_id id;
+};
+
+/** Lifetime: that of `arena`, from which the array grows. */
+struct fields {
+	struct field *list;
+	size_t count;
+	size_t capacity;
+	struct arena *arena;
+};
+
+void fields_init(struct fields *f, struct arena *arena);
+
+/** The number of a name in any case, or FIELD_OTHER. */
+enum field_id field_id_of(slice name);
+
+/** The canonical spelling of a known name. */
+slice field_name(enum field_id id);
+
+/** Appends a line whose bytes the caller keeps alive. Returns 0 or -ENOMEM (arena full). */
+int fields_add(struct fields *f, slice name, slice value);
+
+/** Like `fields_add` for a known name in its canonical spelling. */
+int fields_add_id(struct fields *f, enum field_id id, slice value);
+
+/** Replaces all lines of that name by one, in the place of the first. Returns 0 or -ENOMEM. */
+int fields_set(struct fields *f, slice name, slice value);
+int fields_set_id(struct fields *f, enum field_id id, slice value);
+
+/** Removes all lines of that name; order of the others stays. Returns how many there were. */
+size_t fields_remove(struct fields *f, slice name);
+size_t fields_remove_id(struct fields *f, enum field_id id);
+
+/** The first line of that name, or NULL. Invalid after the next change of `f`. */
+const struct field *fields_find(const struct fields *f, slice name);
+const struct field *fields_find_id(const struct fields *f, enum field_id id);
+
+/** The next line of the same name as `at`, or NULL. */
+const struct field *fields_find_next(const struct fields *f, const struct field *at);
+
+/** The value of the first line of that name; `{NULL, 0}` if there is none. */
+slice fields_value_id(const struct fields *f, enum field_id id);
+
+/** Whether the comma-separated lists of all lines of `id` hold `token` (case ignored). */
+bool fields_has_token(const struct fields *f, enum field_id id, slice token);
+
+/** RFC 9110 section 5.6.2: whether `s` is a non-empty token. */
+bool field_is_token(slice s);
+
+/** Whether `value` holds no byte that a field value may not have (CTL other than HTAB; RFC 9110 section 5.5). */
+bool field_is_value(slice value);
+
+#endif

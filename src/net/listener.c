@@ -1,0 +1,223 @@
+#include "net/listener.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define BACKLOG 4096
+#define EXHAUSTED_RETRY_MS 100u
+
+static int set_flag(int fd, int level, int name, int value)
+{
+	return setsockopt(fd, level, name, &value, sizeof value) < 0 ? -errno : 0;
+}
+
+/* One bound socket; `share` lets others be bound to the same address. Returns the descriptor or a negative errno. */
+static int bind_one(const struct sockaddr *address, socklen_t size, bool share)
+{
+	int fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), r;
+
+	if (fd < 0)
+		return -errno;
+	r = set_flag(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	if (r == 0 && share)
+		r = set_flag(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+	if (r == 0 && address->sa_family == AF_INET6)
+		r = set_flag(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
+	if (r == 0 && bind(fd, address, size) < 0)
+		r = -errno;
+	if (r < 0) {
+		(void)close(fd);
+		return r;
+	}
+	return fd;
+}
+
+static int listen_on(int fd)
+{
+	/* Inherited by accepted connections: small responses must not wait for acknowledgements. */
+	int r = set_flag(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+
+	if (r == 0)
+		r = set_flag(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+	if (r == 0 && listen(fd, BACKLOG) < 0)
+		r = -errno;
+	return r;
+}
+
+static void close_all(int *fds, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		(void)close(fds[i]);
+}
+
+static int bind_all(struct sockaddr_storage *address, socklen_t size, bool shared, int *fds, size_t count)
+{
+	struct sockaddr *sa = (struct sockaddr *)address;
+	size_t made = 0;
+	int r = 0;
+
+	if (!shared) {
+		/* SO_REUSEPORT alone would silently share the port with another process of the same user. */
+		int probe = bind_one(sa, size, false);
+
+		if (probe < 0)
+			return probe;
+		(void)getsockname(probe, sa, &size);
+		(void)close(probe);
+	}
+	for (; made < count; made++) {
+		r = bind_one(sa, size, shared || count > 1);
+		if (r < 0)
+			break;
+		fds[made] = r;
+		(void)getsockname(r, sa, &size);
+		r = listen_on(r);
+		if (r < 0) {
+			made++;
+			break;
+		}
+	}
+	if (r < 0)
+		close_all(fds, made);
+	return MIN(r, 0);
+}
+
+static int resolve(const struct listen_address *address, struct addrinfo **found)
+{
+	struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
+	char host[256], port[8];
+
+	if (address->host.n >= sizeof host)
+		return EAI_NONAME;
+	(void)snprintf(host, sizeof host, "%.*s", SLICE_ARG(address->host));
+	(void)snprintf(port, sizeof port, "%u", address->port);
+	return getaddrinfo(host, port, &hints, found);
+}
+
+static socklen_t any_address(struct sockaddr_storage *to, int family, uint16_t port)
+{
+	*to = (struct sockaddr_storage){.ss_family = (sa_family_t)family};
+	if (family == AF_INET6) {
+		((struct sockaddr_in6 *)to)->sin6_port = htons(port);
+		return sizeof(struct sockaddr_in6);
+	}
+	((struct sockaddr_in *)to)->sin_port = htons(port);
+	return sizeof(struct sockaddr_in);
+}
+
+int listener_bind(const struct listen_address *address, bool shared, int *fds, size_t count,
+		  struct weir_error *e)
+{
+	struct sockaddr_storage at;
+	struct addrinfo *found;
+	socklen_t size;
+	int r;
+
+	if (address->host.n == 0) {
+		size = any_address(&at, AF_INET6, address->port);
+		r = bind_all(&at, size, shared, fds, count);
+		if (r == -EAFNOSUPPORT || r == -EADDRNOTAVAIL) {
+			size = any_address(&at, AF_INET, address->port);
+			r = bind_all(&at, size, shared, fds, count);
+		}
+	} else {
+		r = resolve(address, &found);
+		if (r != 0)
+			return error_set(e, -EADDRNOTAVAIL, "listen %.*s:%u: %s", SLICE_ARG(address->host),
+					 address->port, gai_strerror(r));
+		memcpy(&at, found->ai_addr, found->ai_addrlen);
+		size = found->ai_addrlen;
+		freeaddrinfo(found);
+		r = bind_all(&at, size, shared, fds, count);
+	}
+	if (r < 0)
+		return error_set(e, r, "listen %.*s:%u: %s", SLICE_ARG(address->host), address->port,
+				 r == -EADDRINUSE ? "address already in use"
+						  : strerror(-r));
+	return 0;
+}
+
+static void exhausted_is_over(struct timer *timer)
+{
+	struct listener *l = container_of(timer, struct listener, retry);
+
+	if (!l->paused)
+		transport_watch(&l->socket, TRANSPORT_READABLE);
+}
+
+static void on_ready(struct transport *t, int events)
+{
+	struct listener *l = container_of(t, struct listener, socket);
+
+	(void)events;
+	OBJ_CHECK(l, LISTENER_MAGIC);
+	for (unsigned i = 0; i < l->burst && !l->paused && !t->closing; i++) {
+		struct sockaddr_storage peer;
+		socklen_t size = sizeof peer;
+		int fd = accept4(t->fd, (struct sockaddr *)&peer, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+		if (fd >= 0) {
+			if (!l->accept(l, fd, &peer)) {
+				l->paused = true;
+				transport_watch(t, 0);
+			}
+			continue;
+		}
+		if (errno == EAGAIN || errno == EWOULDBLOCK)
+			return;
+		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+			/* The backlog holds the clients meanwhile; spinning on a readable listener would help nobody. */
+			l->exhausted++;
+			transport_watch(t, 0);
+			loop_arm(l->loop, &l->retry, EXHAUSTED_RETRY_MS, exhausted_is_over);
+			return;
+		}
+		/* Anything else concerns one connection that is already gone (RFC 9293, accept(2)). */
+	}
+}
+
+int listener_start(struct listener *l, struct loop *loop, int fd, unsigned burst, listener_accept_fn *accept)
+{
+	int r;
+
+	*l = (struct listener){.loop = loop, .accept = accept, .burst = burst};
+	r = transport_open(&l->socket, loop, fd, on_ready);
+	if (r < 0)
+		return r;
+	l->magic = LISTENER_MAGIC;
+	transport_watch(&l->socket, TRANSPORT_READABLE);
+	return 0;
+}
+
+void listener_resume(struct listener *l)
+{
+	OBJ_CHECK(l, LISTENER_MAGIC);
+	if (!l->paused)
+		return;
+	l->paused = false;
+	if (!timer_armed(&l->retry))
+		transport_watch(&l->socket, TRANSPORT_READABLE);
+}
+
+static void on_closed(struct transport *t)
+{
+	struct listener *l = container_of(t, struct listener, socket);
+
+	OBJ_CHECK(l, LISTENER_MAGIC);
+	l->magic = 0;
+	l->stopped(l);
+}
+
+void listener_stop(struct listener *l, void (*stopped)(struct listener *))
+{
+	OBJ_CHECK(l, LISTENER_MAGIC);
+	l->stopped = stopped;
+	loop_disarm(l->loop, &l->retry);
+	transport_close(&l->socket, on_closed);
+}

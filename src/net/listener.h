@@ -1,0 +1,57 @@
+/*
+ * Listening sockets: made once by the control thread, then served by one loop each.
+ */
+#ifndef NET_LISTENER_H
+#define NET_LISTENER_H
+
+#include <sys/socket.h>
+
+#include "core/error.h"
+#include "net/transport.h"
+
+/** Where to listen. `host` empty: all addresses, IPv6 and IPv4. */
+struct listen_address {
+	slice host;
+	uint16_t port;
+};
+
+/**
+ * Opens `count` listening TCP sockets on one address, which share its connections (SO_REUSEPORT). Unless `shared`, fails
+ * with -EADDRINUSE if anybody else listens there. A port of 0 takes a free one. Returns 0, or a negative errno value with no socket
+ * open and `e` filled in.
+ */
+int listener_bind(const struct listen_address *address, bool shared, int *fds, size_t count,
+		  struct weir_error *e);
+
+#define LISTENER_MAGIC 0x6c697374u
+
+struct listener;
+
+/**
+ * A new connection: the callee owns `fd`, which does not block. Returns false to have accepting paused (until
+ * `listener_resume`), for example at a connection limit.
+ */
+typedef bool listener_accept_fn(struct listener *, int fd, const struct sockaddr_storage *peer);
+
+/** Embedded in its owner; one loop. Lifetime: `listener_start` … `listener_stop` … callback. */
+struct listener {
+	uint32_t magic;
+	struct loop *loop;
+	struct transport socket;
+	listener_accept_fn *accept;
+	unsigned burst; /* connections taken per turn of the loop */
+	bool paused;
+	struct timer retry; /* after the process has run out of descriptors or memory */
+	void (*stopped)(struct listener *);
+	uint64_t exhausted; /* how often that happened */
+};
+
+/** Takes over `fd` on success. Returns 0 or a negative errno value. */
+int listener_start(struct listener *l, struct loop *loop, int fd, unsigned burst, listener_accept_fn *accept);
+
+void listener_resume(struct listener *l);
+
+/** Closes the socket; `stopped` runs later. Connections in the backlog are refused by the kernel. */
+void listener_stop(struct listener *l, void (*stopped)(struct listener *));
+
+#endif

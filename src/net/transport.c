@@ -1,0 +1,115 @@
+#include "net/transport.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static void on_poll(uv_poll_t *poll, int status, int events)
+{
+	struct transport *t = container_of(poll, struct transport, poll);
+	int ready = 0;
+
+	OBJ_CHECK(t, TRANSPORT_MAGIC);
+	/* An error on the socket is found by the read or write that follows. */
+	if (status < 0)
+		ready = TRANSPORT_READABLE | TRANSPORT_WRITABLE;
+	if (events & UV_READABLE)
+		ready |= TRANSPORT_READABLE;
+	if (events & UV_WRITABLE)
+		ready |= TRANSPORT_WRITABLE;
+	if (events & UV_DISCONNECT)
+		ready |= TRANSPORT_HUNG_UP;
+	if (ready != 0)
+		t->on_ready(t, ready);
+}
+
+int transport_open(struct transport *t, struct loop *loop, int fd,
+		   void (*on_ready)(struct transport *, int events))
+{
+	int r;
+
+	*t = (struct transport){.fd = fd, .loop = loop, .on_ready = on_ready};
+	r = uv_poll_init_socket(&loop->uv, &t->poll, fd);
+	if (r < 0)
+		return r;
+	t->magic = TRANSPORT_MAGIC;
+	return 0;
+}
+
+void transport_watch(struct transport *t, int events)
+{
+	int wanted = 0;
+
+	OBJ_CHECK(t, TRANSPORT_MAGIC);
+	if (events == t->watched || t->closing)
+		return;
+	t->watched = events;
+	if (events & TRANSPORT_READABLE)
+		wanted |= UV_READABLE;
+	if (events & TRANSPORT_WRITABLE)
+		wanted |= UV_WRITABLE;
+	if (events & TRANSPORT_HUNG_UP)
+		wanted |= UV_DISCONNECT;
+	if (wanted == 0)
+		(void)uv_poll_stop(&t->poll);
+	else
+		must(uv_poll_start(&t->poll, wanted, on_poll) == 0);
+}
+
+ssize_t transport_socket_read(struct transport *t, void *to, size_t n)
+{
+	ssize_t r;
+
+	do {
+		r = recv(t->fd, to, n, 0);
+	} while (r < 0 && errno == EINTR);
+	return r >= 0 ? r : errno == EWOULDBLOCK ? -EAGAIN : -errno;
+}
+
+ssize_t transport_socket_writev(struct transport *t, const struct iovec *v, int count)
+{
+	struct msghdr m = {.msg_iov = (struct iovec *)(uintptr_t)v, .msg_iovlen = (size_t)count};
+	ssize_t r;
+
+	do {
+		r = sendmsg(t->fd, &m, MSG_NOSIGNAL);
+	} while (r < 0 && errno == EINTR);
+	return r >= 0 ? r : errno == EWOULDBLOCK ? -EAGAIN : -errno;
+}
+
+static void on_poll_closed(uv_handle_t *handle)
+{
+	struct transport *t = container_of(handle, struct transport, poll);
+
+	OBJ_CHECK(t, TRANSPORT_MAGIC);
+	t->magic = 0;
+	t->on_closed(t);
+}
+
+void transport_close(struct transport *t, void (*on_closed)(struct transport *))
+{
+	OBJ_CHECK(t, TRANSPORT_MAGIC);
+	must(!t->closing);
+	t->closing = true;
+	t->on_closed = on_closed;
+	if (t->ops != NULL)
+		t->ops->close(t);
+	(void)uv_poll_stop(&t->poll);
+	uv_close((uv_handle_t *)&t->poll, on_poll_closed);
+	(void)close(t->fd);
+	t->fd = -1;
+}
+
+void transport_shutdown(struct transport *t)
+{
+	OBJ_CHECK(t, TRANSPORT_MAGIC);
+	(void)shutdown(t->fd, SHUT_WR);
+}
+
+void transport_reset_on_close(struct transport *t)
+{
+	struct linger now = {.l_onoff = 1, .l_linger = 0};
+
+	OBJ_CHECK(t, TRANSPORT_MAGIC);
+	(void)setsockopt(t->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+}

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/param.h> /* MIN, MAX */
 
 /** Invariants stay checked in production: a broken one ends the process with file and line. */
 #define must(cond) ((cond) ? (void)0 : base_broken(#cond, __FILE__, __LINE__, __func__))
@@ -28,8 +29,6 @@
 
 #define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
-#define MIN(a, b) ((a) < (b) ? (a) : (b))
-#define MAX(a, b) ((a) > (b) ? (a) : (b))
 
 #define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
 #define LIKELY(c) __builtin_expect(!!(c), 1)

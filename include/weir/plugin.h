@@ -1,0 +1,425 @@
+/*
+ * The http-wasm plugin host as a library: runs Traefik's WebAssembly plugins (http-wasm
+ * "http-handler" ABI, WASI preview 1) for any HTTP server, on any event loop.
+ *
+ *   host       one per process: the engine, the compiled modules, the defaults of all limits
+ *   plugin     one per (module, configuration): immutable, reference-counted, shared by all threads
+ *   pool       one per thread and plugin: the idle instances, no locks
+ *   exchange   one request and its response on one instance
+ *
+ * Nothing here blocks except `weir_host_create/destroy` and `weir_plugin_create`. A guest call runs
+ * until it ends, its time slice is over, or it must wait; the embedder then does other work and
+ * calls `weir_exchange_step` again.
+ *
+ *   step = weir_exchange_begin(&e, pool, &http, x);
+ *   while (step is WEIR_YIELD or WEIR_WAIT_*) { wait as it says; step = weir_exchange_step(e); }
+ *   WEIR_STOP:   send the response that the guest made
+ *   WEIR_NEXT:   send the request on; then step = weir_exchange_response(e, flags), stepping until
+ * WEIR_DONE WEIR_FAILED: answer with a plain 500 (or 503, 413: see `enum weir_cause`), never with
+ * guest text weir_exchange_end(&e);      in any state, exactly once
+ *
+ * The rules of the ABI (phases, features, encodings, validation, traps) live in the library; the
+ * embedder gives plain access to its messages through `struct weir_http`.
+ *
+ * All integers in options: 0 means the default that is stated; UINT64_MAX and UINT32_MAX mean no
+ * limit.
+ */
+#ifndef WEIR_PLUGIN_H
+#define WEIR_PLUGIN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "weir/types.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct weir_host;
+struct weir_plugin;
+struct weir_pool;
+struct weir_exchange;
+
+/* ---- results
+ * --------------------------------------------------------------------------------------------------
+ */
+
+/* X(NAME, text) */
+#define WEIR_STEPS(X) \
+	X(NEXT, "next") /* request phase over: pass the request on */ \
+	X(STOP, "stop") /* request phase over: the response is the guest's */ \
+	X(DONE, "done") /* response phase over */ \
+	X(WAIT_BODY, \
+	  "wait for body") /* step again when request body bytes, their end or an error arrived */ \
+	X(WAIT_INSTANCE, \
+	  "wait for instance") /* step again when the pool's wake callback names this exchange */ \
+	X(WAIT_TIMER, \
+	  "wait for timer") /* the guest sleeps: step again at `weir_exchange_wake_at_ns` */ \
+	X(YIELD, "yield")   /* the slice is over: step again after other work */ \
+	X(FAILED, "failed") /* see `weir_exchange_cause`; only `weir_exchange_end` may follow */
+
+enum weir_step {
+#define X(name, text) WEIR_##name,
+	WEIR_STEPS(X)
+#undef X
+};
+
+/** Why an exchange failed. X(NAME, text for metrics and logs, status that suits a client) */
+#define WEIR_CAUSES(X) \
+	X(NONE, "none", 200) \
+	X(TRAP, "trap", 500) /* the guest trapped by itself */ \
+	X(ABI, "abi", \
+	  500) /* the guest broke a rule of the ABI: a trap raised by a host function */ \
+	X(EXIT, "exit", 500) /* the guest called proc_exit */ \
+	X(DEADLINE, "deadline", \
+	  500) /* CPU budget of a call, wall budget of an exchange, or initialisation too long */ \
+	X(MEMORY, "memory", 500) /* the memory of the guest or of the host was short */ \
+	X(START, "start", 500)   /* an additional instance could not be initialised */ \
+	X(BUSY, "busy", 503)     /* no instance within the queue's length and time */ \
+	X(TOO_LARGE, "too large", \
+	  413)                       /* a body passed `body_bytes`, or the embedder said -EFBIG */ \
+	X(BODY, "body", 502)         /* the embedder could not read or write a body */ \
+	X(EMBEDDER, "embedder", 500) /* an accessor of the embedder failed otherwise */
+
+enum weir_cause {
+#define X(name, text, status) WEIR_CAUSE_##name,
+	WEIR_CAUSES(X)
+#undef X
+		WEIR_CAUSE_COUNT
+};
+
+/** The text or the status of a row of WEIR_CAUSES. Any thread. */
+const char *weir_cause_text(enum weir_cause cause);
+unsigned weir_cause_status(enum weir_cause cause);
+
+/** The text of a row of WEIR_STEPS. Any thread. */
+const char *weir_step_text(enum weir_step step);
+
+/* ---- host
+ * -----------------------------------------------------------------------------------------------------
+ */
+
+/** Levels of guest log lines, as the ABI numbers them. */
+enum weir_log_level {
+	WEIR_LOG_DEBUG = -1,
+	WEIR_LOG_INFO = 0,
+	WEIR_LOG_WARN = 1,
+	WEIR_LOG_ERROR = 2
+};
+
+/** Where a line comes from: the ABI's `log`, the guest's standard streams, or the library (lines
+ * left out). */
+enum weir_log_source { WEIR_LOG_GUEST, WEIR_LOG_STDOUT, WEIR_LOG_STDERR, WEIR_LOG_HOST };
+
+/**
+ * One line, at most 4 KiB, raw bytes of the guest: control characters are for the logger to escape.
+ * Standard output comes at level debug, standard error at info. Valid during the callback only.
+ */
+struct weir_log_line {
+	struct weir_slice plugin;
+	enum weir_log_source source;
+	enum weir_log_level level;
+	struct weir_slice text;
+	void *x; /* the exchange's, or NULL while an instance is initialised */
+};
+
+/** Limits of a plugin; in the host's options the defaults for all its plugins. Other values than 0
+ * are taken as they are. */
+struct weir_limits {
+	uint64_t memory_bytes; /* linear memory of one instance; `memory.grow` past it gives -1. 256
+				  MiB */
+	uint64_t init_ms;      /* wall time to make and initialise one instance. 30000 */
+	uint64_t call_cpu_ms;  /* CPU time of one guest call. 1000 */
+	uint64_t exchange_wall_ms; /* both calls of an exchange, waits for body bytes and upstream
+				      not counted. 30000 */
+	uint64_t idle_ms; /* an instance that idled so long is destroyed by `weir_pool_tick`. 10000
+			   */
+	uint64_t queue_wait_ms; /* longest wait for an instance. 2000 */
+	uint64_t body_bytes; /* of each body that the guest reads or writes in one phase. 64 MiB */
+	uint32_t instances;  /* per pool. 256 */
+	uint32_t queue_length;   /* exchanges that wait for an instance, per pool. 1024 */
+	uint32_t log_lines;      /* per exchange, and per initialisation. 100 */
+	uint32_t table_elements; /* of each table. 1000000 */
+};
+
+struct weir_host_options {
+	struct weir_limits limits;
+	uint32_t slice_us;     /* longest time that a guest runs between other work. 2000 */
+	uint64_t module_bytes; /* largest wasm binary. 64 MiB */
+	/* Any thread that runs guests; must not call the library. NULL: lines are dropped. */
+	void (*log)(void *log_context, const struct weir_log_line *line);
+	/* Would a line of that level be written? NULL: yes. */
+	bool (*log_enabled)(void *log_context, enum weir_log_level level);
+	void *log_context;
+};
+
+/**
+ * Makes the engine and its ticker thread (which sleeps while no guest runs). Installs handlers for
+ * SIGSEGV, SIGILL, SIGFPE once per process that pass on what is not the engine's: install your own
+ * first. Returns 0 or a negative errno value.
+ */
+int weir_host_create(struct weir_host **host, const struct weir_host_options *options,
+		     struct weir_error *error);
+
+/** All plugins must have gone. NULL is allowed in `*host`. */
+void weir_host_destroy(struct weir_host **host);
+
+/* ---- plugin
+ * ---------------------------------------------------------------------------------------------------
+ */
+
+/** A directory that the guest may use under another name. */
+struct weir_mount {
+	const char *host_path;
+	const char *guest_path;
+	bool read_only;
+};
+
+/** Everything is borrowed during the call only. */
+struct weir_plugin_options {
+	const char *name;         /* for logs and errors */
+	struct weir_slice wasm;   /* the binary; compiled once per content and host */
+	struct weir_slice config; /* what `get_config` gives: in Traefik a JSON object */
+	const char *const *envs;  /* "NAME=value" */
+	size_t env_count;
+	const struct weir_mount *mounts;
+	size_t mount_count;
+	struct weir_limits limits; /* 0: the host's */
+};
+
+/**
+ * Checks, compiles and initialises: an instance is made and `_start`, then `_initialize` are called
+ * where exported, so that a plugin that cannot start fails here. The error names what is wrong and
+ * carries the end of the guest's own output. `proc_exit(0)` in `_start` is success. Blocks for as
+ * long as that takes (bounded by `init_ms`, compiling excepted): any thread but an event loop's.
+ * One reference for the caller. Returns 0, -EINVAL (not a plugin), -ENOEXEC (the guest failed),
+ * -ENOTSUP (socket extensions), -E2BIG, -ETIMEDOUT, -ENOMEM.
+ */
+int weir_plugin_create(struct weir_plugin **plugin, struct weir_host *host,
+		       const struct weir_plugin_options *options, struct weir_error *error);
+
+/** Any thread. */
+struct weir_plugin *weir_plugin_ref(struct weir_plugin *plugin);
+
+/** Drops a reference and nulls the pointer; the last one destroys. Pools hold one each. Any thread.
+ * NULL is allowed. */
+void weir_plugin_unref(struct weir_plugin **plugin);
+
+/** Facts that do not change. `hash` is the SHA-256 of the binary, 64 lower-case digits. */
+struct weir_plugin_facts {
+	const char *name;
+	const char *hash;
+	bool response_empty; /* `handle_response` does nothing: it is never called, and no instance
+				is held for it */
+	struct weir_limits limits; /* in force, defaults filled in */
+};
+
+/** Valid as long as the plugin. Any thread. */
+const struct weir_plugin_facts *weir_plugin_facts(const struct weir_plugin *plugin);
+
+/** `created - destroyed == live`, and `live == idle + in_use` on a quiet plugin. */
+struct weir_plugin_stats {
+	uint64_t created;
+	uint64_t destroyed;
+	uint64_t live;
+	uint64_t idle;
+	uint64_t in_use;                     /* initialising, or held by an exchange */
+	uint64_t waiting;                    /* exchanges in queues */
+	uint64_t exchanges;                  /* begun */
+	uint64_t failures[WEIR_CAUSE_COUNT]; /* exchanges, by cause */
+	uint64_t cpu_ns;                     /* of guest calls, initialisation included */
+	uint64_t yields;                     /* slices that ended before their call */
+	uint64_t log_lines_dropped;
+};
+
+/** Sums over all pools; each number is exact, the set is not one moment's. Any thread. */
+void weir_plugin_stats(const struct weir_plugin *plugin, struct weir_plugin_stats *stats);
+
+/* ---- pool
+ * -----------------------------------------------------------------------------------------------------
+ */
+
+struct weir_pool_events {
+	/*
+	 * An exchange in WEIR_WAIT_INSTANCE may go on: step it soon. Called from within calls that
+	 * concern other exchanges of the pool; must not call the library. `x` is the one that
+	 * `weir_exchange_begin` was given.
+	 */
+	void (*wake)(void *wake_context, struct weir_exchange *exchange, void *x);
+	void *wake_context;
+};
+
+/** For the calling thread, which makes all later calls on the pool and its exchanges. Takes a
+ * reference on the plugin. 0 or -ENOMEM. */
+int weir_pool_create(struct weir_pool **pool, struct weir_plugin *plugin,
+		     const struct weir_pool_events *events);
+
+/** All exchanges must have ended. Destroys the instances and drops the plugin's reference. NULL is
+ * allowed in `*pool`. */
+void weir_pool_destroy(struct weir_pool **pool);
+
+/**
+ * Destroys instances that idled longer than `idle_ms` and wakes exchanges whose queue time is over.
+ * `now_ns` is CLOCK_MONOTONIC. To be called about once a second. Returns true while there is
+ * anything left that a later call may change.
+ */
+bool weir_pool_tick(struct weir_pool *pool, uint64_t now_ns);
+
+/* ---- exchange: the embedder's side
+ * ---------------------------------------------------------------------------- */
+
+enum weir_message { WEIR_REQUEST, WEIR_RESPONSE };
+
+/** One field line. */
+struct weir_field {
+	struct weir_slice name;
+	struct weir_slice value;
+};
+
+/** What `read_body` may return besides 0 and negative errno values. */
+#define WEIR_WAIT 1
+
+/**
+ * Plain access to the embedder's messages. All are called on the thread of the pool, from within
+ * begin, step and response, on the guest's stack (256 KiB are free): they must neither block, nor
+ * call the library, nor jump out. Slices that they return stay valid until the next call of any of
+ * them. Slices that they get point into guest memory: copy. An `int` is 0 or a negative errno
+ * value, which fails the exchange (-EFBIG as TOO_LARGE, others as EMBEDDER, for bodies as BODY).
+ * Text that reaches setters has been checked: methods and names are tokens, values are without CR,
+ * LF and NUL, targets are ASCII without spaces and controls. Limits on the number and size of
+ * fields are the embedder's.
+ */
+struct weir_http {
+	/* The current request line; `target` in the form received: origin, absolute, authority or
+	 * asterisk. */
+	struct weir_slice (*method)(void *x);
+	int (*set_method)(void *x, struct weir_slice method);
+	struct weir_slice (*target)(void *x);
+	/* Origin form or "*": replaces path and query. Scheme, authority and routing stay. */
+	int (*set_target)(void *x, struct weir_slice target);
+	/* The client's: "HTTP/1.0", "HTTP/1.1", "HTTP/2.0", "HTTP/3.0". */
+	struct weir_slice (*version)(void *x);
+	/* The transport peer: "192.0.2.1:1234" or "[2001:db8::1]:1234". */
+	struct weir_slice (*source)(void *x);
+	/* The request's Host or :authority, possibly empty. Field access below never sees a request
+	 * field "host". */
+	struct weir_slice (*authority)(void *x);
+	/* For the Host header that goes upstream. NULL: guests' writes are ignored. */
+	int (*set_authority)(void *x, struct weir_slice authority);
+
+	/*
+	 * The next field line in order, any case; `*cursor` is 0 at first and then the embedder's.
+	 * False at the end. The response's fields are, before WEIR_NEXT, those that it would have
+	 * if the guest stopped; afterwards the merged ones.
+	 */
+	bool (*field_next)(void *x, enum weir_message message, size_t *cursor,
+			   struct weir_field *field);
+	/*
+	 * Names compare without case. `set` replaces all lines of the name by one. Never called for
+	 * a request's "host", for "transfer-encoding", or for a request's "content-length": framing
+	 * is the embedder's.
+	 */
+	int (*field_set)(void *x, enum weir_message message, struct weir_slice name,
+			 struct weir_slice value);
+	int (*field_add)(void *x, enum weir_message message, struct weir_slice name,
+			 struct weir_slice value);
+	int (*field_remove)(void *x, enum weir_message message, struct weir_slice name);
+
+	/* The response's status, 0 while nobody set one; 200 to 999 in `set_status`. */
+	unsigned (*status)(void *x);
+	int (*set_status)(void *x, unsigned status);
+
+	/*
+	 * Up to `limit_bytes` (> 0) of the original body (of the response: after the prefix that
+	 * the guest wrote before WEIR_NEXT) from `offset` on, which is 0 or where the last call
+	 * stopped. Sets `*got` and `*eof` (as early as it is known: with the last bytes) and
+	 * returns 0; or WEIR_WAIT (request only) when there is nothing now. What has been read of a
+	 * request must still reach the upstream unless the guest writes another body.
+	 */
+	int (*read_body)(void *x, enum weir_message message, uint64_t offset, void *buf,
+			 size_t limit_bytes, size_t *got, bool *eof);
+	/*
+	 * Bytes of a new body; `first` says that they replace what was there: the original request;
+	 * a response before WEIR_NEXT: nothing; after: prefix and upstream's body. Reading goes on
+	 * over the original. `bytes` may be empty.
+	 */
+	int (*write_body)(void *x, enum weir_message message, struct weir_slice bytes, bool first);
+};
+
+/* ---- exchange
+ * -------------------------------------------------------------------------------------------------
+ */
+
+/** Features of the ABI that a guest can have. */
+#define WEIR_FEATURE_BUFFER_REQUEST 1u
+#define WEIR_FEATURE_BUFFER_RESPONSE 2u
+
+/** What the embedder needs to know about the guest's doings; complete after WEIR_NEXT, WEIR_STOP
+ * and WEIR_DONE. */
+struct weir_exchange_facts {
+	uint32_t features;             /* in force since WEIR_NEXT: WEIR_FEATURE_* */
+	bool response_wanted;          /* `weir_exchange_response` will call the guest */
+	bool request_body_written;     /* replaced; possibly by nothing */
+	bool response_body_prefixed;   /* written before WEIR_NEXT or WEIR_STOP */
+	bool response_body_written;    /* replaced after WEIR_NEXT; possibly by nothing */
+	bool response_length_prefixed; /* content-length set, added or removed before WEIR_NEXT or
+					  WEIR_STOP */
+	bool response_length_written;  /* the same, after WEIR_NEXT */
+	uint64_t request_body_read_bytes;
+};
+
+/**
+ * Starts an exchange: takes or makes an instance and calls `handle_request`. `http` and `x` are
+ * borrowed until `weir_exchange_end`.
+ * `*exchange` is set whatever is returned, except for WEIR_FAILED with `*exchange` NULL when memory
+ * was short. Returns any step but WEIR_DONE.
+ */
+enum weir_step weir_exchange_begin(struct weir_exchange **exchange, struct weir_pool *pool,
+				   const struct weir_http *http, void *x);
+
+/** Goes on after WEIR_YIELD or WEIR_WAIT_*. A call that comes too early is harmless. */
+enum weir_step weir_exchange_step(struct weir_exchange *exchange);
+
+/** Flags of `weir_exchange_response`. */
+#define WEIR_RESPONSE_ERROR \
+	1u /* no complete response could be produced for the client: the guest sees is_error = 1 \
+	    */
+#define WEIR_RESPONSE_SENT \
+	2u /* already on its way (upgrades, unbuffered): changes by the guest are ignored */
+
+/**
+ * After WEIR_NEXT, once: calls `handle_response` where the guest has one. With buffer_response:
+ * when the whole response is there and nothing has been sent; without: when it has been relayed.
+ * Returns WEIR_DONE, or as `weir_exchange_step`.
+ */
+enum weir_step weir_exchange_response(struct weir_exchange *exchange, unsigned flags);
+
+/** CLOCK_MONOTONIC, at which an exchange in WEIR_WAIT_* is to be stepped even if nothing happens;
+ * UINT64_MAX: never. */
+uint64_t weir_exchange_wake_at_ns(const struct weir_exchange *exchange);
+
+/** Valid until `weir_exchange_end`. */
+const struct weir_exchange_facts *weir_exchange_facts(const struct weir_exchange *exchange);
+
+/** After WEIR_FAILED; else WEIR_CAUSE_NONE. */
+enum weir_cause weir_exchange_cause(const struct weir_exchange *exchange);
+
+/** After WEIR_FAILED: one line for the log, with the guest's stack. The library does not log it.
+ * Valid until `weir_exchange_end`. */
+const struct weir_error *weir_exchange_error(const struct weir_exchange *exchange);
+
+/**
+ * Ends the exchange in whatever state it is. The instance goes back to the pool if the guest
+ * completed the exchange; if it was in the middle of a call, or held after WEIR_NEXT for a response
+ * that never came, it is destroyed (prefer `weir_exchange_response` with WEIR_RESPONSE_ERROR when
+ * the client is gone). NULL is allowed in `*exchange`.
+ */
+void weir_exchange_end(struct weir_exchange **exchange);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

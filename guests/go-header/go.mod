@@ -1,0 +1,3 @@
+module example.org/go-header
+
+go 1.24

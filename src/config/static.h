@@ -1,0 +1,181 @@
+/*
+ * The static configuration as plain values: what Traefik reads once at start, plus weir's own options. Immutable after loading.
+ */
+#ifndef CONFIG_STATIC_H
+#define CONFIG_STATIC_H
+
+#include "config/option.h"
+#include "core/log.h"
+
+/** entryPoints.<name>.http.aliasHeadersStrategy (or its older name underscoreHeadersStrategy). */
+enum alias_headers { ALIAS_HEADERS_UNSET, ALIAS_HEADERS_KEEP, ALIAS_HEADERS_DELETE, ALIAS_HEADERS_REJECT };
+
+struct transport_config {
+	int64_t request_accept_grace_ns;
+	int64_t grace_ns;
+	int64_t read_timeout_ns; /* 0: none; also for the two below */
+	int64_t write_timeout_ns;
+	int64_t idle_timeout_ns;
+	int64_t keep_alive_max_ns;       /* 0: no limit */
+	int64_t keep_alive_max_requests; /* 0: no limit */
+};
+
+struct forwarded_headers_config {
+	bool insecure;
+	struct option_list trusted_ips; /* addresses and CIDR ranges */
+	struct option_list connection;
+	bool not_append_x_forwarded_for;
+	bool add_x_forwarded_scheme_headers;
+};
+
+struct encoded_characters_config {
+	bool allow_slash;
+	bool allow_back_slash;
+	bool allow_null;
+	bool allow_semicolon;
+	bool allow_percent;
+	bool allow_question_mark;
+	bool allow_hash;
+};
+
+struct entry_point_http_config {
+	struct option_list middlewares;
+	bool encode_query_semicolons;
+	bool sanitize_path;
+	int64_t max_header_bytes;
+	struct encoded_characters_config encoded_characters;
+	enum alias_headers alias_headers;      /* settled from the two below: never UNSET */
+	enum alias_headers alias_strategy;
+	enum alias_headers underscore_strategy;
+};
+
+/** entryPoints.<name>; `address` is "[host]:port[/tcp]", checked for syntax only. */
+struct entry_point_config {
+	slice name;
+	slice address;
+	bool reuse_port;
+	bool as_default;
+	struct transport_config transport;
+	struct forwarded_headers_config forwarded_headers;
+	struct entry_point_http_config http;
+};
+
+struct file_provider_config {
+	slice directory;
+	slice filename;
+	bool watch;
+	bool debug_log_generated_template;
+};
+
+struct providers_config {
+	int64_t throttle_ns;
+	struct option_list precedence;
+	struct file_provider_config *file; /* NULL: no file provider */
+};
+
+struct log_config {
+	enum log_level level;
+	enum log_format format;
+	bool no_color;
+	slice file_path; /* empty: standard output */
+};
+
+struct ping_config {
+	slice entry_point;
+	bool manual_routing;
+	int64_t terminating_status;
+};
+
+/** serversTransport: the transport named default@internal. */
+struct servers_transport_config {
+	int64_t max_idle_connections_per_host;
+	int64_t dial_timeout_ns;
+	int64_t response_header_timeout_ns;
+	int64_t idle_timeout_ns;
+};
+
+/** experimental.localPlugins.<alias>. */
+struct local_plugin_config {
+	slice module_name;
+	struct option_list envs;   /* names of variables that the guest gets */
+	struct option_list mounts; /* "host:guest[:ro]" */
+	bool use_unsafe;
+};
+
+struct experimental_config {
+	struct option_map local_plugins; /* of struct local_plugin_config */
+	bool abort_on_plugin_failure;
+};
+
+/** weir.limits: what one process holds at most. */
+struct weir_limits_config {
+	int64_t connections_per_worker;
+	int64_t buffer_bytes_per_worker;
+	int64_t header_fields;
+	int64_t target_bytes;
+	int64_t response_head_bytes;
+	int64_t idle_upstream_connections; /* per worker, all hosts together */
+	int64_t dns_cache_ns;
+	int64_t accept_burst;
+};
+
+/** weir.plugins.defaults and weir.plugins.perPlugin.<alias>. */
+struct weir_plugin_config {
+	int64_t memory_bytes;
+	int64_t call_cpu_ns;
+	int64_t exchange_wall_ns; /* 0: none */
+	int64_t init_ns;
+	int64_t max_instances_per_worker;
+	int64_t queue_length;
+	int64_t queue_timeout_ns;
+	int64_t idle_timeout_ns;
+	int64_t log_lines_per_exchange;
+	int64_t body_buffer_bytes;
+	bool stringify_config; /* scalars become strings, as in Traefik */
+};
+
+struct weir_plugins_config {
+	slice directory; /* where plugins-local lies */
+	struct weir_plugin_config defaults;
+	struct option_map per_plugin; /* of struct weir_plugin_config, complete */
+};
+
+/** Root key `weir`. */
+struct weir_config {
+	int64_t workers; /* 0: the CPU quota of the cgroup */
+	struct weir_limits_config limits;
+	struct weir_plugins_config plugins;
+};
+
+#define STATIC_CONFIG_MAGIC 0x73746174u
+
+struct static_config {
+	uint32_t magic;
+	struct arena arena;
+	slice source;                   /* path of the file, "flags", "environment" or "defaults" */
+	slice file;                     /* path of the file, or empty */
+	struct option_map entry_points; /* of struct entry_point_config, implied ones included */
+	struct option_list default_entry_points;
+	struct providers_config providers;
+	struct log_config log;
+	struct ping_config *ping; /* NULL: off */
+	struct servers_transport_config servers_transport;
+	struct experimental_config experimental;
+	struct weir_config weir;
+};
+
+/** All keys of Traefik's static configuration, and `weir`. */
+extern const struct option static_options[];
+
+/** The rows below `weir`, and those of one plugin. */
+extern const struct option weir_options[];
+extern const struct option weir_plugin_options[];
+
+/** The limits of the plugin with that alias: its own, or the defaults. */
+const struct weir_plugin_config *static_plugin_limits(const struct static_config *c, const char *alias);
+
+struct entry_point_config *static_entry_point(const struct static_config *c, slice name);
+
+void static_config_free(struct static_config **c);
+
+#endif

@@ -77,20 +77,34 @@ struct field {
 	enum field_id id;
 };
 
-/** Lifetime: that of `arena`, from which the array grows. */
+_Static_assert(FIELD_ID_COUNT <= 64, "struct fields keeps one bit for each known name");
+
+/** Lifetime: that of `arena`, from which the array grows. Changed by the functions below only; read freely. */
 struct fields {
 	struct field *list;
 	size_t count;
 	size_t capacity;
+	uint64_t present; /* FIELD_BIT of every id that some line has */
 	struct arena *arena;
 };
 
+#define FIELD_BIT(id) (UINT64_C(1) << (id))
+
+/** Takes no memory yet. */
 void fields_init(struct fields *f, struct arena *arena);
+
+/** Makes room for at least one more line. Returns 0 or -ENOMEM (arena full). */
+int fields_grow(struct fields *f);
+
+static inline bool fields_have(const struct fields *f, enum field_id id)
+{
+	return (f->present & FIELD_BIT(id)) != 0;
+}
 
 /** The number of a name in any case, or FIELD_OTHER. */
 enum field_id field_id_of(slice name);
 
-/** The canonical spelling of a known name. */
+/** The canonical spelling of a known name; "" for FIELD_OTHER. Static. */
 slice field_name(enum field_id id);
 
 /** Appends a line whose bytes the caller keeps alive. Returns 0 or -ENOMEM (arena full). */
@@ -99,7 +113,10 @@ int fields_add(struct fields *f, slice name, slice value);
 /** Like `fields_add` for a known name in its canonical spelling. */
 int fields_add_id(struct fields *f, enum field_id id, slice value);
 
-/** Replaces all lines of that name by one, in the place of the first. Returns 0 or -ENOMEM. */
+/** Appends a line that another section holds; its bytes stay where they are. Returns 0 or -ENOMEM. */
+int fields_add_field(struct fields *f, const struct field *line);
+
+/** Replaces all lines of that name by one, in the place of the first, or appends it. Returns 0 or -ENOMEM. */
 int fields_set(struct fields *f, slice name, slice value);
 int fields_set_id(struct fields *f, enum field_id id, slice value);
 

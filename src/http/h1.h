@@ -21,23 +21,29 @@ enum h1_result {
 	H1_BAD_SYNTAX = -1,   /* 400 */
 	H1_BAD_FRAMING = -2,  /* 400: lengths that contradict each other, unknown transfer codings */
 	H1_BAD_HOST = -3,     /* 400 */
-	H1_HEAD_TOO_LARGE = -4,   /* 431 */
+	H1_HEAD_TOO_LARGE = -4,   /* 431: too many bytes or lines, in the header or trailer section */
 	H1_TARGET_TOO_LONG = -5,  /* 414 */
 	H1_BAD_VERSION = -6,  /* 505 */
 	H1_BAD_CODING = -7,   /* 501: a transfer coding other than chunked */
 	H1_NO_MEMORY = -8,    /* 503: the exchange's arena is full */
 };
 
+/** The status to answer an error with; for negative results only. */
 int h1_error_status(enum h1_result r);
 
-/** One line for the log, e.g. "header field name has a byte that is not a token character". */
+/** One line for the log. Static. */
 const char *h1_error_text(enum h1_result r);
 
 /**
- * Parses one request head at the start of `bytes`. All slices of `*request` point into `bytes`; the field array comes
- * from `arena`. `scanned` is 0 on the first call for a head and kept by the caller between calls that gave H1_MORE, so that no
- * byte is searched twice for the end of the head. On H1_DONE `*head_bytes` is the length of the head. Empty lines before the
- * request line are skipped and counted (at most 2, RFC 9112 section 2.2).
+ * Parses one request head at the start of `bytes`. Slices of `*request` point into `bytes`, or to static text ("/" for the empty
+ * path of an absolute target, the canonical name of a known field); the field array comes from `arena`. `scanned` is 0 on
+ * the first call for a head and kept by the caller between calls that gave H1_MORE (`bytes` may have moved, but only have grown),
+ * so that no byte is searched twice for the end of the head; `*request` means nothing until H1_DONE. A mistake is reported
+ * as soon as it is seen, at the latest when its line is complete. On H1_DONE `*head_bytes` is the length of the head. Empty
+ * lines before the request line are skipped and counted (at most 2, RFC 9112 section 2.2).
+ *
+ * An absolute target overrides Host (RFC 9112 section 3.2.2): the Host line, if there is one, then has the target's authority as
+ * value. Repeated equal Content-Length lines become one.
  */
 enum h1_result h1_parse_request(struct request *request, struct arena *arena, slice bytes,
 				const struct h1_limits *limits, size_t *scanned, size_t *head_bytes);
@@ -47,7 +53,7 @@ enum h1_result h1_parse_response(struct response *response, struct arena *arena,
 				 enum method method, const struct h1_limits *limits, size_t *scanned,
 				 size_t *head_bytes);
 
-/** Moves all slices of a message that point into `from` (the bytes it was parsed from) to the copy at `to`. */
+/** Moves all slices of a message that point into `from` (the bytes it was parsed from) to the copy at `to`; others stay. */
 void h1_rebase_request(struct request *request, slice from, const char *to);
 void h1_rebase_response(struct response *response, slice from, const char *to);
 
@@ -70,8 +76,8 @@ enum h1_result h1_chunked_next(struct h1_chunked *c, slice *bytes, slice *data, 
 
 void h1_chunked_free(struct h1_chunked *c);
 
-/** Bytes that the head of a message needs at most, so that the caller can provide room for the functions below. */
-size_t h1_request_bytes(const struct request *request);
+/** Bytes that the functions below write, so that the caller can provide room. */
+size_t h1_request_bytes(const struct request *request, slice target);
 size_t h1_response_bytes(const struct response *response);
 
 /**

@@ -1,0 +1,44 @@
+# The front door. Meson and Ninja do the work, below build/; scripts/ has one script per task.
+MAKEFLAGS += --no-print-directory
+PREFIX ?= /usr/local
+SECONDS ?= 60
+
+build:          ## build/weir, optimised; installs missing packages first
+	@scripts/build release
+
+run: build      ## the demo: a backend, weir and a plugin on localhost
+	@scripts/demo
+
+test:           ## all tests; SUITES="unit e2e" chooses
+	@scripts/test release $(SUITES)
+
+check:          ## format, clang-tidy, cppcheck, dependencies, sizes
+	@scripts/check
+
+format:         ## put all C and C++ files into the house style
+	@scripts/format
+
+asan:           ## the tests with AddressSanitizer and UndefinedBehaviorSanitizer
+	@scripts/test asan $(SUITES)
+
+tsan:           ## the tests with ThreadSanitizer
+	@scripts/test tsan $(SUITES)
+
+fuzz:           ## every fuzz target for SECONDS=60
+	@scripts/fuzz $(SECONDS)
+
+bench: build    ## weir beside nginx and HAProxy; writes docs/benchmarks.md
+	@scripts/install-deps bench
+	@scripts/bench
+
+install: build  ## binary, manual page and systemd unit below DESTDIR and PREFIX
+	@meson configure build/release -Dprefix=$(PREFIX) >/dev/null
+	@DESTDIR=$(DESTDIR) meson install -C build/release
+
+clean:          ## remove build/ (the engine stays in the user's cache)
+	rm -rf build compile_commands.json
+
+help:           ## this list
+	@sed -n 's/^\([a-z]*\):[a-z ]*## /\1\t/p' Makefile | expand -t 12
+
+.PHONY: build run test check format asan tsan fuzz bench install clean help

@@ -76,7 +76,7 @@ static inline void load_words(struct words *to, const char *p, size_t n)
 	}
 }
 
-/* The factor was searched for so that the present names have a slot each; a test watches the crowding. */
+/* The factor was searched for so that every name has a slot of its own; names that share one cost a comparison more. */
 static inline size_t slot_of(const struct words *words, size_t n)
 {
 	const uint64_t lower = UINT64_C(0x2020202020202020);

@@ -57,20 +57,25 @@ enum h1_result h1_parse_response(struct response *response, struct arena *arena,
 void h1_rebase_request(struct request *request, slice from, const char *to);
 void h1_rebase_response(struct response *response, slice from, const char *to);
 
-/** Decoder of a chunked body. `(struct h1_chunked){.limits…}` starts one. */
+/**
+ * Decoder of a chunked body. Lifetime: `(struct h1_chunked){0}`, with the limit if it is not the default, to `h1_chunked_free`.
+ * A chunk-size line has at most 4 KiB, and chunks must not be much smaller than their framing all the time.
+ */
 struct h1_chunked {
 	int state;
-	uint64_t left;      /* bytes of the current chunk still to come */
-	size_t line_bytes;  /* of the current chunk-size line or of the trailer section */
-	size_t trailer_bytes_max; /* default 64 KiB when 0 */
-	struct str trailer; /* raw trailer section, kept until it is complete */
+	uint64_t left;            /* bytes of the current chunk still to come */
+	size_t line_bytes;        /* of the current chunk-size line */
+	uint64_t overhead_bytes;  /* of chunk-size lines, less what the data made up for */
+	size_t trailer_bytes_max; /* 0: 64 KiB */
+	struct str trailer;       /* raw trailer section, kept until it is complete */
 };
 
 /**
  * Takes the next step: consumes bytes from the front of `*bytes` and either gives a piece of the body (`*data`, pointing into
  * `*bytes`, H1_DONE with `data->n > 0`), or asks for more (H1_MORE), or reports the end (H1_DONE with `data->n == 0`), or an error.
- * At the end `trailers` (which may be NULL: discard) holds the trailer fields, copied into its arena. Names that must not be in
- * trailers (RFC 9110 section 6.5.1: framing, routing, authentication) are dropped.
+ * At the end `trailers` (which may be NULL: discard) has the trailer fields appended, copied into its arena; `*bytes` is what follows the
+ * body. Names that must not be in trailers (RFC 9110 section 6.5.1: framing, routing, authentication) are dropped. After the
+ * end and after an error, further calls repeat that and consume nothing.
  */
 enum h1_result h1_chunked_next(struct h1_chunked *c, slice *bytes, slice *data, struct fields *trailers);
 

@@ -1,0 +1,36 @@
+"""The test guests that the build made, and modules that are broken on purpose."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+
+
+def guests_directory():
+    if "WEIR_GUESTS" in os.environ:
+        return Path(os.environ["WEIR_GUESTS"])
+    proxy = Path(os.environ.get("WEIR", REPOSITORY / "build" / "weir"))
+    return proxy.parent / "guests"
+
+
+def guest(name):
+    path = guests_directory() / f"{name}.wasm"
+    if name == "go-header" and not path.exists():
+        pytest.skip("the Go guest was not built: no Go >= 1.24")
+    assert path.exists(), f"{path} is missing: build the guests"
+    return path.read_bytes()
+
+
+def _section(number, content):
+    return bytes([number, len(content)]) + content
+
+
+def module_without_memory():
+    """Exports handle_request and handle_response but no memory."""
+    types = b"\x02\x60\x00\x01\x7e\x60\x02\x7f\x7f\x00"
+    functions = b"\x02\x00\x01"
+    exports = b"\x02\x0ehandle_request\x00\x00\x0fhandle_response\x00\x01"
+    code = b"\x02\x04\x00\x42\x01\x0b\x02\x00\x0b"
+    return b"\0asm\x01\0\0\0" + _section(1, types) + _section(3, functions) + _section(7, exports) + _section(10, code)

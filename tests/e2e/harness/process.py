@@ -1,0 +1,45 @@
+"""What the operating system says about a process and its children."""
+
+import os
+from pathlib import Path
+
+
+def process_tree(pid):
+    pids, todo = [], [pid]
+    while todo:
+        current = todo.pop()
+        pids.append(current)
+        for children in Path(f"/proc/{current}/task").glob("*/children"):
+            try:
+                todo += [int(child) for child in children.read_text().split()]
+            except OSError:
+                pass
+    return pids
+
+
+def pss_bytes(pid):
+    """Memory of the process tree, shared pages counted by their share."""
+    total = 0
+    for current in process_tree(pid):
+        try:
+            text = Path(f"/proc/{current}/smaps_rollup").read_text()
+        except OSError:
+            continue
+        total += sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:")) * 1024
+    return total
+
+
+def descriptors(pid):
+    return sum(len(os.listdir(f"/proc/{current}/fd")) for current in process_tree(pid))
+
+
+def threads(pid):
+    return sum(len(os.listdir(f"/proc/{current}/task")) for current in process_tree(pid))
+
+
+def cpu_seconds(pid):
+    ticks = 0
+    for current in process_tree(pid):
+        fields = Path(f"/proc/{current}/stat").read_text().rsplit(")", 1)[1].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")

@@ -1,0 +1,308 @@
+"""The proxy under test: its files, its process, what it prints, and what it must not leave behind.
+
+WEIR names the program (default: build/weir). E2E_PROXY names another one to hold the expectations against, which must
+read the same files; Traefik is the only such program."""
+
+import contextlib
+import os
+import re
+import resource
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+from . import process
+from .client import Client, fetch
+from .guests import REPOSITORY, guest
+from .message import Closed
+from .ports import free_port
+from .waiting import wait_until
+from .yaml import to_yaml
+
+ON_TRAEFIK = "E2E_PROXY" in os.environ
+START_ATTEMPTS = 5
+STOP_TIMEOUT_S = 30
+READY_TIMEOUT_S = 60
+
+_FATAL_OUTPUT = re.compile(
+    r"AddressSanitizer|LeakSanitizer|ThreadSanitizer|MemorySanitizer|runtime error:|panicked at|Assertion .* failed|"
+    r"broken invariant|SIGSEGV|SIGABRT|core dumped")
+
+MANIFEST = """displayName: {name}
+type: middleware
+runtime: wasm
+summary: a test guest
+testData: {{}}
+"""
+
+
+def program():
+    path = os.environ.get("E2E_PROXY") or os.environ.get("WEIR") or REPOSITORY / "build" / "weir"
+    path = Path(path).resolve()
+    assert path.exists(), f"no proxy to test at {path}: build it or set WEIR"
+    return str(path)
+
+
+def merge(base, extra):
+    """`extra` laid over `base`, recursively; None removes a key."""
+    result = dict(base)
+    for key, value in extra.items():
+        if value is None:
+            result.pop(key, None)
+        elif isinstance(value, dict) and isinstance(result.get(key), dict):
+            result[key] = merge(result[key], value)
+        else:
+            result[key] = value
+    return result
+
+
+def servers(*urls):
+    return {"loadBalancer": {"servers": [{"url": url} for url in urls]}}
+
+
+def one_router(url, rule="PathPrefix(`/`)", middlewares=None, plugin=None):
+    """A dynamic configuration with the router `r`, the service `s` and, if given, the middleware `m` = {alias: config}."""
+    router = {"rule": rule, "service": "s"}
+    http = {"routers": {"r": router}, "services": {"s": servers(url)}}
+    if plugin is not None:
+        router["middlewares"] = ["m"]
+        http["middlewares"] = {"m": {"plugin": plugin}}
+    if middlewares is not None:
+        router["middlewares"] = middlewares
+    return {"http": http}
+
+
+class Plugin:
+    """A local plugin: the guest's name or its bytes, and its settings."""
+
+    def __init__(self, wasm, settings=None, manifest=None):
+        self.wasm = guest(wasm) if isinstance(wasm, str) else wasm
+        self.settings = settings
+        self.manifest = manifest
+
+
+class Proxy:
+    def __init__(self, directory, dynamic, static=None, plugins=None, environment=None, limits=None, check_output=True):
+        self.directory = Path(directory)
+        self.dynamic = dynamic
+        self.static_extra = static or {}
+        self.plugins = plugins or {}
+        self.environment = environment or {}
+        self.limits = limits or {}
+        self.check_output = check_output
+        self.process = None
+        self.ports = {"web": None}
+        self.version = 0
+        self.expected_exit = 0
+
+    # --- files
+
+    @property
+    def port(self):
+        return self.ports["web"]
+
+    def static_configuration(self):
+        static = {
+            "entryPoints": {name: {"address": f"127.0.0.1:{port}"} for name, port in self.ports.items()},
+            "log": {"level": "INFO"},
+            "providers": {"providersThrottleDuration": "50ms", "file": {"filename": "dynamic.yml"}},
+        }
+        if self.plugins:
+            static["experimental"] = {"localPlugins": {alias: self._plugin_entry(alias) for alias in self.plugins}}
+        if ON_TRAEFIK:
+            static["global"] = {"checkNewVersion": False, "sendAnonymousUsage": False}
+            static["log"]["noColor"] = True
+        return merge(static, self.static_extra)
+
+    def _plugin_entry(self, alias):
+        entry = {"moduleName": f"example.org/{alias}"}
+        if self.plugins[alias].settings is not None:
+            entry["settings"] = self.plugins[alias].settings
+        return entry
+
+    def write_files(self):
+        self.directory.mkdir(parents=True, exist_ok=True)
+        for alias, plugin in self.plugins.items():
+            folder = self.directory / "plugins-local" / "src" / "example.org" / alias
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / ".traefik.yml").write_text(plugin.manifest or MANIFEST.format(name=alias))
+            (folder / "plugin.wasm").write_bytes(plugin.wasm)
+        self.write_dynamic(self.dynamic)
+        (self.directory / "static.yml").write_text(to_yaml(self.static_configuration()))
+
+    def with_marker(self, dynamic):
+        """Adds a router that tells which version is in effect: its service has a server that nobody listens on."""
+        self.version += 1
+        name = f"version-{self.version}"
+        marker = {"http": {"routers": {name: {"rule": f"Host(`{name}.test`)", "service": name}},
+                           "services": {name: servers("http://127.0.0.1:1")}}}
+        return merge(dynamic, marker)
+
+    def write_dynamic(self, dynamic, in_place=False):
+        """Publishes a configuration by renaming a file over the old one, or by truncating and rewriting it."""
+        text = to_yaml(self.with_marker(dynamic)) if isinstance(dynamic, dict) else dynamic
+        path = self.directory / "dynamic.yml"
+        if in_place:
+            path.write_text(text)
+        else:
+            (self.directory / "dynamic.tmp").write_text(text)
+            os.replace(self.directory / "dynamic.tmp", path)
+        return self.version
+
+    def apply(self, dynamic, in_place=False):
+        self.write_dynamic(dynamic, in_place)
+        self.wait_version()
+
+    # --- life
+
+    def start(self, wait=True):
+        for attempt in range(START_ATTEMPTS):
+            self.ports = {name: free_port() for name in self.entry_point_names()}
+            self.write_files()
+            self.spawn()
+            if not wait:
+                return self
+            try:
+                self.wait_listening()
+                self.wait_version()
+                return self
+            except AssertionError:
+                taken = "address already in use" in self.log().lower()
+                if not taken or attempt + 1 == START_ATTEMPTS:
+                    raise
+                self.kill()
+        raise AssertionError("unreachable")
+
+    def entry_point_names(self):
+        names = list(self.static_extra.get("entryPoints", {}))
+        return names if "web" in names else ["web"] + names
+
+    def spawn(self, arguments=("--configFile=static.yml",)):
+        self._output = open(self.directory / "output.log", "wb")
+        environment = dict(os.environ, **self.environment)
+
+        def before_exec():
+            for limit, value in self.limits.items():
+                resource.setrlimit(limit, (value, value))
+
+        self.process = subprocess.Popen([program(), *arguments], cwd=self.directory, stdout=self._output,
+                                        stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment,
+                                        preexec_fn=before_exec if self.limits else None)
+        self._output.close()
+        return self
+
+    def wait_listening(self):
+        for port in self.ports.values():
+            wait_until(lambda: self._connects(port), lambda: f"the proxy listens on {port}\n{self.log()}", READY_TIMEOUT_S)
+
+    def _connects(self, port):
+        assert self.running, f"the proxy ended with {self.process.returncode}\n{self.log()}"
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=5).close()
+            return True
+        except OSError:
+            return False
+
+    def wait_version(self, version=None):
+        """Waits until the configuration written last (or the given one) answers requests."""
+        host = f"version-{version or self.version}.test"
+
+        def in_effect():
+            assert self.running, f"the proxy ended with {self.process.returncode}\n{self.log()}"
+            try:
+                return fetch(self.port, host=host).status != 404
+            except (Closed, OSError):
+                return False
+
+        wait_until(in_effect, lambda: f"configuration {host} comes into effect\n{self.log()}", READY_TIMEOUT_S)
+
+    @property
+    def running(self):
+        return self.process is not None and self.process.poll() is None
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def terminate(self):
+        self.process.send_signal(signal.SIGTERM)
+
+    def wait_exit(self, timeout_s=STOP_TIMEOUT_S):
+        return self.process.wait(timeout_s)
+
+    def kill(self):
+        if self.running:
+            self.process.kill()
+            self.process.wait()
+
+    def stop(self):
+        """Stops the proxy and checks that it did so well."""
+        if self.process is None:
+            return
+        died_early = not self.running and self.expected_exit == 0 and self.process.returncode != 0
+        if self.running:
+            self.terminate()
+        try:
+            code = self.wait_exit()
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"the proxy did not stop within {STOP_TIMEOUT_S} s of SIGTERM\n{self.log()}") from None
+        log = self.log()
+        assert not died_early, f"the proxy died with {code} during the test\n{log}"
+        assert code == self.expected_exit, f"exit code {code}, expected {self.expected_exit}\n{log}"
+        if self.check_output and not ON_TRAEFIK:
+            fatal = _FATAL_OUTPUT.search(log)
+            assert not fatal, f"the proxy printed {fatal.group()!r}\n{log}"
+
+    # --- observations
+
+    def log(self):
+        return (self.directory / "output.log").read_text(errors="replace")
+
+    def wait_log(self, *texts, timeout_s=15.0):
+        wait_until(lambda: all(text in self.log() for text in texts),
+                   lambda: f"the log holds {texts}\n{self.log()}", timeout_s)
+        return self.log()
+
+    @property
+    def pss_bytes(self):
+        return process.pss_bytes(self.pid)
+
+    @property
+    def descriptors(self):
+        return process.descriptors(self.pid)
+
+    @property
+    def threads(self):
+        return process.threads(self.pid)
+
+    @contextlib.contextmanager
+    def flat(self, memory_bytes=8 << 20, descriptors=4, threads=0, timeout_s=30.0):
+        """Asserts that descriptors, threads and memory come back to what they were, within these allowances."""
+        before = (self.descriptors, self.threads, self.pss_bytes)
+        yield
+        now = before
+
+        def settled():
+            nonlocal now
+            now = (self.descriptors, self.threads, self.pss_bytes)
+            return (now[0] <= before[0] + descriptors and now[1] <= before[1] + threads and
+                    (ON_TRAEFIK or now[2] <= before[2] + memory_bytes))
+
+        wait_until(settled, lambda: f"(descriptors, threads, PSS) return from {now} to {before}", timeout_s, 0.1)
+
+    # --- requests
+
+    def connect(self, entry_point="web", **options):
+        return Client(self.ports[entry_point], **options)
+
+    def fetch(self, method="GET", target="/", entry_point="web", **request):
+        return fetch(self.ports[entry_point], method, target, **request)
+
+
+def run_command(directory, *arguments, timeout_s=60):
+    """Runs a command of the proxy to its end; returns (exit code, output)."""
+    done = subprocess.run([program(), *arguments], cwd=directory, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, timeout=timeout_s)
+    return done.returncode, done.stdout.decode(errors="replace")

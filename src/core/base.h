@@ -34,6 +34,7 @@
 #define LIKELY(c) __builtin_expect(!!(c), 1)
 #define UNLIKELY(c) __builtin_expect(!!(c), 0)
 
+/** Reports a broken invariant on standard error and aborts. Use `must` and `must_not_reach`. */
 _Noreturn void base_broken(const char *what, const char *file, int line, const char *func);
 
 /**

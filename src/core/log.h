@@ -62,6 +62,7 @@ int log_configure(const struct log_options *options);
  * `log_configure`. */
 int log_reopen(void);
 
+/** Whether a line of that level would be written; cheap enough to ask before formatting. */
 bool log_enabled(enum log_level level);
 
 /** Lines that could not be written (disk full, reader gone) since the start. */

@@ -26,6 +26,7 @@ struct map {
 	size_t capacity;           /* of the entry array; the index has twice as many places */
 };
 
+/** Frees the map, not its values; it can be used again as an empty one. */
 void map_free(struct map *m);
 
 /** The value under `key`, or NULL. */

@@ -20,8 +20,13 @@ struct str {
 	bool failed;  /* memory was short, or the limit was reached */
 };
 
+/** Gives the memory back; the string can be used again as an empty one. */
 void str_free(struct str *s);
+
+/** Forgets the text and any failure, keeps the memory. */
 void str_clear(struct str *s);
+
+/** Add to the end; a failure shows in `failed`. */
 void str_add(struct str *s, slice bytes);
 void str_add_char(struct str *s, char c);
 void str_add_u64(struct str *s, uint64_t value);

@@ -31,9 +31,11 @@ bench: build    ## weir beside nginx and HAProxy; writes docs/benchmarks.md
 	@scripts/install-deps bench
 	@scripts/bench
 
-install: build  ## binary, manual page and systemd unit below DESTDIR and PREFIX
-	@meson configure build/release -Dprefix=$(PREFIX) >/dev/null
-	@DESTDIR=$(DESTDIR) meson install -C build/release
+install:        ## after make: binary, manual page and systemd unit below DESTDIR and PREFIX
+	install -D -m 755 build/weir $(DESTDIR)$(PREFIX)/bin/weir
+	install -D -m 644 docs/weir.1 $(DESTDIR)$(PREFIX)/share/man/man1/weir.1
+	sed 's|@bindir@|$(PREFIX)/bin|' packaging/weir.service | install -D -m 644 /dev/stdin \
+		$(DESTDIR)$(PREFIX)/lib/systemd/system/weir.service
 
 clean:          ## remove build/ (the engine stays in the user's cache)
 	rm -rf build compile_commands.json

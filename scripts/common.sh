@@ -43,19 +43,19 @@ tools_on_path() {
 	fi
 }
 
-# Options for programs built with sanitizers. Wasmtime turns memory faults of guests into traps with
-# its own signal handlers and runs guests on stacks of its own, hence:
-#   handle_*=0, allow_user_*  the sanitizer leaves those signals to the engine
-#   detect_stack_use_after_return=0  its fake stacks do not survive the change of stacks
-# Reports go to files, so that one from a process that a test started is not lost.
+# Options for programs built with sanitizers.
+#   allow_user_segv_handler  Wasmtime turns memory faults of guests into traps with a handler of its
+#     own. It hands all other faults on, so that the sanitizer still reports those of C code.
+#   report_signal_unsafe  that handler allocates.
+#   detect_stack_use_after_return  fake stacks do not survive the engine's change of stacks.
+# Reports go to files below DIR, so that one from a process that a test started is not lost.
 # sanitizer_options DIR
 sanitizer_options() {
-	local signals=handle_segv=0:handle_sigbus=0:handle_sigfpe=0:handle_sigill=0:allow_user_segv_handler=1
 	rm -rf "$1"
 	mkdir -p "$1"
-	export ASAN_OPTIONS=$signals:detect_stack_use_after_return=0:detect_leaks=1:strict_string_checks=1:abort_on_error=1:log_path=$1/asan
+	export ASAN_OPTIONS=allow_user_segv_handler=1:detect_stack_use_after_return=0:detect_leaks=1:strict_string_checks=1:abort_on_error=1:log_path=$1/asan
 	export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1:abort_on_error=1:log_path=$1/ubsan
-	export TSAN_OPTIONS=$signals:halt_on_error=0:second_deadlock_stack=1:suppressions=$PWD/tests/tsan.suppressions:log_path=$1/tsan
+	export TSAN_OPTIONS=allow_user_segv_handler=1:report_signal_unsafe=0:second_deadlock_stack=1:suppressions=$PWD/tests/tsan.suppressions:log_path=$1/tsan
 	export LSAN_OPTIONS=suppressions=$PWD/tests/lsan.suppressions:print_suppressions=0
 }
 

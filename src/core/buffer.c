@@ -7,16 +7,18 @@ static const size_t capacity_of[BUFFER_CLASSES] = {
 	[BUFFER_LARGE] = BUFFER_LARGE_BYTES,
 };
 
-static size_t size_of(enum buffer_class class)
-{
-	return sizeof(struct buffer) + capacity_of[class];
-}
-
 void buffer_pool_init(struct buffer_pool *pool, size_t limit_bytes)
 {
 	*pool = (struct buffer_pool){.magic = BUFFER_POOL_MAGIC, .limit_bytes = limit_bytes};
 	for (int c = 0; c < BUFFER_CLASSES; c++)
 		list_init(&pool->idle[c]);
+}
+
+static void destroy(struct buffer *b)
+{
+	b->magic = 0;
+	b->pool->live_bytes -= sizeof *b + b->capacity;
+	free(b);
 }
 
 static void release(struct buffer_pool *pool, enum buffer_class class)
@@ -27,10 +29,8 @@ static void release(struct buffer_pool *pool, enum buffer_class class)
 	must(e != NULL);
 	b = container_of(e, struct buffer, link);
 	OBJ_CHECK(b, BUFFER_MAGIC);
-	b->magic = 0;
 	pool->idle_count[class]--;
-	pool->live_bytes -= size_of(class);
-	free(b);
+	destroy(b);
 }
 
 void buffer_pool_free(struct buffer_pool *pool)
@@ -58,9 +58,9 @@ bool buffer_pool_trim(struct buffer_pool *pool)
 	return more;
 }
 
-static struct buffer *create(struct buffer_pool *pool, enum buffer_class class)
+static struct buffer *create(struct buffer_pool *pool, enum buffer_class class, size_t capacity)
 {
-	size_t size = size_of(class);
+	size_t size = sizeof(struct buffer) + capacity;
 	struct buffer *b;
 
 	if (size > pool->limit_bytes || pool->live_bytes > pool->limit_bytes - size)
@@ -68,11 +68,20 @@ static struct buffer *create(struct buffer_pool *pool, enum buffer_class class)
 	b = malloc(size);
 	if (b == NULL)
 		return NULL;
-	*b = (struct buffer){.magic = BUFFER_MAGIC,
-			     .pool = pool,
-			     .capacity = capacity_of[class],
-			     .class = class};
+	*b = (struct buffer){
+		.magic = BUFFER_MAGIC, .pool = pool, .capacity = capacity, .class = class};
 	pool->live_bytes += size;
+	return b;
+}
+
+struct buffer *buffer_get_bytes(struct buffer_pool *pool, size_t capacity)
+{
+	struct buffer *b;
+
+	OBJ_CHECK(pool, BUFFER_POOL_MAGIC);
+	b = create(pool, BUFFER_ODD, capacity);
+	if (b != NULL)
+		b->references = 1;
 	return b;
 }
 
@@ -89,7 +98,7 @@ struct buffer *buffer_get(struct buffer_pool *pool, enum buffer_class class)
 		pool->idle_count[class]--;
 		pool->idle_low[class] = MIN(pool->idle_low[class], pool->idle_count[class]);
 	} else {
-		b = create(pool, class);
+		b = create(pool, class, capacity_of[class]);
 		if (b == NULL)
 			return NULL;
 	}
@@ -109,6 +118,10 @@ void buffer_unref(struct buffer **giver)
 	must(b->references > 0);
 	if (--b->references > 0)
 		return;
+	if (b->class == BUFFER_ODD) {
+		destroy(b);
+		return;
+	}
 	list_push(&b->pool->idle[b->class], &b->link);
 	b->pool->idle_count[b->class]++;
 }

@@ -10,7 +10,7 @@
 #include "core/slice.h"
 
 /** Size classes of blocks: usable bytes. A reader starts small and moves up as it fills them. */
-enum buffer_class { BUFFER_SMALL, BUFFER_LARGE, BUFFER_CLASSES };
+enum buffer_class { BUFFER_SMALL, BUFFER_LARGE, BUFFER_CLASSES, BUFFER_ODD = BUFFER_CLASSES };
 #define BUFFER_SMALL_BYTES ((size_t)16 * 1024)
 #define BUFFER_LARGE_BYTES ((size_t)64 * 1024)
 
@@ -40,6 +40,7 @@ struct buffer_pool {
 	size_t limit_bytes;
 };
 
+/** Allocates nothing yet; `limit_bytes` bounds the sum of all blocks, idle ones included. */
 void buffer_pool_init(struct buffer_pool *pool, size_t limit_bytes);
 
 /** All blocks must have come back. */
@@ -54,6 +55,9 @@ bool buffer_pool_trim(struct buffer_pool *pool);
 /** An empty block with one reference, or NULL at the pool's limit or when memory is short. */
 struct buffer *buffer_get(struct buffer_pool *pool, enum buffer_class class);
 
+/** The same with room for `capacity` bytes; not recycled. */
+struct buffer *buffer_get_bytes(struct buffer_pool *pool, size_t capacity);
+
 static inline struct buffer *buffer_ref(struct buffer *b)
 {
 	OBJ_CHECK(b, BUFFER_MAGIC);
@@ -62,7 +66,7 @@ static inline struct buffer *buffer_ref(struct buffer *b)
 }
 
 /** Drops the reference and nulls the giver's pointer. NULL is allowed. */
-void buffer_unref(struct buffer **b);
+void buffer_unref(struct buffer **giver);
 
 static inline size_t buffer_room(const struct buffer *b)
 {

@@ -6,17 +6,11 @@
 
 #include <sys/socket.h>
 
-#include "core/error.h"
+#include "net/address.h"
 #include "net/transport.h"
 
-/** Where to listen. `host` empty: all addresses, IPv6 and IPv4. */
-struct listen_address {
-	slice host;
-	uint16_t port;
-};
-
 /**
- * Opens `count` listening TCP sockets on one address, which share its connections (SO_REUSEPORT). Unless `shared`, fails
+ * Opens `count` listening TCP sockets on one address (no host: all addresses, IPv6 and IPv4), which share its connections (SO_REUSEPORT). Unless `shared`, fails
  * with -EADDRINUSE if anybody else listens there. A port of 0 takes a free one. Returns 0, or a negative errno value with no socket
  * open and `e` filled in.
  */

@@ -30,6 +30,7 @@ struct message {
 /** Lifetime: `loop_init` … `loop_run` … `loop_close`, all on its thread; only `loop_post` comes from others. */
 struct loop {
 	uint32_t magic;
+	unsigned index; /* among the process's worker loops */
 	uv_loop_t uv;
 	struct timers timers;
 	struct buffer_pool buffers;

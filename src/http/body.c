@@ -1,0 +1,171 @@
+#include "http/body.h"
+
+void body_init(struct body *b, size_t limit_bytes)
+{
+	/* The pieces need no clearing; this runs twice per request. */
+	b->magic = BODY_MAGIC;
+	b->state = BODY_OPEN;
+	b->abort_code = 0;
+	b->first = b->count = 0;
+	b->bytes = 0;
+	b->limit_bytes = limit_bytes;
+	b->taken_bytes = 0;
+	b->stalled = false;
+	b->want = NULL;
+	b->ready = NULL;
+	b->producer = b->consumer = NULL;
+	b->trailers = NULL;
+}
+
+static struct body_piece *piece(struct body *b, unsigned i)
+{
+	return &b->pieces[(b->first + i) % BODY_PIECES];
+}
+
+void body_free(struct body *b)
+{
+	OBJ_CHECK(b, BODY_MAGIC);
+	for (unsigned i = 0; i < b->count; i++)
+		buffer_unref(&piece(b, i)->buffer);
+	b->count = 0;
+	b->magic = 0;
+}
+
+void body_set_producer(struct body *b, body_want_fn *want, void *producer)
+{
+	OBJ_CHECK(b, BODY_MAGIC);
+	b->want = want;
+	b->producer = producer;
+	b->stalled = want != NULL;
+}
+
+/* A full body takes no more before half of it is gone, so that wake-ups stay rare. */
+static bool half_empty(const struct body *b)
+{
+	return b->bytes <= b->limit_bytes / 2 && b->count <= BODY_PIECES / 2;
+}
+
+static void wake_producer(struct body *b)
+{
+	if (!b->stalled || b->state != BODY_OPEN || !half_empty(b))
+		return;
+	b->stalled = false;
+	b->want(b, b->producer);
+}
+
+void body_set_consumer(struct body *b, body_ready_fn *ready, void *consumer)
+{
+	OBJ_CHECK(b, BODY_MAGIC);
+	b->ready = ready;
+	b->consumer = consumer;
+	wake_producer(b);
+}
+
+bool body_has_room(struct body *b)
+{
+	OBJ_CHECK(b, BODY_MAGIC);
+	must(b->state == BODY_OPEN);
+	if (b->bytes < b->limit_bytes && b->count < BODY_PIECES)
+		return true;
+	b->stalled = b->want != NULL;
+	return false;
+}
+
+void body_push(struct body *b, struct buffer *buffer, slice bytes)
+{
+	struct body_piece *last;
+
+	OBJ_CHECK(b, BODY_MAGIC);
+	must(b->state == BODY_OPEN);
+	if (bytes.n == 0)
+		return;
+	b->bytes += bytes.n;
+	last = b->count > 0 ? piece(b, b->count - 1) : NULL;
+	if (last != NULL && last->buffer == buffer && last->p + last->n == bytes.p) {
+		last->n += bytes.n;
+		return;
+	}
+	must(b->count < BODY_PIECES);
+	*piece(b, b->count++) =
+		(struct body_piece){buffer != NULL ? buffer_ref(buffer) : NULL, bytes.p, bytes.n};
+}
+
+void body_end(struct body *b)
+{
+	OBJ_CHECK(b, BODY_MAGIC);
+	must(b->state == BODY_OPEN);
+	b->state = BODY_ENDED;
+}
+
+void body_abort(struct body *b, int code)
+{
+	OBJ_CHECK(b, BODY_MAGIC);
+	must(code < 0);
+	if (b->state != BODY_OPEN)
+		return;
+	b->state = BODY_ABORTED;
+	b->abort_code = code;
+}
+
+void body_notify(struct body *b)
+{
+	OBJ_CHECK(b, BODY_MAGIC);
+	if (b->ready != NULL)
+		b->ready(b, b->consumer);
+}
+
+int body_vectors(const struct body *b, struct iovec *v, int max, size_t limit)
+{
+	int n = 0;
+
+	OBJ_CHECK(b, BODY_MAGIC);
+	for (unsigned i = 0; i < b->count && n < max && limit > 0; i++) {
+		const struct body_piece *p = &b->pieces[(b->first + i) % BODY_PIECES];
+		size_t part = MIN(p->n, limit);
+
+		v[n++] = (struct iovec){(void *)(uintptr_t)p->p, part};
+		limit -= part;
+	}
+	return n;
+}
+
+slice body_front(const struct body *b)
+{
+	OBJ_CHECK(b, BODY_MAGIC);
+	if (b->count == 0)
+		return (slice){NULL, 0};
+	return (slice){b->pieces[b->first].p, b->pieces[b->first].n};
+}
+
+void body_take(struct body *b, size_t n)
+{
+	OBJ_CHECK(b, BODY_MAGIC);
+	must(n <= b->bytes);
+	b->bytes -= n;
+	b->taken_bytes += n;
+	while (n > 0) {
+		struct body_piece *p = &b->pieces[b->first];
+		size_t part = MIN(p->n, n);
+
+		p->p += part;
+		p->n -= part;
+		n -= part;
+		if (p->n > 0)
+			break;
+		buffer_unref(&p->buffer);
+		b->first = (b->first + 1) % BODY_PIECES;
+		b->count--;
+	}
+	wake_producer(b);
+}
+
+void body_move(struct body *to, struct body *from)
+{
+	struct body_piece p;
+
+	OBJ_CHECK(from, BODY_MAGIC);
+	must(from->count > 0);
+	p = from->pieces[from->first];
+	body_push(to, p.buffer, (slice){p.p, p.n});
+	body_take(from, p.n);
+}

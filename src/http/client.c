@@ -1,0 +1,258 @@
+#include "http/client.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "http/client_private.h"
+
+int client_create(struct client **client, struct loop *loop, slice host, uint16_t port,
+		  const struct client_options *options)
+{
+	struct client *k = calloc(1, sizeof *k);
+	char *name = slice_dup(host);
+
+	if (k == NULL || name == NULL) {
+		free(k);
+		free(name);
+		return -ENOMEM;
+	}
+	*k = (struct client){
+		.magic = CLIENT_MAGIC, .loop = loop, .options = *options, .host = name, .port = port};
+	list_init(&k->idle);
+	list_init(&k->busy);
+	list_init(&k->resolving);
+	k->numeric = resolver_is_address(name, port, &k->addresses);
+	*client = k;
+	return 0;
+}
+
+static void maybe_free(struct client *k)
+{
+	if (!k->destroyed || k->connection_count > 0)
+		return;
+	k->magic = 0;
+	free(k->host);
+	free(k);
+}
+
+void client_destroy(struct client **client)
+{
+	struct client *k;
+
+	OBJ_TAKE(k, client, CLIENT_MAGIC);
+	must(list_empty(&k->busy) && list_empty(&k->resolving));
+	lookup_cancel(&k->lookup);
+	k->destroyed = true;
+	while (!list_empty(&k->idle))
+		client_connection_close(container_of(k->idle.next, struct client_connection, link));
+	maybe_free(k);
+}
+
+static void free_connection(struct client_connection *c)
+{
+	struct client *k = c->client;
+
+	c->magic = 0;
+	free(c);
+	k->connection_count--;
+	maybe_free(k);
+}
+
+static void on_transport_closed(struct transport *t)
+{
+	free_connection(container_of(t, struct client_connection, io));
+}
+
+void client_connection_close(struct client_connection *c)
+{
+	struct client *k = c->client;
+
+	OBJ_CHECK(c, CLIENT_CONNECTION_MAGIC);
+	must(c->call == NULL && c->state != CLIENT_CLOSED);
+	k->idle_count -= c->state == CLIENT_IDLE;
+	c->state = CLIENT_CLOSED;
+	list_remove(&c->link);
+	loop_disarm(k->loop, &c->timer);
+	loop_cancel(k->loop, &c->pump);
+	h1_sender_free(&c->out);
+	h1_receiver_free(&c->in);
+	if (c->has_socket)
+		transport_close(&c->io, on_transport_closed);
+	else
+		free_connection(c);
+}
+
+static struct client_connection *new_connection(struct client *k)
+{
+	struct client_connection *c;
+
+	if (k->connection_count >= k->options.connections_max)
+		return NULL;
+	c = calloc(1, sizeof *c);
+	if (c == NULL)
+		return NULL;
+	c->magic = CLIENT_CONNECTION_MAGIC;
+	c->client = k;
+	c->pump.run = client_connection_pump;
+	k->connection_count++;
+	return c;
+}
+
+/* A request that may be sent twice (RFC 9110 section 9.2.2; Go's transport asks the same). */
+static bool is_replayable(const struct client_call *call)
+{
+	return method_is_idempotent(call->request->method_id) && call->request->framing == FRAMING_NONE;
+}
+
+/* Whether the server has closed a kept-alive connection without the loop having noticed yet. One system call, for requests that could
+ * not be repeated. */
+static bool is_stale(struct client_connection *c)
+{
+	char byte;
+	ssize_t n = recv(c->io.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+
+	return n >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK);
+}
+
+static struct client_connection *take_idle(struct client *k, const struct client_call *call)
+{
+	while (!list_empty(&k->idle)) {
+		struct client_connection *c = container_of(k->idle.next, struct client_connection, link);
+
+		OBJ_CHECK(c, CLIENT_CONNECTION_MAGIC);
+		if (is_replayable(call) || !is_stale(c)) {
+			list_remove(&c->link);
+			k->idle_count--;
+			loop_disarm(k->loop, &c->timer);
+			return c;
+		}
+		client_connection_close(c);
+	}
+	return NULL;
+}
+
+static void attach(struct client_connection *c, struct client_call *call)
+{
+	c->call = call;
+	c->sent = c->send_failed = c->holds_body = false;
+	call->connection = c;
+}
+
+static void start_on_new(struct client *k, struct client_call *call)
+{
+	struct client_connection *c = new_connection(k);
+
+	if (c == NULL) {
+		k->counters.refused++;
+		call->complete = true;
+		call->failed(call, -EBUSY);
+		return;
+	}
+	c->reused = false;
+	attach(c, call);
+	list_push(&k->busy, &c->link);
+	client_connection_open(c);
+}
+
+void client_start(struct client *k, struct client_call *call)
+{
+	struct client_connection *c;
+
+	OBJ_CHECK(k, CLIENT_MAGIC);
+	OBJ_CHECK(call, CALL_MAGIC);
+	call->client = k;
+	k->counters.calls++;
+	c = take_idle(k, call);
+	if (c == NULL) {
+		start_on_new(k, call);
+		return;
+	}
+	k->counters.reused++;
+	c->reused = true;
+	attach(c, call);
+	list_push(&k->busy, &c->link);
+	client_connection_send(c);
+}
+
+void client_cancel(struct client_call *call)
+{
+	struct client_connection *c = call->connection;
+
+	OBJ_CHECK(call, CALL_MAGIC);
+	must(!call->complete);
+	call->complete = true;
+	if (c == NULL)
+		return;
+	client_connection_detach(c);
+	client_connection_close(c);
+}
+
+/* A kept-alive connection that was closed before a byte of the response came: the server has probably not seen the request. */
+static bool may_retry(const struct client_connection *c, int code)
+{
+	const struct client_call *call = c->call;
+
+	return c->reused && !call->head_received && !call->retried && code != -ETIMEDOUT &&
+	       code != -EPROTO && (is_replayable(call) || (c->out.written == 0 && !c->send_failed));
+}
+
+void client_connection_fail(struct client_connection *c, int code)
+{
+	struct client *k = c->client;
+	struct client_call *call = c->call;
+	bool retry = may_retry(c, code), received = call->head_received;
+
+	k->counters.timeouts += code == -ETIMEDOUT;
+	client_connection_detach(c);
+	client_connection_close(c);
+	if (retry) {
+		k->counters.retried++;
+		call->retried = true;
+		start_on_new(k, call);
+		return;
+	}
+	call->complete = true;
+	if (received) {
+		struct body *b = call->response_body;
+
+		body_abort(b, code);
+		call->done(call);
+		body_notify(b);
+		return;
+	}
+	call->failed(call, code);
+}
+
+static void idle_timed_out(struct timer *t)
+{
+	client_connection_close(container_of(t, struct client_connection, timer));
+}
+
+static bool can_keep(const struct client_connection *c, const struct client_call *call)
+{
+	return c->sent && call->response->keep_alive && call->response->framing != FRAMING_CLOSE &&
+	       h1_receiver_bytes(&c->in).n == 0 && !c->client->destroyed &&
+	       c->client->idle_count < c->client->options.idle_max;
+}
+
+void client_connection_finish(struct client_connection *c)
+{
+	struct client *k = c->client;
+	struct client_call *call = c->call;
+	bool keep = can_keep(c, call);
+
+	client_connection_detach(c);
+	call->complete = true;
+	if (!keep) {
+		client_connection_close(c);
+		return;
+	}
+	h1_sender_free(&c->out);
+	c->state = CLIENT_IDLE;
+	list_remove(&c->link);
+	list_push(&k->idle, &c->link);
+	k->idle_count++;
+	transport_watch(&c->io, TRANSPORT_READABLE);
+	loop_arm(k->loop, &c->timer, k->options.idle_timeout_ms, idle_timed_out);
+}

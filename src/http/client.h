@@ -1,0 +1,108 @@
+/*
+ * The client side of HTTP/1.1: kept-alive connections of one loop to one endpoint, and calls on them. A call is a request with a body
+ * that streams in and a response whose body streams out; the proxy's services and sub-requests are built on it.
+ */
+#ifndef HTTP_CLIENT_H
+#define HTTP_CLIENT_H
+
+#include "http/body.h"
+#include "http/h1.h"
+#include "net/resolver.h"
+
+/** All times: 0 means none. */
+struct client_options {
+	uint64_t connect_timeout_ms;         /* Traefik forwardingTimeouts.dialTimeout */
+	uint64_t response_header_timeout_ms; /* …responseHeaderTimeout */
+	uint64_t idle_timeout_ms;            /* …idleConnTimeout */
+	size_t idle_max;                     /* maxIdleConnsPerHost, per loop */
+	size_t connections_max;              /* weir.limits.upstreamConnections, per loop and endpoint */
+	uint64_t dns_ttl_ms;                 /* weir.limits.dnsCache */
+	uint64_t continue_timeout_ms;        /* wait for 100 before the body is sent anyway; Traefik: 1 s */
+	struct h1_limits head;
+};
+
+/* X(NAME, help): counters of one client, written by its loop only. */
+#define CLIENT_COUNTERS(X) \
+	X(calls, "Calls started") \
+	X(connections, "Connections opened") \
+	X(connect_failures, "Connections that could not be opened") \
+	X(reused, "Calls on a kept-alive connection") \
+	X(retried, "Calls repeated because a kept-alive connection had gone stale") \
+	X(refused, "Calls refused at the connection limit") \
+	X(timeouts, "Calls that ran into a time-out")
+
+struct client_counters {
+#define X(name, help) uint64_t name;
+	CLIENT_COUNTERS(X)
+#undef X
+};
+
+#define CLIENT_MAGIC 0x636c6965u
+
+/** One per endpoint and loop. Lifetime: `client_create` … `client_destroy`. */
+struct client {
+	uint32_t magic;
+	struct loop *loop;
+	struct client_options options;
+	char *host; /* without brackets */
+	uint16_t port;
+	bool numeric;
+	struct list idle; /* the most recently used first */
+	struct list busy;
+	struct list resolving; /* connections that wait for the address */
+	size_t idle_count, connection_count;
+	struct resolved addresses;
+	uint64_t addresses_until_ms;
+	struct lookup *lookup;
+	bool destroyed; /* freed when the last connection has closed */
+	struct client_counters counters;
+};
+
+/** Returns 0 or -ENOMEM. */
+int client_create(struct client **client, struct loop *loop, slice host, uint16_t port,
+		  const struct client_options *options);
+
+/** No call may be in progress. Closes the idle connections. */
+void client_destroy(struct client **client);
+
+#define CALL_MAGIC 0x63616c6cu
+
+struct client_connection;
+
+/**
+ * One request and its response. The caller owns it and all it points to, until `complete` is set or `client_cancel` was called. Callbacks run on the
+ * loop, never within `client_start`'s caller unless stated.
+ */
+struct client_call {
+	uint32_t magic;
+	/* From the caller. */
+	const struct request *request; /* method, version and fields; framing says how the body goes out */
+	slice target;                  /* of the request line */
+	struct body *request_body;
+	struct arena *arena; /* for the response's head */
+	struct response *response;
+	struct body *response_body; /* initialised, without producer */
+	struct fields *response_trailers;
+	/** The final head is in `response`; body bytes may be in `response_body` already. May cancel the call, free it if `complete`. */
+	void (*responded)(struct client_call *);
+	/** A 1xx response. NULL: ignored. */
+	void (*informed)(struct client_call *, const struct response *);
+	/** No response could be had: negative errno (-ETIMEDOUT, -ECONNREFUSED, -ECONNRESET, -EPROTO, -EBUSY, -ENOMEM …). The call is over. */
+	void (*failed)(struct client_call *, int code);
+	/** After `responded`: the call is over; the body has been ended or aborted, its consumer is told next. Not called if `complete` was set before `responded`. */
+	void (*done)(struct client_call *);
+	/* The client's. */
+	struct client *client;
+	struct client_connection *connection;
+	bool complete; /* the client is done with it */
+	bool head_received;
+	bool retried;
+};
+
+/** Takes a connection and sends the request. `failed` may be called within. */
+void client_start(struct client *client, struct client_call *call);
+
+/** Lets go: its connection is closed. Not after `complete`. */
+void client_cancel(struct client_call *call);
+
+#endif

@@ -1,0 +1,179 @@
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "core/log.h"
+#include "http/client_private.h"
+
+static void connect_timed_out(struct timer *t)
+{
+	struct client_connection *c = container_of(t, struct client_connection, timer);
+
+	c->client->counters.connect_failures++;
+	client_connection_fail(c, -ETIMEDOUT);
+}
+
+static void try_next(struct client_connection *c);
+
+static void on_connecting(struct transport *t, int events)
+{
+	struct client_connection *c = container_of(t, struct client_connection, io);
+	int problem = 0;
+	socklen_t size = sizeof problem;
+
+	(void)events;
+	OBJ_CHECK(c, CLIENT_CONNECTION_MAGIC);
+	must(c->state == CLIENT_CONNECTING);
+	if (getsockopt(t->fd, SOL_SOCKET, SO_ERROR, &problem, &size) < 0)
+		problem = errno;
+	if (problem != 0) {
+		c->connect_error = -problem;
+		try_next(c);
+		return;
+	}
+	c->client->counters.connections++;
+	c->io.on_ready = client_connection_on_ready;
+	loop_disarm(c->client->loop, &c->timer);
+	client_connection_send(c);
+}
+
+/* Starts connecting to one address. Returns 0, or a negative errno value with no socket open. */
+static int connect_to(struct client_connection *c, const struct sockaddr_storage *to)
+{
+	int fd = socket(to->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1, r;
+
+	if (fd < 0)
+		return -errno;
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+	r = connect(fd, (const struct sockaddr *)to, sockaddr_size(to)) < 0 ? -errno : 0;
+	if (r < 0 && r != -EINPROGRESS) {
+		(void)close(fd);
+		return r;
+	}
+	r = transport_open(&c->io, c->client->loop, fd, on_connecting);
+	if (r < 0) {
+		(void)close(fd);
+		return r;
+	}
+	c->has_socket = true;
+	c->state = CLIENT_CONNECTING;
+	transport_watch(&c->io, TRANSPORT_WRITABLE);
+	return 0;
+}
+
+/* The failed socket closes in its own time; the connection's next try takes another object. */
+static void give_up(struct client_connection *c)
+{
+	c->client->counters.connect_failures++;
+	client_connection_fail(c, c->connect_error);
+}
+
+/* A transport is closed asynchronously, so that every further address needs a connection object of its own. */
+static void continue_elsewhere(struct client_connection *c)
+{
+	struct client *k = c->client;
+	struct client_call *call = c->call;
+	struct client_connection *next = calloc(1, sizeof *next);
+
+	if (next == NULL) {
+		give_up(c);
+		return;
+	}
+	next->magic = CLIENT_CONNECTION_MAGIC;
+	next->client = k;
+	next->pump.run = client_connection_pump;
+	next->call = call;
+	next->next_address = c->next_address;
+	next->connect_error = c->connect_error;
+	call->connection = next;
+	k->connection_count++;
+	list_push(&k->busy, &next->link);
+	c->call = NULL;
+	client_connection_close(c);
+	try_next(next);
+}
+
+static void try_next(struct client_connection *c)
+{
+	struct client *k = c->client;
+
+	if (c->next_address >= k->addresses.count) {
+		give_up(c);
+		return;
+	}
+	if (c->has_socket) {
+		continue_elsewhere(c);
+		return;
+	}
+	while (c->next_address < k->addresses.count) {
+		c->connect_error = connect_to(c, &k->addresses.addresses[c->next_address++]);
+		if (c->connect_error == 0) {
+			loop_arm(k->loop, &c->timer, k->options.connect_timeout_ms, connect_timed_out);
+			return;
+		}
+	}
+	give_up(c);
+}
+
+/* A callback may start or end other connections of the client: take the waiting ones first. */
+static void on_resolved(void *owner, int status, const struct resolved *answer)
+{
+	struct client *k = owner;
+	struct list waiting, *e;
+
+	OBJ_CHECK(k, CLIENT_MAGIC);
+	k->lookup = NULL;
+	if (status == 0) {
+		k->addresses = *answer;
+		k->addresses_until_ms = loop_now_ms(k->loop) + k->options.dns_ttl_ms;
+	} else {
+		log_debug_with((LOG_STRING("host", k->host), LOG_STRING("error", uv_strerror(status))),
+			       "Host name lookup failed");
+	}
+	list_move(&waiting, &k->resolving);
+	while ((e = list_pop(&waiting)) != NULL) {
+		struct client_connection *c = container_of(e, struct client_connection, link);
+
+		OBJ_CHECK(c, CLIENT_CONNECTION_MAGIC);
+		list_push(&k->busy, &c->link);
+		loop_disarm(k->loop, &c->timer);
+		c->connect_error = status == UV_EAI_MEMORY ? -ENOMEM : -EHOSTUNREACH;
+		if (status == 0)
+			try_next(c);
+		else
+			give_up(c);
+	}
+}
+
+static void wait_for_addresses(struct client_connection *c)
+{
+	struct client *k = c->client;
+	int r = 0;
+
+	if (k->lookup == NULL)
+		r = resolver_start(&k->lookup, k->loop, k->host, k->port, on_resolved, k);
+	if (r < 0) {
+		c->connect_error = r;
+		give_up(c);
+		return;
+	}
+	list_remove(&c->link);
+	list_append(&k->resolving, &c->link);
+	loop_arm(k->loop, &c->timer, k->options.connect_timeout_ms, connect_timed_out);
+}
+
+void client_connection_open(struct client_connection *c)
+{
+	struct client *k = c->client;
+
+	c->state = CLIENT_RESOLVING;
+	c->next_address = 0;
+	if (k->numeric || loop_now_ms(k->loop) < k->addresses_until_ms)
+		try_next(c);
+	else
+		wait_for_addresses(c);
+}

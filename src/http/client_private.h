@@ -1,0 +1,78 @@
+/*
+ * Private to client*.c: the connection and what the parts call of each other.
+ *
+ *   client.c          calls, the pool, ends
+ *   client_connect.c  name, addresses, connecting
+ *   client_io.c       sending the request, receiving the response
+ */
+#ifndef HTTP_CLIENT_PRIVATE_H
+#define HTTP_CLIENT_PRIVATE_H
+
+#include "http/client.h"
+#include "http/h1_io.h"
+
+/* X(NAME) */
+#define CLIENT_CONNECTION_STATES(X) \
+	X(RESOLVING)  /* waits for the endpoint's addresses; no socket yet */ \
+	X(CONNECTING) /* the socket is connecting */ \
+	X(CALLING)    /* a call is in progress */ \
+	X(IDLE)       /* kept alive */ \
+	X(CLOSED)
+
+enum client_connection_state {
+#define X(name) CLIENT_##name,
+	CLIENT_CONNECTION_STATES(X)
+#undef X
+};
+
+#define CLIENT_CONNECTION_MAGIC 0x636c636fu
+
+/** Owned by its client, in one of its lists until closed. */
+struct client_connection {
+	uint32_t magic;
+	enum client_connection_state state;
+	struct client *client;
+	struct list link;
+	struct transport io;
+	bool has_socket;
+	struct timer timer; /* connecting, waiting for the head or for 100, idle */
+	struct task pump;   /* decodes body bytes that are already here */
+	struct h1_receiver in;
+	struct h1_sender out;
+	struct client_call *call; /* NULL: none */
+	size_t next_address;
+	int connect_error; /* of the last address tried */
+	bool reused;
+	bool holds_body;   /* the request's body waits for 100 Continue */
+	bool sent;         /* the request is written completely */
+	bool send_failed;  /* no more can be written; a response may still come */
+};
+
+/* client.c */
+
+/** Closes the connection; its call, if any, must have been taken away. */
+void client_connection_close(struct client_connection *c);
+
+/** The call cannot succeed on this connection: repeats it elsewhere if that is safe, else fails it. Closes the connection. */
+void client_connection_fail(struct client_connection *c, int code);
+
+/** The response is complete: detaches the call, then keeps or closes the connection. */
+void client_connection_finish(struct client_connection *c);
+
+/* client_connect.c */
+
+/** Finds the address and connects; ends in `client_connection_connected` or `client_connection_fail`. */
+void client_connection_open(struct client_connection *c);
+
+/* client_io.c */
+
+/** Sends the call's request on a connected connection. */
+void client_connection_send(struct client_connection *c);
+
+void client_connection_on_ready(struct transport *t, int events);
+void client_connection_pump(struct task *t);
+
+/** Stops what the call has attached to the connection: consumer, producer, timers. */
+void client_connection_detach(struct client_connection *c);
+
+#endif

@@ -1,0 +1,373 @@
+#include "http/exchange.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define ARENA_BLOCK_BYTES ((size_t)4096)
+#define IDLE_MAX 256u
+
+static size_t rounded(size_t n)
+{
+	const size_t alignment = _Alignof(max_align_t);
+
+	return (n + alignment - 1) & ~(alignment - 1);
+}
+
+void chain_finish(struct chain *c)
+{
+	c->magic = CHAIN_MAGIC;
+	c->state_bytes = 0;
+	for (size_t i = 0; i < c->count; i++) {
+		OBJ_CHECK(c->list[i], MIDDLEWARE_MAGIC);
+		c->state_bytes += rounded(c->list[i]->class->state_bytes);
+	}
+}
+
+void exchange_pool_init(struct exchange_pool *pool, struct loop *loop, const struct exchange_limits *limits)
+{
+	*pool = (struct exchange_pool){
+		.magic = EXCHANGE_POOL_MAGIC, .loop = loop, .idle_max = IDLE_MAX, .limits = *limits};
+	list_init(&pool->idle);
+	list_init(&pool->live);
+}
+
+static void destroy(struct exchange *x)
+{
+	arena_free(&x->arena);
+	free(x);
+}
+
+void exchange_pool_free(struct exchange_pool *pool)
+{
+	struct list *e;
+
+	OBJ_CHECK(pool, EXCHANGE_POOL_MAGIC);
+	must(pool->live_count == 0);
+	while ((e = list_pop(&pool->idle)) != NULL)
+		destroy(container_of(e, struct exchange, link));
+	pool->idle_count = 0;
+	pool->magic = 0;
+}
+
+static struct exchange *take(struct exchange_pool *pool)
+{
+	struct list *e = list_pop(&pool->idle);
+	struct exchange *x;
+
+	if (e != NULL) {
+		pool->idle_count--;
+		return container_of(e, struct exchange, link);
+	}
+	x = malloc(sizeof *x);
+	if (x == NULL)
+		return NULL;
+	x->link = (struct list){NULL, NULL};
+	arena_init(&x->arena, ARENA_BLOCK_BYTES, pool->limits.arena_bytes_max);
+	return x;
+}
+
+struct exchange *exchange_begin(struct exchange_pool *pool, const struct exchange_client *client,
+				void *connection)
+{
+	struct exchange *x;
+
+	OBJ_CHECK(pool, EXCHANGE_POOL_MAGIC);
+	x = take(pool);
+	if (x == NULL)
+		return NULL;
+	x->magic = EXCHANGE_MAGIC;
+	x->phase = EXCHANGE_NEW;
+	x->loop = pool->loop;
+	x->pool = pool;
+	x->client = client;
+	x->connection = connection;
+	x->peer = x->peer_host = (slice){NULL, 0};
+	x->peer_address = (struct address){{0}};
+	x->tls = false;
+	x->request = (struct request){.framing = FRAMING_NONE};
+	x->response = (struct response){.version = HTTP_1_1};
+	fields_init(&x->request.fields, &x->arena);
+	fields_init(&x->response.fields, &x->arena);
+	fields_init(&x->request_trailers, &x->arena);
+	fields_init(&x->response_trailers, &x->arena);
+	body_init(&x->own_request_body, pool->limits.body_queue_bytes);
+	body_init(&x->own_response_body, pool->limits.body_queue_bytes);
+	x->request_body = &x->own_request_body;
+	x->response_body = &x->own_response_body;
+	x->chain = NULL;
+	x->at = x->entered = 0;
+	x->states = NULL;
+	x->walking = x->service_active = x->own_answer = x->failed = false;
+	x->on_release = NULL;
+	x->route = NULL;
+	list_push(&pool->live, &x->link);
+	pool->live_count++;
+	return x;
+}
+
+void *exchange_state(struct exchange *x, size_t index)
+{
+	char *at = x->states;
+
+	must(index < x->chain->count);
+	for (size_t i = 0; i < index; i++)
+		at += rounded(x->chain->list[i]->class->state_bytes);
+	return at;
+}
+
+static void set_phase(struct exchange *x, enum exchange_phase from, enum exchange_phase to)
+{
+	must(x->phase == from);
+	x->phase = to;
+}
+
+static enum middleware_verdict enter(struct exchange *x)
+{
+	struct middleware *m = x->chain->list[x->at];
+
+	OBJ_CHECK(m, MIDDLEWARE_MAGIC);
+	x->entered = MAX(x->entered, x->at + 1);
+	if (m->class->on_request == NULL)
+		return MW_CONTINUE;
+	return m->class->on_request(m, x, exchange_state(x, x->at));
+}
+
+static enum middleware_verdict leave(struct exchange *x)
+{
+	struct middleware *m = x->chain->list[x->at - 1];
+
+	OBJ_CHECK(m, MIDDLEWARE_MAGIC);
+	if (m->class->on_response == NULL)
+		return MW_CONTINUE;
+	return m->class->on_response(m, x, exchange_state(x, x->at - 1));
+}
+
+static void answer_status(struct exchange *x, int status)
+{
+	exchange_answer(x, status, slice_from(status_text(status)), false);
+}
+
+/* One step of the walk inwards. Returns false when the walk must wait. */
+static bool step_request(struct exchange *x)
+{
+	switch (enter(x)) {
+	case MW_CONTINUE:
+		x->at++;
+		return true;
+	case MW_PENDING:
+		return false;
+	case MW_FAILED:
+		answer_status(x, 500);
+		break;
+	case MW_ANSWERED:
+		break;
+	}
+	set_phase(x, EXCHANGE_REQUEST, EXCHANGE_RESPONSE);
+	return true;
+}
+
+/* One step of the walk outwards. Returns false when the walk must wait. */
+static bool step_response(struct exchange *x)
+{
+	switch (leave(x)) {
+	case MW_PENDING:
+		return false;
+	case MW_FAILED:
+		answer_status(x, 500);
+		break;
+	case MW_CONTINUE:
+	case MW_ANSWERED:
+		break;
+	}
+	x->at--;
+	return true;
+}
+
+/* The one loop that walks the chain. After the calls of the service or the client the exchange may be gone. */
+static void walk(struct exchange *x)
+{
+	must(!x->walking);
+	x->walking = true;
+	for (;;) {
+		if (x->phase == EXCHANGE_REQUEST && x->at == x->chain->count) {
+			x->walking = false;
+			set_phase(x, EXCHANGE_REQUEST, EXCHANGE_SERVICE);
+			x->service_active = true;
+			x->chain->service->class->start(x->chain->service, x);
+			return;
+		}
+		if (x->phase == EXCHANGE_RESPONSE && x->at == 0) {
+			x->walking = false;
+			set_phase(x, EXCHANGE_RESPONSE, EXCHANGE_SENDING);
+			x->client->respond(x);
+			return;
+		}
+		if (x->phase == EXCHANGE_REQUEST ? !step_request(x) : !step_response(x))
+			break;
+	}
+	x->walking = false;
+}
+
+void exchange_start(struct exchange *x, const struct chain *chain)
+{
+	OBJ_CHECK(x, EXCHANGE_MAGIC);
+	OBJ_CHECK(chain, CHAIN_MAGIC);
+	x->chain = chain;
+	set_phase(x, EXCHANGE_NEW, EXCHANGE_REQUEST);
+	if (chain->state_bytes > 0) {
+		x->states = arena_zalloc(&x->arena, chain->state_bytes);
+		if (x->states == NULL) {
+			answer_status(x, 503);
+			x->phase = EXCHANGE_RESPONSE;
+		}
+	}
+	walk(x);
+}
+
+static void finish(struct exchange *x);
+
+void exchange_resume(struct exchange *x)
+{
+	OBJ_CHECK(x, EXCHANGE_MAGIC);
+	if (x->phase == EXCHANGE_CLOSING) {
+		finish(x);
+		return;
+	}
+	must(x->phase == EXCHANGE_REQUEST || x->phase == EXCHANGE_RESPONSE);
+	walk(x);
+}
+
+static void drop_service(struct exchange *x)
+{
+	struct service *s = x->chain->service;
+
+	x->service_active = false;
+	s->class->cancel(s, x);
+}
+
+void exchange_answer(struct exchange *x, int status, slice text, bool as_error)
+{
+	struct response *r = &x->response;
+	slice copy = arena_copy(&x->arena, text);
+	struct body *b = &x->own_response_body;
+
+	OBJ_CHECK(x, EXCHANGE_MAGIC);
+	must(x->phase <= EXCHANGE_RESPONSE);
+	if (x->service_active)
+		drop_service(x);
+	fields_init(&r->fields, &x->arena);
+	fields_init(&x->response_trailers, &x->arena);
+	*r = (struct response){.status = status, .version = HTTP_1_1, .framing = FRAMING_LENGTH,
+			       .content_length = copy.n, .keep_alive = true, .fields = r->fields};
+	if (as_error) {
+		(void)fields_add_id(&r->fields, FIELD_CONTENT_TYPE, SLICE("text/plain; charset=utf-8"));
+		(void)fields_add_id(&r->fields, FIELD_X_CONTENT_TYPE_OPTIONS, SLICE("nosniff"));
+	}
+	body_free(b);
+	body_init(b, x->pool->limits.body_queue_bytes);
+	body_push(b, NULL, copy);
+	body_end(b);
+	x->response_body = b;
+	x->own_answer = true;
+}
+
+void exchange_refuse(struct exchange *x, int status, slice body, bool as_error)
+{
+	OBJ_CHECK(x, EXCHANGE_MAGIC);
+	must(x->phase == EXCHANGE_NEW);
+	exchange_answer(x, status, body, as_error);
+	x->phase = EXCHANGE_SENDING;
+	x->client->respond(x);
+}
+
+void exchange_respond(struct exchange *x)
+{
+	OBJ_CHECK(x, EXCHANGE_MAGIC);
+	set_phase(x, EXCHANGE_SERVICE, EXCHANGE_RESPONSE);
+	walk(x);
+}
+
+void exchange_fail(struct exchange *x, int status)
+{
+	OBJ_CHECK(x, EXCHANGE_MAGIC);
+	must(x->service_active);
+	x->service_active = false;
+	answer_status(x, status);
+	exchange_respond(x);
+}
+
+void exchange_service_done(struct exchange *x)
+{
+	OBJ_CHECK(x, EXCHANGE_MAGIC);
+	must(x->service_active);
+	x->service_active = false;
+}
+
+static void tell_middlewares(struct exchange *x)
+{
+	for (size_t i = x->entered; i-- > 0;) {
+		struct middleware *m = x->chain->list[i];
+
+		if (m->class->on_end != NULL)
+			m->class->on_end(m, x, exchange_state(x, i));
+	}
+}
+
+static void release(struct exchange *x)
+{
+	struct exchange_pool *pool = x->pool;
+
+	tell_middlewares(x);
+	if (x->on_release != NULL)
+		x->on_release(x);
+	body_free(&x->own_request_body);
+	body_free(&x->own_response_body);
+	x->magic = 0;
+	list_remove(&x->link);
+	pool->live_count--;
+	if (pool->idle_count >= pool->idle_max) {
+		destroy(x);
+		return;
+	}
+	arena_reset(&x->arena);
+	list_push(&pool->idle, &x->link);
+	pool->idle_count++;
+}
+
+/* Lets every middleware do what comes after the response, then frees the exchange. */
+static void finish(struct exchange *x)
+{
+	for (; x->at > 0; x->at--) {
+		struct middleware *m = x->chain->list[x->at - 1];
+
+		if (m->class->on_sent != NULL &&
+		    m->class->on_sent(m, x, exchange_state(x, x->at - 1)) == MW_PENDING)
+			return;
+	}
+	release(x);
+}
+
+void exchange_end(struct exchange **giver, bool failed)
+{
+	struct exchange *x;
+
+	OBJ_TAKE(x, giver, EXCHANGE_MAGIC);
+	must(!x->walking && x->phase != EXCHANGE_CLOSING);
+	x->phase = EXCHANGE_CLOSING;
+	x->failed |= failed;
+	x->connection = NULL;
+	if (x->service_active)
+		drop_service(x);
+	x->at = x->entered;
+	finish(x);
+}
+
+struct body *exchange_put_stage(struct exchange *x, struct body **where, struct body *stage)
+{
+	struct body *inner = *where;
+
+	OBJ_CHECK(x, EXCHANGE_MAGIC);
+	body_init(stage, x->pool->limits.body_queue_bytes);
+	*where = stage;
+	return inner;
+}

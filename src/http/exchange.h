@@ -1,0 +1,146 @@
+/*
+ * One request and its response: two heads, two bodies, one arena, the walk along its chain. Runs on one loop from begin to end.
+ *
+ *   client connection --request--> middlewares, outermost first --> service
+ *   client connection <--response-- middlewares, innermost first <-- service
+ */
+#ifndef HTTP_EXCHANGE_H
+#define HTTP_EXCHANGE_H
+
+#include "http/body.h"
+#include "http/message.h"
+#include "http/middleware.h"
+#include "net/address.h"
+#include "net/loop.h"
+
+/* X(NAME): the life of an exchange; each transition is one function that asserts where it comes from. */
+#define EXCHANGE_PHASES(X) X(NEW) X(REQUEST) X(SERVICE) X(RESPONSE) X(SENDING) X(CLOSING)
+
+enum exchange_phase {
+#define X(name) EXCHANGE_##name,
+	EXCHANGE_PHASES(X)
+#undef X
+};
+
+/** The client connection's side. */
+struct exchange_client {
+	/** The response's head is final: send it, then the body as it comes; then `exchange_end`. May end the exchange within the call. */
+	void (*respond)(struct exchange *);
+
+	/** An interim response (1xx) to pass on. */
+	void (*inform)(struct exchange *, const struct response *);
+};
+
+/** Limits of one exchange, from the entry point. */
+struct exchange_limits {
+	size_t arena_bytes_max;
+	size_t body_queue_bytes; /* between producer and consumer, for each body */
+};
+
+#define EXCHANGE_MAGIC 0x65786368u
+
+struct exchange_pool;
+
+/** Owned by the client connection: `exchange_begin` … `exchange_end`. */
+struct exchange {
+	uint32_t magic;
+	enum exchange_phase phase;
+	struct loop *loop;
+	struct arena arena;
+	struct exchange_pool *pool;
+	struct list link; /* in the pool's free list, or in its list of live exchanges */
+
+	const struct exchange_client *client;
+	void *connection;
+	slice peer;      /* "192.0.2.1:4711" or "[2001:db8::1]:4711" */
+	slice peer_host; /* without port and brackets */
+	struct address peer_address;
+	bool tls;        /* of the client connection */
+
+	struct request request;
+	struct fields request_trailers;
+	struct body *request_body; /* what the next one inside consumes; a middleware may put its own in front */
+	struct response response;
+	struct fields response_trailers;
+	struct body *response_body; /* what the next one outside consumes */
+
+	const struct chain *chain;
+	size_t at;      /* request: next to enter; response: how many are still to be left */
+	size_t entered; /* middlewares whose on_request was called */
+	char *states;
+	bool walking;
+	bool service_active;
+	bool own_answer; /* the response was made by the proxy, not by a service */
+	bool failed;     /* the response could not be sent completely */
+
+	/** Whoever routed the exchange cleans up here: unpins the generation, counts. Called once, last. */
+	void (*on_release)(struct exchange *);
+	void *route; /* the router's own */
+
+	struct body own_request_body;
+	struct body own_response_body;
+};
+
+/** Exchanges of one loop: recycled, counted. */
+#define EXCHANGE_POOL_MAGIC 0x78706f6fu
+
+struct exchange_pool {
+	uint32_t magic;
+	struct loop *loop;
+	struct list idle;
+	struct list live;
+	size_t idle_count, live_count;
+	size_t idle_max;
+	struct exchange_limits limits;
+};
+
+void exchange_pool_init(struct exchange_pool *pool, struct loop *loop, const struct exchange_limits *limits);
+
+/** No exchange may be live. */
+void exchange_pool_free(struct exchange_pool *pool);
+
+/** A new exchange in phase NEW with empty heads and bodies, or NULL when memory is short. */
+struct exchange *exchange_begin(struct exchange_pool *pool, const struct exchange_client *client,
+				void *connection);
+
+/** Begins the walk along `chain`. The exchange may be over when this returns. */
+void exchange_start(struct exchange *x, const struct chain *chain);
+
+/** For whoever said MW_PENDING, on the same loop and outside of any hook: the hook is called again. */
+void exchange_resume(struct exchange *x);
+
+/**
+ * A response of the proxy's own: head and body are replaced. `body` is copied. For hooks that then return MW_ANSWERED, and for the client
+ * connection before `exchange_start`. Content-Type is text/plain and sniffing is off, as in Go's http.Error, if `as_error`;
+ * else there is no Content-Type.
+ */
+void exchange_answer(struct exchange *x, int status, slice body, bool as_error);
+
+/** Answers without a chain, for example 404: allowed in phase NEW; the answer is sent at once. */
+void exchange_refuse(struct exchange *x, int status, slice body, bool as_error);
+
+/** From the service: `x->response` is filled in and `x->response_body` has its producer. The exchange may be over on return. */
+void exchange_respond(struct exchange *x);
+
+/** From the service instead of `exchange_respond`: no response could be had; the service is done. Body: the status text. */
+void exchange_fail(struct exchange *x, int status);
+
+/** From the service after `exchange_respond`: it will not touch the exchange any more. */
+void exchange_service_done(struct exchange *x);
+
+/**
+ * From the client connection: the response is sent, or (`failed`) cannot be. Ends whatever is still active, lets the middlewares finish, which
+ * may take longer than the connection lives, and frees the exchange. Not from within a hook.
+ */
+void exchange_end(struct exchange **x, bool failed);
+
+/**
+ * Puts a stage into a body's way: `*where` (x->request_body or x->response_body) becomes `stage`, initialised here, and
+ * what was there is returned, to be consumed by the caller.
+ */
+struct body *exchange_put_stage(struct exchange *x, struct body **where, struct body *stage);
+
+/** A middleware's state within the exchange. */
+void *exchange_state(struct exchange *x, size_t index);
+
+#endif

@@ -1,0 +1,539 @@
+#include "http/h1_server.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "core/log.h"
+#include "http/h1_server_private.h"
+
+#define LINGER_MS 1000u
+#define LINGER_BYTES_MAX ((uint64_t)1024 * 1024)
+#define PIPELINE_BYTES_MAX BUFFER_SMALL_BYTES
+
+void h1_connection_watch(struct h1_connection *c, bool readable, bool writable)
+{
+	transport_watch(&c->io, (readable ? TRANSPORT_READABLE : 0) | (writable ? TRANSPORT_WRITABLE : 0));
+}
+
+static bool watches(const struct h1_connection *c, int event)
+{
+	return (c->io.watched & event) != 0;
+}
+
+static void set_reading(struct h1_connection *c, bool on)
+{
+	h1_connection_watch(c, on, watches(c, TRANSPORT_WRITABLE));
+}
+
+static void maybe_stopped(struct h1_server *s)
+{
+	if (s->draining && !s->listening && s->connection_count == 0 && s->stopped != NULL) {
+		void (*stopped)(struct h1_server *) = s->stopped;
+
+		s->stopped = NULL;
+		stopped(s);
+	}
+}
+
+static void on_transport_closed(struct transport *t)
+{
+	struct h1_connection *c = container_of(t, struct h1_connection, io);
+	struct h1_server *s = c->server;
+
+	OBJ_CHECK(c, H1_CONNECTION_MAGIC);
+	must(c->x == NULL && c->state == H1_CLOSED);
+	c->magic = 0;
+	list_remove(&c->link);
+	s->connection_count--;
+	free(c);
+	if (s->listening && s->connection_count < s->options.connections_max)
+		listener_resume(&s->listener);
+	maybe_stopped(s);
+}
+
+void h1_connection_close(struct h1_connection *c, bool reset)
+{
+	OBJ_CHECK(c, H1_CONNECTION_MAGIC);
+	if (c->state == H1_CLOSED)
+		return;
+	c->state = H1_CLOSED;
+	loop_disarm(c->server->loop, &c->timer);
+	loop_disarm(c->server->loop, &c->write_timer);
+	loop_cancel(c->server->loop, &c->pump);
+	if (c->x != NULL)
+		exchange_end(&c->x, true);
+	h1_sender_free(&c->out);
+	h1_receiver_free(&c->in);
+	if (reset)
+		transport_reset_on_close(&c->io);
+	transport_close(&c->io, on_transport_closed);
+}
+
+static void linger_is_over(struct timer *t)
+{
+	h1_connection_close(container_of(t, struct h1_connection, timer), false);
+}
+
+void h1_connection_linger(struct h1_connection *c)
+{
+	must(c->x == NULL);
+	h1_sender_free(&c->out);
+	h1_receiver_free(&c->in);
+	loop_disarm(c->server->loop, &c->write_timer);
+	c->state = H1_LINGER;
+	c->drain_bytes = LINGER_BYTES_MAX;
+	transport_shutdown(&c->io);
+	h1_connection_watch(c, true, false);
+	loop_arm(c->server->loop, &c->timer, LINGER_MS, linger_is_over);
+}
+
+static void head_timed_out(struct timer *t)
+{
+	struct h1_connection *c = container_of(t, struct h1_connection, timer);
+
+	c->server->counters.read_timeouts++;
+	h1_connection_close(c, false);
+}
+
+static void idle_timed_out(struct timer *t)
+{
+	h1_connection_close(container_of(t, struct h1_connection, timer), false);
+}
+
+static void body_timed_out(struct timer *t)
+{
+	struct h1_connection *c = container_of(t, struct h1_connection, timer);
+
+	c->server->counters.read_timeouts++;
+	c->keep_alive = false;
+	if (c->state != H1_BUSY) {
+		h1_connection_close(c, false);
+		return;
+	}
+	c->body_done = true;
+	set_reading(c, true);
+	body_abort(&c->x->own_request_body, -ETIMEDOUT);
+	body_notify(&c->x->own_request_body);
+}
+
+static void client_left(struct h1_connection *c)
+{
+	c->server->counters.aborted += c->x != NULL;
+	h1_connection_close(c, false);
+}
+
+/* The body came to an end that its framing does not allow. */
+static void body_failed(struct h1_connection *c, int code)
+{
+	struct body *b = &c->x->own_request_body;
+
+	c->keep_alive = false;
+	c->body_done = true;
+	loop_disarm(c->server->loop, &c->timer);
+	body_abort(b, code);
+	body_notify(b);
+}
+
+/* Decodes what is buffered of the request's body. The connection may be closed afterwards. */
+static void decode_body(struct h1_connection *c)
+{
+	struct body *b = &c->x->own_request_body;
+	enum h1_result r = h1_receiver_decode(&c->in, b, &c->x->request_trailers);
+
+	if (r < 0) {
+		log_debug_with((LOG_TEXT("ClientAddr", c->x->peer)), "Request body: %s", h1_error_text(r));
+		body_failed(c, -EPROTO);
+		return;
+	}
+	if (r == H1_DONE) {
+		c->body_done = true;
+		loop_disarm(c->server->loop, &c->timer);
+	} else {
+		set_reading(c, !b->stalled && !c->continue_owed);
+	}
+	body_notify(b);
+}
+
+static void pump(struct task *t)
+{
+	struct h1_connection *c = container_of(t, struct h1_connection, pump);
+
+	if (c->state == H1_BUSY && !c->body_done)
+		decode_body(c);
+}
+
+/* The request's consumer has room. */
+static void want_body(struct body *b, void *producer)
+{
+	struct h1_connection *c = producer;
+
+	(void)b;
+	OBJ_CHECK(c, H1_CONNECTION_MAGIC);
+	if (c->body_done)
+		return;
+	h1_connection_continue(c);
+	if (h1_receiver_bytes(&c->in).n > 0)
+		loop_defer(c->server->loop, &c->pump);
+	else
+		set_reading(c, true);
+}
+
+static void limit_keep_alive(struct h1_connection *c)
+{
+	const struct h1_server_options *o = &c->server->options;
+	uint64_t age_ms = loop_now_ms(c->server->loop) - c->born_ms;
+
+	c->keep_alive = c->x->request.keep_alive && !c->server->draining &&
+			(o->keep_alive_max_requests == 0 || c->requests < o->keep_alive_max_requests) &&
+			(o->keep_alive_max_ms == 0 || age_ms < o->keep_alive_max_ms);
+}
+
+static void write_timed_out(struct timer *t)
+{
+	h1_connection_close(container_of(t, struct h1_connection, write_timer), true);
+}
+
+static void begin_body(struct h1_connection *c)
+{
+	struct exchange *x = c->x;
+	struct request *q = &x->request;
+
+	h1_receiver_begin_body(&c->in, q->framing, q->content_length);
+	c->continue_owed = q->expect_continue && q->framing != FRAMING_NONE;
+	c->body_done = false;
+	if (q->framing == FRAMING_NONE || (q->framing == FRAMING_LENGTH && q->content_length == 0)) {
+		c->continue_owed = false;
+		body_end(&x->own_request_body);
+		c->body_done = true;
+		loop_disarm(c->server->loop, &c->timer);
+		return;
+	}
+	body_set_producer(&x->own_request_body, want_body, c);
+	loop_arm(c->server->loop, &c->timer, c->server->options.read_timeout_ms, body_timed_out);
+}
+
+/* Bytes that came with the head go into the body before anybody looks at it. */
+static void take_early_body(struct h1_connection *c)
+{
+	if (!c->body_done && !c->continue_owed && h1_receiver_bytes(&c->in).n > 0)
+		decode_body(c);
+	else
+		set_reading(c, c->body_done);
+}
+
+/* The head is complete: `head_bytes` of what is buffered. The connection may be closed afterwards. */
+static void begin_exchange(struct h1_connection *c, size_t head_bytes)
+{
+	struct h1_server *s = c->server;
+	struct exchange *x = c->x;
+	slice head = slice_first(h1_receiver_bytes(&c->in), head_bytes);
+	slice kept = arena_copy(&x->arena, head), peer = arena_copy(&x->arena, (slice){c->peer, c->peer_n});
+
+	if (kept.p == NULL || peer.p == NULL) {
+		exchange_end(&c->x, true);
+		h1_connection_reject(c, 431);
+		return;
+	}
+	h1_rebase_request(&x->request, head, kept.p);
+	h1_receiver_skip(&c->in, head_bytes);
+	x->peer = peer;
+	x->peer_host = (slice){peer.p + c->peer_host_at, c->peer_host_n};
+	x->peer_address = c->address;
+	c->state = H1_BUSY;
+	c->responding = false;
+	c->requests++;
+	s->counters.requests++;
+	limit_keep_alive(c);
+	loop_arm(s->loop, &c->write_timer, s->options.write_timeout_ms, write_timed_out);
+	begin_body(c);
+	take_early_body(c);
+	if (c->state == H1_BUSY)
+		s->handle(s, x);
+}
+
+static void parse_head(struct h1_connection *c)
+{
+	struct h1_server *s = c->server;
+	size_t head_bytes = 0;
+	enum h1_result r;
+
+	c->x = exchange_begin(s->exchanges, &h1_connection_client, c);
+	if (c->x == NULL) {
+		h1_connection_reject(c, 503);
+		return;
+	}
+	r = h1_parse_request(&c->x->request, &c->x->arena, h1_receiver_bytes(&c->in), &s->options.head,
+			     &c->in.scanned, &head_bytes);
+	if (r == H1_DONE) {
+		begin_exchange(c, head_bytes);
+		return;
+	}
+	exchange_end(&c->x, true);
+	if (r < 0) {
+		log_debug_with((LOG_TEXT("ClientAddr", slice_of(c->peer, c->peer_n))), "Bad request: %s",
+			       h1_error_text(r));
+		h1_connection_reject(c, h1_error_status(r));
+	} else if (c->state == H1_IDLE) {
+		c->state = H1_HEAD;
+		loop_arm(s->loop, &c->timer, s->options.read_timeout_ms, head_timed_out);
+	}
+}
+
+/* Throws away what belongs to the last request's body. */
+static void drain_body(struct h1_connection *c)
+{
+	slice bytes = slice_first(h1_receiver_bytes(&c->in), c->drain_bytes);
+
+	if (bytes.n > 0) {
+		h1_receiver_skip(&c->in, bytes.n);
+		c->drain_bytes -= bytes.n;
+	}
+	if (c->drain_bytes > 0)
+		return;
+	c->state = H1_IDLE;
+	loop_arm(c->server->loop, &c->timer, c->server->options.idle_timeout_ms, idle_timed_out);
+}
+
+void h1_connection_run(struct h1_connection *c)
+{
+	bool progress = true;
+
+	if (c->running)
+		return;
+	c->running = true;
+	while (progress && h1_receiver_bytes(&c->in).n > 0) {
+		if (c->state == H1_DRAIN)
+			drain_body(c);
+		progress = c->state == H1_IDLE || c->state == H1_HEAD;
+		if (progress && h1_receiver_bytes(&c->in).n > 0) {
+			parse_head(c);
+			progress = c->state == H1_IDLE;
+		}
+	}
+	c->running = false;
+	if (c->state == H1_IDLE || c->state == H1_HEAD || c->state == H1_DRAIN)
+		set_reading(c, true);
+}
+
+void h1_connection_next(struct h1_connection *c)
+{
+	uint64_t left = c->body_done ? 0 : c->in.left;
+
+	loop_disarm(c->server->loop, &c->write_timer);
+	h1_sender_free(&c->out);
+	if (!c->keep_alive || (left > 0 && c->in.framing != FRAMING_LENGTH)) {
+		h1_connection_linger(c);
+		return;
+	}
+	if (c->server->draining) {
+		h1_connection_linger(c);
+		return;
+	}
+	c->drain_bytes = left;
+	c->state = left > 0 ? H1_DRAIN : H1_IDLE;
+	if (left == 0)
+		loop_arm(c->server->loop, &c->timer, c->server->options.idle_timeout_ms, idle_timed_out);
+	h1_connection_run(c);
+}
+
+/* Bytes beyond the current request: a pipelined one, or the client's end. */
+static void read_ahead(struct h1_connection *c)
+{
+	ssize_t n;
+
+	if (h1_receiver_bytes(&c->in).n >= PIPELINE_BYTES_MAX) {
+		set_reading(c, false);
+		return;
+	}
+	n = h1_receiver_fill(&c->in, &c->io, c->server->options.head.head_bytes_max + BUFFER_SMALL_BYTES);
+	if (n == -ENOBUFS)
+		set_reading(c, false);
+	else if (n <= 0 && n != -EAGAIN)
+		client_left(c);
+}
+
+static void read_body(struct h1_connection *c)
+{
+	ssize_t n = h1_receiver_fill(&c->in, &c->io, SIZE_MAX);
+
+	if (n > 0)
+		decode_body(c);
+	else if (n == -ENOBUFS)
+		body_failed(c, -ENOBUFS);
+	else if (n != -EAGAIN)
+		client_left(c);
+}
+
+static void read_next(struct h1_connection *c)
+{
+	size_t max = c->server->options.head.head_bytes_max;
+	ssize_t n = h1_receiver_fill(&c->in, &c->io, max + 1);
+
+	if (n > 0)
+		h1_connection_run(c);
+	else if (n == -EMSGSIZE)
+		h1_connection_reject(c, 431);
+	else if (n == -ENOBUFS)
+		h1_connection_reject(c, 503);
+	else if (n != -EAGAIN)
+		h1_connection_close(c, false);
+}
+
+static void read_linger(struct h1_connection *c)
+{
+	ssize_t n = h1_receiver_fill(&c->in, &c->io, SIZE_MAX);
+
+	if (n == -EAGAIN)
+		return;
+	if (n <= 0 || (uint64_t)n >= c->drain_bytes) {
+		h1_connection_close(c, false);
+		return;
+	}
+	c->drain_bytes -= (uint64_t)n;
+	h1_receiver_free(&c->in);
+}
+
+static void on_ready(struct transport *t, int events)
+{
+	struct h1_connection *c = container_of(t, struct h1_connection, io);
+
+	OBJ_CHECK(c, H1_CONNECTION_MAGIC);
+	if (events & TRANSPORT_WRITABLE && c->state == H1_BUSY)
+		h1_connection_flush(c);
+	if (!(events & TRANSPORT_READABLE))
+		return;
+	switch (c->state) {
+	case H1_IDLE:
+	case H1_HEAD:
+	case H1_DRAIN:
+		read_next(c);
+		break;
+	case H1_BUSY:
+		if (c->body_done)
+			read_ahead(c);
+		else
+			read_body(c);
+		break;
+	case H1_LINGER:
+		read_linger(c);
+		break;
+	case H1_CLOSED:
+		break;
+	}
+}
+
+/* "192.0.2.1:1234" or "[2001:db8::1]:1234"; an IPv4 client of a dual-stack socket is shown as IPv4. */
+static void format_peer(struct h1_connection *c, const struct sockaddr_storage *peer)
+{
+	char text[ADDRESS_TEXT_BYTES];
+	uint16_t port = 0;
+	bool brackets;
+	slice host;
+	int n;
+
+	(void)address_from_sockaddr((const struct sockaddr *)peer, &c->address, &port);
+	host = address_format(&c->address, text);
+	brackets = !address_is_v4(&c->address);
+	n = snprintf(c->peer, sizeof c->peer, brackets ? "[%.*s]:%u" : "%.*s:%u", SLICE_ARG(host), port);
+	must(n > 0 && (size_t)n < sizeof c->peer);
+	c->peer_n = (uint8_t)n;
+	c->peer_host_at = brackets;
+	c->peer_host_n = (uint8_t)host.n;
+}
+
+static bool on_accept(struct listener *l, int fd, const struct sockaddr_storage *peer)
+{
+	struct h1_server *s = container_of(l, struct h1_server, listener);
+	struct h1_connection *c = calloc(1, sizeof *c);
+
+	OBJ_CHECK(s, H1_SERVER_MAGIC);
+	if (c == NULL || transport_open(&c->io, s->loop, fd, on_ready) < 0) {
+		free(c);
+		(void)close(fd);
+		return true;
+	}
+	c->magic = H1_CONNECTION_MAGIC;
+	c->state = H1_IDLE;
+	c->server = s;
+	c->born_ms = loop_now_ms(s->loop);
+	c->pump.run = pump;
+	format_peer(c, peer);
+	list_push(&s->connections, &c->link);
+	s->connection_count++;
+	s->counters.connections++;
+	loop_arm(s->loop, &c->timer, s->options.read_timeout_ms, head_timed_out);
+	/* The first bytes are usually here already: one turn of the loop less. */
+	read_next(c);
+	if (c->state == H1_IDLE)
+		h1_connection_watch(c, true, false);
+	if (s->connection_count < s->options.connections_max)
+		return true;
+	s->counters.accept_paused++;
+	return false;
+}
+
+int h1_server_start(struct h1_server *s, struct loop *loop, struct exchange_pool *exchanges, int fd,
+		    const struct h1_server_options *options, h1_server_handle_fn *handle, void *owner)
+{
+	int r;
+
+	*s = (struct h1_server){.magic = H1_SERVER_MAGIC,
+				.loop = loop,
+				.exchanges = exchanges,
+				.options = *options,
+				.handle = handle,
+				.owner = owner};
+	list_init(&s->connections);
+	r = listener_start(&s->listener, loop, fd, options->accept_burst, on_accept);
+	s->listening = r == 0;
+	return r;
+}
+
+static void on_listener_stopped(struct listener *l)
+{
+	struct h1_server *s = container_of(l, struct h1_server, listener);
+
+	s->listening = false;
+	maybe_stopped(s);
+}
+
+/* Closes the connections that `which` selects; closing changes nothing in the list before the next turn of the loop. */
+static void close_where(struct h1_server *s, bool (*which)(const struct h1_connection *))
+{
+	LIST_FOR_EACH(e, &s->connections)
+	{
+		struct h1_connection *c = container_of(e, struct h1_connection, link);
+
+		if (which(c))
+			h1_connection_close(c, false);
+	}
+}
+
+static bool is_between_requests(const struct h1_connection *c)
+{
+	return c->state == H1_IDLE && c->requests > 0;
+}
+
+static bool is_any(const struct h1_connection *c)
+{
+	(void)c;
+	return true;
+}
+
+void h1_server_drain(struct h1_server *s, void (*stopped)(struct h1_server *))
+{
+	OBJ_CHECK(s, H1_SERVER_MAGIC);
+	must(!s->draining);
+	s->draining = true;
+	s->stopped = stopped;
+	close_where(s, is_between_requests);
+	listener_stop(&s->listener, on_listener_stopped);
+}
+
+void h1_server_abort(struct h1_server *s)
+{
+	OBJ_CHECK(s, H1_SERVER_MAGIC);
+	close_where(s, is_any);
+}

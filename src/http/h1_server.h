@@ -1,0 +1,75 @@
+/*
+ * The server side of HTTP/1.1 connections of one entry point on one loop: accepts, parses, hands exchanges to a handler, sends
+ * responses, keeps connections alive, drains.
+ */
+#ifndef HTTP_H1_SERVER_H
+#define HTTP_H1_SERVER_H
+
+#include "http/exchange.h"
+#include "http/h1_io.h"
+#include "net/listener.h"
+
+/** All times: 0 means none. */
+struct h1_server_options {
+	struct h1_limits head;
+	uint64_t read_timeout_ms;  /* Traefik transport.respondingTimeouts.readTimeout: a whole request */
+	uint64_t write_timeout_ms; /* …writeTimeout: from the request's head to the response's end */
+	uint64_t idle_timeout_ms;  /* …idleTimeout: between requests */
+	uint64_t stall_timeout_ms; /* weir.limits.stallTimeout: a client that takes no bytes of its response */
+	uint64_t keep_alive_max_ms;       /* transport.keepAliveMaxTime */
+	uint64_t keep_alive_max_requests; /* transport.keepAliveMaxRequests; 0: any number */
+	size_t connections_max;
+	unsigned accept_burst;
+};
+
+/* X(NAME, help): counters of one server, written by its loop only. */
+#define H1_SERVER_COUNTERS(X) \
+	X(connections, "Connections accepted") \
+	X(requests, "Requests whose head was complete") \
+	X(bad_requests, "Requests refused for their syntax or size") \
+	X(read_timeouts, "Connections closed by the read timeout") \
+	X(stalled, "Connections closed because the client took no bytes") \
+	X(aborted, "Exchanges whose client went away") \
+	X(accept_paused, "Times that accepting was paused at the connection limit")
+
+struct h1_server_counters {
+#define X(name, help) uint64_t name;
+	H1_SERVER_COUNTERS(X)
+#undef X
+};
+
+#define H1_SERVER_MAGIC 0x68317372u
+
+struct h1_server;
+
+/** Takes a new exchange (phase NEW, request filled in): calls `exchange_start` or `exchange_refuse`, now or later. */
+typedef void h1_server_handle_fn(struct h1_server *, struct exchange *);
+
+/** Embedded in its owner. One loop. Lifetime: `h1_server_start` … `h1_server_stop` … `stopped`. */
+struct h1_server {
+	uint32_t magic;
+	struct loop *loop;
+	struct exchange_pool *exchanges;
+	struct h1_server_options options;
+	h1_server_handle_fn *handle;
+	void *owner;
+	struct listener listener;
+	bool listening;
+	bool draining;
+	struct list connections;
+	size_t connection_count;
+	void (*stopped)(struct h1_server *);
+	struct h1_server_counters counters;
+};
+
+/** Serves the listening socket `fd`, which it owns on success. Returns 0 or a negative errno value. */
+int h1_server_start(struct h1_server *s, struct loop *loop, struct exchange_pool *exchanges, int fd,
+		    const struct h1_server_options *options, h1_server_handle_fn *handle, void *owner);
+
+/** Stops accepting and closes idle connections; others end after their exchange. `stopped` is called once none is left. */
+void h1_server_drain(struct h1_server *s, void (*stopped)(struct h1_server *));
+
+/** After `h1_server_drain`: closes the remaining connections at once. */
+void h1_server_abort(struct h1_server *s);
+
+#endif

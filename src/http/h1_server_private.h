@@ -1,0 +1,81 @@
+/*
+ * Private to h1_server*.c: the connection and what its halves call of each other.
+ */
+#ifndef HTTP_H1_SERVER_PRIVATE_H
+#define HTTP_H1_SERVER_PRIVATE_H
+
+#include "http/h1_server.h"
+
+/* X(NAME): what a connection is doing. */
+#define H1_CONNECTION_STATES(X) \
+	X(IDLE)   /* between requests; no byte of the next one is here */ \
+	X(HEAD)   /* some bytes of a head */ \
+	X(BUSY)   /* an exchange is in progress */ \
+	X(DRAIN)  /* answered; the rest of the request's body is thrown away */ \
+	X(LINGER) /* our side is closed; waiting for the client to close, so that it reads the response */ \
+	X(CLOSED)
+
+enum h1_connection_state {
+#define X(name) H1_##name,
+	H1_CONNECTION_STATES(X)
+#undef X
+};
+
+#define H1_CONNECTION_MAGIC 0x68316363u
+
+/** Longest "[address]:port". */
+#define PEER_TEXT_MAX 56
+
+/** Owned by its server's list until closed; freed when the transport has closed. */
+struct h1_connection {
+	uint32_t magic;
+	enum h1_connection_state state;
+	struct h1_server *server;
+	struct list link;
+	struct transport io;
+	struct timer timer;       /* the time-out of the state: idle, read, linger */
+	struct timer write_timer; /* writeTimeout, or a client that takes nothing */
+	struct task pump;         /* decodes body bytes that are already here */
+	struct h1_receiver in;
+	struct h1_sender out;
+	struct exchange *x;
+	uint64_t born_ms;
+	uint64_t requests;
+	uint64_t drain_bytes; /* in DRAIN: of the body, still to come */
+	bool keep_alive;
+	bool body_done;      /* the request's body is complete, or has failed */
+	bool continue_owed;  /* the client waits for 100 before it sends its body */
+	bool responding;     /* the final head is made */
+	bool running;        /* `h1_connection_run` is on the stack */
+	struct address address;
+	uint8_t peer_n, peer_host_at, peer_host_n;
+	char peer[PEER_TEXT_MAX];
+};
+
+/** Parses what is buffered, as far as the state allows; called after a state change to IDLE and after reads. */
+void h1_connection_run(struct h1_connection *c);
+
+/** Closes now; an exchange in progress fails. With `reset` the peer cannot mistake what it got for a whole message. */
+void h1_connection_close(struct h1_connection *c, bool reset);
+
+/** Ends our side and waits, within bounds, for the client to close. */
+void h1_connection_linger(struct h1_connection *c);
+
+/** Watches for reading, and for writing if `writable`. */
+void h1_connection_watch(struct h1_connection *c, bool readable, bool writable);
+
+/** Writes what there is of the response; the exchange may be over afterwards. */
+void h1_connection_flush(struct h1_connection *c);
+
+/** After a response: next request, the rest of the body, or the end. */
+void h1_connection_next(struct h1_connection *c);
+
+/** Sends a complete error response without an exchange and lingers. */
+void h1_connection_reject(struct h1_connection *c, int status);
+
+/** Sends 100 Continue if the client still waits for it. */
+void h1_connection_continue(struct h1_connection *c);
+
+extern const struct exchange_client h1_connection_client;
+
+#endif

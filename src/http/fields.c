@@ -5,7 +5,10 @@
 #include "core/base.h"
 #include "http/chars.h"
 
-/* Room that a section takes first: as many lines as usual requests have after the proxy's additions. */
+/*
+ * Room that a section takes first: as many lines as usual requests have after the proxy's
+ * additions.
+ */
 #define FIRST_CAPACITY 24
 
 /* Longest known name, and slots of the table below, a power of two. */
@@ -76,14 +79,17 @@ static inline void load_words(struct words *to, const char *p, size_t n)
 	}
 }
 
-/* The factor was searched for so that every name has a slot of its own; names that share one cost a comparison more. */
+/*
+ * The factor was searched for so that every name has a slot of its own; names that share one cost a
+ * comparison more.
+ */
 static inline size_t slot_of(const struct words *words, size_t n)
 {
-	const uint64_t lower = UINT64_C(0x2020202020202020);
+	const uint64_t lower = UINT64_C(0x2020202020202020), factor = UINT64_C(0x4a09893ba7613ded);
 	uint64_t first = words->w[0] | lower;
 	uint64_t last = words->w[1] | lower;
 
-	return (first + (last << 1 | last >> 63) + n) * UINT64_C(0x4a09893ba7613ded) >> (64 - SLOT_BITS);
+	return (first + (last << 1 | last >> 63) + n) * factor >> (64 - SLOT_BITS);
 }
 
 /* Runs before main, so that no thread can see an unfinished table. */
@@ -186,7 +192,8 @@ static bool same_name(const struct field *line, enum field_id id, slice name)
 	return line->id == id && (id != FIELD_OTHER || slice_equal_nocase(line->name, name));
 }
 
-static const struct field *find_from(const struct fields *f, size_t at, enum field_id id, slice name)
+static const struct field *find_from(const struct fields *f, size_t at, enum field_id id,
+				     slice name)
 {
 	for (; at < f->count; at++) {
 		if (same_name(&f->list[at], id, name))
@@ -218,9 +225,11 @@ static size_t remove_from(struct fields *f, size_t at, enum field_id id, slice n
 static int set_line(struct fields *f, const struct field *line)
 {
 	struct field copy = *line;
-	const struct field *first = fields_have(f, copy.id) ? find_from(f, 0, copy.id, copy.name) : NULL;
+	const struct field *first = NULL;
 	size_t at;
 
+	if (fields_have(f, copy.id))
+		first = find_from(f, 0, copy.id, copy.name);
 	if (first == NULL)
 		return fields_add_field(f, &copy);
 	at = (size_t)(first - f->list);

@@ -1,7 +1,7 @@
 /*
- * The header or trailer section of a message: an ordered list of field lines. Names keep the case in which they
- * came; all comparisons ignore case (RFC 9110 section 5.1). Names that the proxy knows carry a number, so that the hot
- * path compares integers.
+ * The header or trailer section of a message: an ordered list of field lines. Names keep the case
+ * in which they came; all comparisons ignore case (RFC 9110 section 5.1). Names that the proxy
+ * knows carry a number, so that the hot path compares integers.
  */
 #ifndef HTTP_FIELDS_H
 #define HTTP_FIELDS_H
@@ -79,7 +79,10 @@ struct field {
 
 _Static_assert(FIELD_ID_COUNT <= 64, "struct fields keeps one bit for each known name");
 
-/** Lifetime: that of `arena`, from which the array grows. Changed by the functions below only; read freely. */
+/**
+ * Lifetime: that of `arena`, from which the array grows. Changed by the functions below only; read
+ * freely.
+ */
 struct fields {
 	struct field *list;
 	size_t count;
@@ -113,10 +116,15 @@ int fields_add(struct fields *f, slice name, slice value);
 /** Like `fields_add` for a known name in its canonical spelling. */
 int fields_add_id(struct fields *f, enum field_id id, slice value);
 
-/** Appends a line that another section holds; its bytes stay where they are. Returns 0 or -ENOMEM. */
+/**
+ * Appends a line that another section holds; its bytes stay where they are. Returns 0 or -ENOMEM.
+ */
 int fields_add_field(struct fields *f, const struct field *line);
 
-/** Replaces all lines of that name by one, in the place of the first, or appends it. Returns 0 or -ENOMEM. */
+/**
+ * Replaces all lines of that name by one, in the place of the first, or appends it. Returns 0 or
+ * -ENOMEM.
+ */
 int fields_set(struct fields *f, slice name, slice value);
 int fields_set_id(struct fields *f, enum field_id id, slice value);
 
@@ -140,7 +148,10 @@ bool fields_has_token(const struct fields *f, enum field_id id, slice token);
 /** RFC 9110 section 5.6.2: whether `s` is a non-empty token. */
 bool field_is_token(slice s);
 
-/** Whether `value` holds no byte that a field value may not have (CTL other than HTAB; RFC 9110 section 5.5). */
+/**
+ * Whether `value` holds no byte that a field value may not have (CTL other than HTAB; RFC 9110
+ * section 5.5).
+ */
 bool field_is_value(slice value);
 
 #endif

@@ -8,8 +8,9 @@
 #define SIZE_LINE_BYTES_MAX 4096
 
 /*
- * What framing may cost a sender that cuts its body into very small chunks with long extensions: each chunk earns
- * CHUNK_OVERHEAD_FREE bytes of framing and twice its size, and the rest must stay below the maximum (as in Go's net/http).
+ * What framing may cost a sender that cuts its body into very small chunks with long extensions:
+ * each chunk earns CHUNK_OVERHEAD_FREE bytes of framing and twice its size, and the rest must stay
+ * below the maximum (as in Go's net/http).
  */
 #define CHUNK_OVERHEAD_FREE 16
 #define OVERHEAD_BYTES_MAX (16 * 1024)
@@ -17,7 +18,7 @@
 #define TRAILER_BYTES_MAX_DEFAULT (64 * 1024)
 
 enum state {
-	SIZE_FIRST, /* the first digit of a chunk size; the zero state, so that `{0}` starts a decoder */
+	SIZE_FIRST, /* the first digit of a chunk size; zero, so that `{0}` starts a decoder */
 	SIZE,
 	EXTENSION,
 	SIZE_LF,
@@ -31,21 +32,27 @@ enum state {
 	BROKEN,
 };
 
-/* Fields that change the meaning, the way or the rights of a message must not come after its body (RFC 9110 section 6.5.1). */
+/*
+ * Fields that change the meaning, the way or the rights of a message must not come after its body
+ * (RFC 9110 section 6.5.1).
+ */
 static const uint64_t forbidden_ids =
-	FIELD_BIT(FIELD_AUTHORIZATION) | FIELD_BIT(FIELD_CACHE_CONTROL) | FIELD_BIT(FIELD_CONNECTION) |
-	FIELD_BIT(FIELD_CONTENT_ENCODING) | FIELD_BIT(FIELD_CONTENT_LENGTH) | FIELD_BIT(FIELD_CONTENT_TYPE) |
+	FIELD_BIT(FIELD_AUTHORIZATION) | FIELD_BIT(FIELD_CACHE_CONTROL) |
+	FIELD_BIT(FIELD_CONNECTION) | FIELD_BIT(FIELD_CONTENT_ENCODING) |
+	FIELD_BIT(FIELD_CONTENT_LENGTH) | FIELD_BIT(FIELD_CONTENT_TYPE) |
 	FIELD_BIT(FIELD_COOKIE) | FIELD_BIT(FIELD_EXPECT) | FIELD_BIT(FIELD_FORWARDED) |
-	FIELD_BIT(FIELD_HOST) | FIELD_BIT(FIELD_IF_MODIFIED_SINCE) | FIELD_BIT(FIELD_IF_NONE_MATCH) |
-	FIELD_BIT(FIELD_KEEP_ALIVE) | FIELD_BIT(FIELD_LOCATION) | FIELD_BIT(FIELD_PROXY_AUTHENTICATE) |
-	FIELD_BIT(FIELD_PROXY_AUTHORIZATION) | FIELD_BIT(FIELD_PROXY_CONNECTION) | FIELD_BIT(FIELD_RANGE) |
+	FIELD_BIT(FIELD_HOST) | FIELD_BIT(FIELD_IF_MODIFIED_SINCE) |
+	FIELD_BIT(FIELD_IF_NONE_MATCH) | FIELD_BIT(FIELD_KEEP_ALIVE) | FIELD_BIT(FIELD_LOCATION) |
+	FIELD_BIT(FIELD_PROXY_AUTHENTICATE) | FIELD_BIT(FIELD_PROXY_AUTHORIZATION) |
+	FIELD_BIT(FIELD_PROXY_CONNECTION) | FIELD_BIT(FIELD_RANGE) |
 	FIELD_BIT(FIELD_RETRY_AFTER) | FIELD_BIT(FIELD_SET_COOKIE) | FIELD_BIT(FIELD_TE) |
 	FIELD_BIT(FIELD_TRAILER) | FIELD_BIT(FIELD_TRANSFER_ENCODING) | FIELD_BIT(FIELD_UPGRADE) |
-	FIELD_BIT(FIELD_VARY) | FIELD_BIT(FIELD_WWW_AUTHENTICATE) | FIELD_BIT(FIELD_X_FORWARDED_FOR) |
-	FIELD_BIT(FIELD_X_FORWARDED_HOST) | FIELD_BIT(FIELD_X_FORWARDED_METHOD) |
-	FIELD_BIT(FIELD_X_FORWARDED_PORT) | FIELD_BIT(FIELD_X_FORWARDED_PREFIX) |
-	FIELD_BIT(FIELD_X_FORWARDED_PROTO) | FIELD_BIT(FIELD_X_FORWARDED_SCHEME) |
-	FIELD_BIT(FIELD_X_FORWARDED_SERVER) | FIELD_BIT(FIELD_X_FORWARDED_TLS_CLIENT_CERT) |
+	FIELD_BIT(FIELD_VARY) | FIELD_BIT(FIELD_WWW_AUTHENTICATE) |
+	FIELD_BIT(FIELD_X_FORWARDED_FOR) | FIELD_BIT(FIELD_X_FORWARDED_HOST) |
+	FIELD_BIT(FIELD_X_FORWARDED_METHOD) | FIELD_BIT(FIELD_X_FORWARDED_PORT) |
+	FIELD_BIT(FIELD_X_FORWARDED_PREFIX) | FIELD_BIT(FIELD_X_FORWARDED_PROTO) |
+	FIELD_BIT(FIELD_X_FORWARDED_SCHEME) | FIELD_BIT(FIELD_X_FORWARDED_SERVER) |
+	FIELD_BIT(FIELD_X_FORWARDED_TLS_CLIENT_CERT) |
 	FIELD_BIT(FIELD_X_FORWARDED_TLS_CLIENT_CERT_INFO) | FIELD_BIT(FIELD_X_FORWARDED_URI) |
 	FIELD_BIT(FIELD_X_REAL_IP) | FIELD_BIT(FIELD_X_SCHEME);
 
@@ -65,7 +72,10 @@ static bool is_forbidden(const struct field *line)
 	return false;
 }
 
-/* Checks the whole section, of which every line is known to end with CRLF, and adds what may be added. */
+/*
+ * Checks the whole section, of which every line is known to end with CRLF, and adds what may be
+ * added.
+ */
 static enum h1_result parse_trailer(slice section, struct fields *trailers)
 {
 	const char *p = section.p, *end = section.p + section.n;
@@ -80,7 +90,8 @@ static enum h1_result parse_trailer(slice section, struct fields *trailers)
 			continue;
 		line.name = arena_copy(trailers->arena, line.name);
 		line.value = arena_copy(trailers->arena, line.value);
-		if (line.name.p == NULL || line.value.p == NULL || fields_add_field(trailers, &line) != 0)
+		if (line.name.p == NULL || line.value.p == NULL ||
+		    fields_add_field(trailers, &line) != 0)
 			return H1_NO_MEMORY;
 	}
 	return H1_DONE;
@@ -88,10 +99,13 @@ static enum h1_result parse_trailer(slice section, struct fields *trailers)
 
 static enum h1_result end_trailer(struct h1_chunked *c, struct fields *trailers)
 {
+	struct fields before = trailers != NULL ? *trailers : (struct fields){0};
 	enum h1_result result = H1_DONE;
 
 	if (c->trailer.n > 0)
 		result = parse_trailer(str_slice(&c->trailer), trailers);
+	if (result != H1_DONE && trailers != NULL)
+		*trailers = before;
 	str_free(&c->trailer);
 	c->state = END;
 	return result;
@@ -224,7 +238,8 @@ static enum h1_result take_data(struct h1_chunked *c, slice *bytes, slice *data)
 	return H1_DONE;
 }
 
-enum h1_result h1_chunked_next(struct h1_chunked *c, slice *bytes, slice *data, struct fields *trailers)
+enum h1_result h1_chunked_next(struct h1_chunked *c, slice *bytes, slice *data,
+			       struct fields *trailers)
 {
 	enum h1_result result = H1_DONE;
 

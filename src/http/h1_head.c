@@ -70,7 +70,10 @@ static enum h1_result match_shape(const char *p, const char *end, const char *sh
 	return H1_DONE;
 }
 
-/* "HTTP/x.y" at `p`, whose shape is known to be right. A higher minor version is a 1.1 sender that knows more. */
+/*
+ * "HTTP/x.y" at `p`, whose shape is known to be right. A higher minor version is a 1.1 sender that
+ * knows more.
+ */
 static enum h1_result version_at(const char *p, enum http_version *version)
 {
 	if (p[5] != '1')
@@ -204,8 +207,8 @@ static enum h1_result skip_empty_lines(const char **at, const char *end)
 	return H1_DONE;
 }
 
-static enum h1_result parse_request_head(struct request *r, slice in, const struct h1_limits *limits,
-					 size_t *head_bytes)
+static enum h1_result parse_request_head(struct request *r, slice in,
+					 const struct h1_limits *limits, size_t *head_bytes)
 {
 	const char *p = in.p, *end = in.p + in.n;
 	enum h1_result result = skip_empty_lines(&p, end);
@@ -234,7 +237,10 @@ static enum h1_result parse_response_head(struct response *r, slice in, enum met
 	return h1_judge_response(r, method);
 }
 
-/* Whether `line`, which is complete, can be a line of a head. The start line is the one with nothing but line ends before it. */
+/*
+ * Whether `line`, which is complete, can be a line of a head. The start line is the one with
+ * nothing but line ends before it.
+ */
 static bool line_is_valid(slice in, slice line, const struct h1_limits *request_limits)
 {
 	const char *p = line.p, *end = line.p + line.n;
@@ -258,9 +264,10 @@ static bool line_is_valid(slice in, slice line, const struct h1_limits *request_
 }
 
 /*
- * Whether another parse of the whole head would find anything but H1_MORE. Only lines that got complete in the bytes from
- * `scanned` on are looked at, so that a head that comes byte by byte costs linear time, and mistakes are still answered
- * at the end of their line. (A parse more than needed does no harm, but it must not depend on the sender how often.)
+ * Whether another parse of the whole head would find anything but H1_MORE. Only lines that got
+ * complete in the bytes from `scanned` on are looked at, so that a head that comes byte by byte
+ * costs linear time, and mistakes are still answered at the end of their line. (A parse more than
+ * needed does no harm, but it must not depend on the sender how often.)
  */
 static bool worth_parsing(slice in, size_t scanned, const struct h1_limits *request_limits)
 {
@@ -281,15 +288,16 @@ static bool worth_parsing(slice in, size_t scanned, const struct h1_limits *requ
 }
 
 /*
- * The bytes that may belong to the head; false if there is nothing new to find in them. A head that fills its limit is
- * always parsed, since its last line may hold the better reason to refuse it.
+ * The bytes that may belong to the head; false if there is nothing new to find in them. A head that
+ * fills its limit is always parsed, since its last line may hold the better reason to refuse it.
  */
 static bool begin_parse(slice bytes, const struct h1_limits *limits, size_t *scanned,
 			const struct h1_limits *request_limits, slice *in)
 {
 	must(*scanned <= bytes.n);
 	*in = slice_first(bytes, limits->head_bytes_max);
-	if (*scanned == 0 || in->n == limits->head_bytes_max || worth_parsing(*in, *scanned, request_limits))
+	if (*scanned == 0 || in->n == limits->head_bytes_max ||
+	    worth_parsing(*in, *scanned, request_limits))
 		return true;
 	*scanned = in->n;
 	return false;
@@ -319,8 +327,8 @@ enum h1_result h1_parse_request(struct request *request, struct arena *arena, sl
 }
 
 enum h1_result h1_parse_response(struct response *response, struct arena *arena, slice bytes,
-				 enum method method, const struct h1_limits *limits, size_t *scanned,
-				 size_t *head_bytes)
+				 enum method method, const struct h1_limits *limits,
+				 size_t *scanned, size_t *head_bytes)
 {
 	enum h1_result result;
 	slice in;

@@ -14,8 +14,10 @@ static bool is_host_and_port(slice s)
 	const char *colon = s.n > 0 ? memrchr(s.p, ':', s.n) : NULL;
 	uint64_t port;
 
-	return is_host(s) && colon != NULL && colon > s.p &&
-	       slice_to_u64(slice_from_at(s, (size_t)(colon + 1 - s.p)), &port) && port > 0 && port <= 65535;
+	if (!is_host(s) || colon == NULL || colon == s.p)
+		return false;
+	return slice_to_u64(slice_from_at(s, (size_t)(colon + 1 - s.p)), &port) && port > 0 &&
+	       port <= 65535;
 }
 
 static void split_path(struct request *r, slice rest)
@@ -87,7 +89,10 @@ static enum h1_result judge_host(struct request *r)
 	return H1_DONE;
 }
 
-/* H1_DONE if the only coding is chunked; tells codings that we do not know from lists that make no sense. */
+/*
+ * H1_DONE if the only coding is chunked; tells codings that we do not know from lists that make no
+ * sense.
+ */
 static enum h1_result judge_codings(const struct fields *f)
 {
 	const struct field *line = fields_find_id(f, FIELD_TRANSFER_ENCODING);
@@ -111,11 +116,12 @@ static enum h1_result judge_codings(const struct fields *f)
 }
 
 /*
- * The one place that decides how long a body is (RFC 9112 section 6.3), stricter than the RFC asks for: what two recipients could
- * understand differently is refused. FRAMING_CLOSE stands for "no field says it". Repeated equal lengths become one line.
+ * The one place that decides how long a body is (RFC 9112 section 6.3), stricter than the RFC asks
+ * for: what two recipients could understand differently is refused. FRAMING_CLOSE stands for "no
+ * field says it". Repeated equal lengths become one line.
  */
-static enum h1_result judge_framing(struct fields *f, enum http_version version, enum framing *framing,
-				    uint64_t *content_length)
+static enum h1_result judge_framing(struct fields *f, enum http_version version,
+				    enum framing *framing, uint64_t *content_length)
 {
 	const struct field *length = fields_find_id(f, FIELD_CONTENT_LENGTH), *again;
 
@@ -167,8 +173,9 @@ enum h1_result h1_judge_request(struct request *r)
 	if (r->framing == FRAMING_CLOSE)
 		r->framing = FRAMING_NONE;
 	r->keep_alive = judge_keep_alive(&r->fields, r->version);
+	/* From 1.0 senders neither Expect nor Upgrade counts (RFC 9110 sections 10.1.1, 7.8). */
 	if (r->version == HTTP_1_0)
-		return H1_DONE; /* neither Expect nor Upgrade means anything (RFC 9110 sections 10.1.1 and 7.8) */
+		return H1_DONE;
 	r->expect_continue = slice_equal_nocase(fields_value_id(&r->fields, FIELD_EXPECT),
 						SLICE("100-continue"));
 	r->upgrade = fields_have(&r->fields, FIELD_UPGRADE) &&
@@ -178,7 +185,8 @@ enum h1_result h1_judge_request(struct request *r)
 
 enum h1_result h1_judge_response(struct response *r, enum method method)
 {
-	enum h1_result result = judge_framing(&r->fields, r->version, &r->framing, &r->content_length);
+	enum h1_result result = judge_framing(&r->fields, r->version, &r->framing,
+					      &r->content_length);
 
 	if (result != H1_DONE)
 		return result;

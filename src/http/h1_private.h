@@ -7,8 +7,8 @@
 #include "http/h1.h"
 
 /**
- * Parses one field line at `*at`, line end included, and moves `*at` past it. H1_MORE when the line is not complete;
- * mistakes are reported as soon as they are seen.
+ * Parses one field line at `*at`, line end included, and moves `*at` past it. H1_MORE when the line
+ * is not complete; mistakes are reported as soon as they are seen.
  */
 enum h1_result h1_parse_field(const char **at, const char *end, struct field *field);
 

@@ -1,6 +1,7 @@
 /*
- * Searches for the first byte outside a character class. Private to h1_*.c. The SSE2 versions look at sixteen bytes at
- * a time and never past `end`; the last bytes, and other machines, go byte by byte.
+ * Searches for the first byte outside a character class. Private to h1_*.c. The SSE2 versions look
+ * at sixteen bytes at a time and never past `end`; the last bytes, and other machines, go byte by
+ * byte.
  */
 #ifndef HTTP_H1_SCAN_H
 #define HTTP_H1_SCAN_H
@@ -26,7 +27,10 @@ static inline __m128i scan_equal(__m128i bytes, int c)
 	return _mm_cmpeq_epi8(bytes, _mm_set1_epi8((char)c));
 }
 
-/* Advances `p` while sixteen bytes are left and `stops` marks none; returns from the function at the first marked byte. */
+/*
+ * Advances `p` while sixteen bytes are left and `stops` marks none; returns from the function at
+ * the first marked byte.
+ */
 #define SCAN_WIDE(p, end, bytes, stops) \
 	while ((end) - (p) >= 16) { \
 		__m128i bytes = scan_load(p); \
@@ -64,7 +68,9 @@ static inline const char *scan_target(const char *p, const char *end)
 	return scan_class(p, end, CHAR_TARGET);
 }
 
-/* The first colon, control or space: the end of a name whose other bytes are still to be checked. */
+/*
+ * The first colon, control or space: the end of a name whose other bytes are still to be checked.
+ */
 static inline const char *scan_name(const char *p, const char *end)
 {
 	SCAN_WIDE(p, end, b, _mm_or_si128(scan_equal(b, ':'), scan_at_most(b, ' ')))

@@ -1,7 +1,9 @@
 #include "core/base.h"
 #include "http/h1.h"
 
-/* Fields are mostly short: two overlapping copies of a fixed size cost less than a call of memcpy. */
+/*
+ * Fields are mostly short: two overlapping copies of a fixed size cost less than a call of memcpy.
+ */
 static inline char *put(char *to, slice s)
 {
 	if (s.n <= 32 && s.n >= 16) {
@@ -45,17 +47,21 @@ static size_t fields_bytes(const struct fields *f)
 
 size_t h1_request_bytes(const struct request *request, slice target)
 {
-	return request->method.n + target.n + sizeof("  HTTP/1.1\r\n") - 1 + fields_bytes(&request->fields);
+	return request->method.n + target.n + sizeof("  HTTP/1.1\r\n") - 1 +
+	       fields_bytes(&request->fields);
 }
 
 static slice reason_of(const struct response *response)
 {
-	return response->reason.n > 0 ? response->reason : slice_from(status_text(response->status));
+	if (response->reason.n > 0)
+		return response->reason;
+	return slice_from(status_text(response->status));
 }
 
 size_t h1_response_bytes(const struct response *response)
 {
-	return sizeof("HTTP/1.1 200 \r\n") - 1 + reason_of(response).n + fields_bytes(&response->fields);
+	return sizeof("HTTP/1.1 200 \r\n") - 1 + reason_of(response).n +
+	       fields_bytes(&response->fields);
 }
 
 static char *put_fields(char *to, const struct fields *f)

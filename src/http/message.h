@@ -10,7 +10,8 @@
 #include "http/fields.h"
 
 /* Methods with a meaning to the proxy; every other token is METHOD_OTHER and forwarded as it is. */
-#define METHOD_NAMES(X) X(GET) X(HEAD) X(POST) X(PUT) X(DELETE) X(CONNECT) X(OPTIONS) X(TRACE) X(PATCH)
+#define METHOD_NAMES(X) \
+	X(GET) X(HEAD) X(POST) X(PUT) X(DELETE) X(CONNECT) X(OPTIONS) X(TRACE) X(PATCH)
 
 enum method {
 	METHOD_OTHER,
@@ -32,7 +33,7 @@ struct request {
 	slice path;      /* of the target, still escaped; "*" for OPTIONS *; empty for CONNECT */
 	slice query;     /* without "?" */
 	bool has_query;  /* tells "/x?" from "/x" */
-	slice authority; /* host[:port] of an absolute target, else the value of Host; may be empty */
+	slice authority; /* host[:port] of the target, else of Host; may be empty */
 	enum http_version version;
 	enum framing framing;
 	uint64_t content_length; /* with FRAMING_LENGTH */
@@ -125,7 +126,10 @@ bool method_is_idempotent(enum method m);
 /** The standard reason phrase, or "" for an unknown status; spelled as Go's net/http does. */
 const char *status_text(int status);
 
-/** Whether a response with this status to this method has no body by definition (RFC 9110 section 6.4.1). */
+/**
+ * Whether a response with this status to this method has no body by definition (RFC 9110 section
+ * 6.4.1).
+ */
 bool status_has_no_body(int status, enum method m);
 
 #endif

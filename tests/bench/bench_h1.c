@@ -1,6 +1,6 @@
 /*
- * What the HTTP/1 code costs on the heads that a browser and an application server send: nanoseconds per head, best of
- * several rounds.
+ * What the HTTP/1 code costs on the heads that a browser and an application server send:
+ * nanoseconds per head, best of several rounds.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -63,8 +63,8 @@ static void parse_response_once(struct arena *arena, struct response *r)
 	size_t scanned = 0, head_bytes;
 
 	arena_reset(arena);
-	must(h1_parse_response(r, arena, SLICE(RESPONSE), METHOD_GET, &limits, &scanned, &head_bytes) ==
-	     H1_DONE);
+	must(h1_parse_response(r, arena, SLICE(RESPONSE), METHOD_GET, &limits, &scanned,
+			       &head_bytes) == H1_DONE);
 	must(head_bytes == sizeof(RESPONSE) - 1);
 }
 

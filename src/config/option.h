@@ -112,6 +112,7 @@ enum option_status {
 	IMPLEMENTED,
 	ACCEPTED, /* no effect and harmless: one warning that names it */
 	REFUSED,  /* ignoring it would change what is served, or its security: an error */
+	REMOVED,  /* of an earlier version of Traefik: an error with a hint, and not documented */
 };
 
 enum option_flags {
@@ -121,7 +122,6 @@ enum option_flags {
 	OPTION_NOWHERE = 8,     /* checked, but kept nowhere */
 	OPTION_PATH = 16,       /* strings: a file or directory (documentation only) */
 	OPTION_SECRET = 32,     /* dumped as "xxxx" unless asked otherwise */
-	OPTION_NULL = 64,       /* objects: a YAML null (`x:`) counts as empty; Traefik ignores such keys */
 };
 
 /** The names of an enumeration, in the order of its values from 0. */
@@ -218,6 +218,12 @@ struct option_context {
 
 /** Fills in the defaults of a structure. Returns 0 or -ENOMEM; a default that its own row refuses is a broken invariant. */
 int option_defaults(const struct option *table, void *object, struct arena *arena);
+
+/**
+ * As `option_decode` without the defaults first: what `node` does not name keeps its value.
+ */
+int option_apply(const struct option *table, const struct tree_node *node, void *object,
+		 const struct option_context *context);
 
 /**
  * Fills in defaults, then what `node` (a map, or NULL for defaults only) says. Goes on after errors, so that the report

@@ -103,6 +103,9 @@ struct tree_node *tree_get(const struct tree *t, slice path);
 struct tree_node *tree_add(struct tree *t, struct tree_node *parent, slice key, struct tree_place place,
 			   struct weir_error *error);
 
+/** The contents of `from`, copied, become those of `to`, which keeps its key. Returns 0 or a negative errno value. */
+int tree_copy(struct tree *t, struct tree_node *to, const struct tree_node *from, struct weir_error *error);
+
 /** Copies the children of `from` over those of `to`: maps are merged by name (any case), everything else is replaced. */
 int tree_overlay(struct tree *t, struct tree_node *to, const struct tree_node *from, struct weir_error *error);
 

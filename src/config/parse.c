@@ -1,0 +1,56 @@
+#include "config/parse.h"
+
+#include <errno.h>
+
+#include "config/tree.h"
+
+int parse_error(struct weir_error *error, int code, const char *source, uint32_t line, uint32_t column,
+		const char *text, size_t n)
+{
+	return error_set(error, code, "%s:%u:%u: %.*s", source, line, column, (int)MIN(n, (size_t)600), text);
+}
+
+struct tree_node *parse_add(struct tree *t, struct tree_node *parent, const struct parse_value *value,
+			    const char *source, struct weir_error *error)
+{
+	struct tree_place key_place = {source, value->key_line, value->key_column};
+	struct tree_node *node;
+
+	node = tree_add(t, parent != NULL ? parent : t->root, slice_of(value->key, value->key_n), key_place, error);
+	if (node == NULL)
+		return NULL;
+	node->kind = (enum tree_kind)value->kind;
+	node->type = (enum tree_type)value->type;
+	node->number = value->number;
+	node->place = (struct tree_place){source, value->line, value->column};
+	node->text = slice_of("", 0);
+	if (value->text_n > 0)
+		node->text = arena_copy(t->arena, slice_of(value->text, value->text_n));
+	if (node->text.p != NULL)
+		return node;
+	(void)error_set(error, -ENOMEM, "%s: out of memory", source);
+	return NULL;
+}
+
+int tree_parse(struct tree *t, slice text, enum tree_format format, const char *source, struct weir_error *error)
+{
+	slice name = arena_copy(t->arena, slice_from(source));
+
+	if (name.p == NULL)
+		return error_set(error, -ENOMEM, "%s: out of memory", source);
+	if (text.n > t->limits.file_bytes)
+		return error_set(error, -EFBIG, "%s: found %zu bytes, expected at most %zu", source, text.n,
+				 t->limits.file_bytes);
+	if (t->root->place.source == NULL)
+		t->root->place = (struct tree_place){name.p, 1, 1};
+	switch (format) {
+	case TREE_YAML:
+	case TREE_JSON:
+		return parse_yaml(t, text.p, text.n, name.p, error);
+	case TREE_TOML:
+		return parse_toml(t, text.p, text.n, name.p, error);
+	case TREE_UNKNOWN:
+		break;
+	}
+	return error_set(error, -EINVAL, "%s: found an unknown format, expected YAML, TOML or JSON", source);
+}

@@ -11,8 +11,9 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 def guests_directory():
     if "WEIR_GUESTS" in os.environ:
         return Path(os.environ["WEIR_GUESTS"])
-    proxy = Path(os.environ.get("WEIR", REPOSITORY / "build" / "weir"))
-    return proxy.parent / "guests"
+    proxy = Path(os.environ.get("WEIR", REPOSITORY / "build" / "weir")).resolve()
+    found = [parent / "guests" for parent in proxy.parents if (parent / "guests" / "header.wasm").exists()]
+    return found[0] if found else proxy.parent / "guests"
 
 
 def guest(name):

@@ -151,11 +151,11 @@ enum h1_result h1_parse_field(const char **at, const char *end, struct field *fi
 	const char *stop = scan_name(p, end);
 	enum h1_result result;
 
+	field->name = slice_of(p, (size_t)(stop - p));
 	if (stop == end)
-		return H1_MORE;
+		return stop == p || field_is_token(field->name) ? H1_MORE : H1_BAD_SYNTAX;
 	if (stop == p || *stop != ':')
 		return H1_BAD_SYNTAX;
-	field->name = slice_of(p, (size_t)(stop - p));
 	field->id = field_id_of(field->name);
 	if (field->id == FIELD_OTHER && !field_is_token(field->name))
 		return H1_BAD_SYNTAX;

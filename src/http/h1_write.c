@@ -66,7 +66,9 @@ size_t h1_response_bytes(const struct response *response)
 
 static char *put_fields(char *to, const struct fields *f)
 {
-	for (const struct field *line = f->list, *end = f->list + f->count; line < end; line++) {
+	for (size_t i = 0; i < f->count; i++) {
+		const struct field *line = &f->list[i];
+
 		to = put(to, line->name);
 		*to++ = ':';
 		*to++ = ' ';

@@ -549,6 +549,9 @@ static void heads_are_written(void **state)
 	r.reason = SLICE("");
 	written = slice_of(out, (size_t)(h1_write_response(out, &r) - out));
 	assert_true(slice_equal(written, SLICE("HTTP/1.1 599 \r\nX: y\r\n\r\n")));
+	fields_init(&r.fields, &arena);
+	written = slice_of(out, (size_t)(h1_write_response(out, &r) - out));
+	assert_true(slice_equal(written, SLICE("HTTP/1.1 599 \r\n\r\n")));
 }
 
 static void methods_and_statuses(void **state)
@@ -567,6 +570,20 @@ static void methods_and_statuses(void **state)
 	assert_string_equal(status_text(299), "");
 	assert_int_equal(h1_error_status(H1_BAD_CODING), 501);
 	assert_int_equal(h1_error_status(H1_BAD_FRAMING), 400);
+}
+
+/* Wherever the bad byte stands, and however many bytes the search looks at together. */
+static void mistakes_are_seen_before_their_line_ends(void **state)
+{
+	(void)state;
+	for (size_t at = 0; at < 40; at++) {
+		char head[] = "GET / HTTP/1.1\r\nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn";
+		struct request r;
+
+		assert_int_equal(parse(&r, slice_of(head, 56)), H1_MORE);
+		head[16 + at] = '\xd3';
+		assert_int_equal(parse(&r, slice_of(head, 56)), H1_BAD_SYNTAX);
+	}
 }
 
 static uint32_t random_state = 1;
@@ -643,6 +660,7 @@ int main(void)
 		cmocka_unit_test(messages_move_with_their_bytes),
 		cmocka_unit_test(heads_are_written),
 		cmocka_unit_test(methods_and_statuses),
+		cmocka_unit_test(mistakes_are_seen_before_their_line_ends),
 		cmocka_unit_test(random_requests_are_the_same_in_pieces),
 	};
 

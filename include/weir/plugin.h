@@ -13,10 +13,10 @@
  *
  *   step = weir_exchange_begin(&e, pool, &http, x);
  *   while (step is WEIR_YIELD or WEIR_WAIT_*) { wait as it says; step = weir_exchange_step(e); }
- *   WEIR_STOP:   send the response that the guest made
- *   WEIR_NEXT:   send the request on; then step = weir_exchange_response(e, flags), stepping until
- * WEIR_DONE WEIR_FAILED: answer with a plain 500 (or 503, 413: see `enum weir_cause`), never with
- * guest text weir_exchange_end(&e);      in any state, exactly once
+ *   WEIR_STOP    send the response that the guest made
+ *   WEIR_NEXT    send the request on, then weir_exchange_response(e, flags), stepping until
+ * WEIR_DONE WEIR_FAILED  answer with the cause's status and a plain text, never with guest text
+ *   weir_exchange_end(&e), in any state, exactly once
  *
  * The rules of the ABI (phases, features, encodings, validation, traps) live in the library; the
  * embedder gives plain access to its messages through `struct weir_http`.
@@ -42,23 +42,29 @@ struct weir_plugin;
 struct weir_pool;
 struct weir_exchange;
 
-/* ---- results
- * --------------------------------------------------------------------------------------------------
- */
+/* Results */
 
-/* X(NAME, text) */
+/**
+ * What an exchange says it needs. X(NAME, text)
+ *
+ *   NEXT           request phase over: pass the request on
+ *   STOP           request phase over: the response is the guest's
+ *   DONE           response phase over
+ *   WAIT_BODY      step again when request body bytes, their end or an error arrived
+ *   WAIT_INSTANCE  step again when the pool's wake callback names this exchange, or at its wake
+ * time WAIT_TIMER     the guest sleeps: step again at `weir_exchange_wake_at_ns` YIELD          the
+ * slice is over: step again after other work FAILED         see `weir_exchange_cause`; only
+ * `weir_exchange_end` may follow
+ */
 #define WEIR_STEPS(X) \
-	X(NEXT, "next") /* request phase over: pass the request on */ \
-	X(STOP, "stop") /* request phase over: the response is the guest's */ \
-	X(DONE, "done") /* response phase over */ \
-	X(WAIT_BODY, \
-	  "wait for body") /* step again when request body bytes, their end or an error arrived */ \
-	X(WAIT_INSTANCE, \
-	  "wait for instance") /* step again when the pool's wake callback names this exchange */ \
-	X(WAIT_TIMER, \
-	  "wait for timer") /* the guest sleeps: step again at `weir_exchange_wake_at_ns` */ \
-	X(YIELD, "yield")   /* the slice is over: step again after other work */ \
-	X(FAILED, "failed") /* see `weir_exchange_cause`; only `weir_exchange_end` may follow */
+	X(NEXT, "next") \
+	X(STOP, "stop") \
+	X(DONE, "done") \
+	X(WAIT_BODY, "wait for body") \
+	X(WAIT_INSTANCE, "wait for instance") \
+	X(WAIT_TIMER, "wait for timer") \
+	X(YIELD, "yield") \
+	X(FAILED, "failed")
 
 enum weir_step {
 #define X(name, text) WEIR_##name,
@@ -66,22 +72,32 @@ enum weir_step {
 #undef X
 };
 
-/** Why an exchange failed. X(NAME, text for metrics and logs, status that suits a client) */
+/**
+ * Why an exchange failed. X(NAME, text for metrics and logs, status that suits a client)
+ *
+ *   TRAP       the guest trapped by itself
+ *   ABI        the guest broke a rule of the ABI: a trap raised by a host function
+ *   EXIT       the guest called proc_exit
+ *   DEADLINE   CPU budget of a call or wall budget of an exchange used up
+ *   MEMORY     memory was short
+ *   START      an additional instance could not be made or initialised
+ *   BUSY       no instance within the queue's length and time
+ *   TOO_LARGE  a body passed `body_bytes`, or the embedder said -EFBIG
+ *   BODY       the embedder could not read or write a body
+ *   EMBEDDER   another accessor of the embedder failed
+ */
 #define WEIR_CAUSES(X) \
 	X(NONE, "none", 200) \
-	X(TRAP, "trap", 500) /* the guest trapped by itself */ \
-	X(ABI, "abi", \
-	  500) /* the guest broke a rule of the ABI: a trap raised by a host function */ \
-	X(EXIT, "exit", 500) /* the guest called proc_exit */ \
-	X(DEADLINE, "deadline", \
-	  500) /* CPU budget of a call, wall budget of an exchange, or initialisation too long */ \
-	X(MEMORY, "memory", 500) /* the memory of the guest or of the host was short */ \
-	X(START, "start", 500)   /* an additional instance could not be initialised */ \
-	X(BUSY, "busy", 503)     /* no instance within the queue's length and time */ \
-	X(TOO_LARGE, "too large", \
-	  413)                       /* a body passed `body_bytes`, or the embedder said -EFBIG */ \
-	X(BODY, "body", 502)         /* the embedder could not read or write a body */ \
-	X(EMBEDDER, "embedder", 500) /* an accessor of the embedder failed otherwise */
+	X(TRAP, "trap", 500) \
+	X(ABI, "abi", 500) \
+	X(EXIT, "exit", 500) \
+	X(DEADLINE, "deadline", 500) \
+	X(MEMORY, "memory", 500) \
+	X(START, "start", 500) \
+	X(BUSY, "busy", 503) \
+	X(TOO_LARGE, "too large", 413) \
+	X(BODY, "body", 502) \
+	X(EMBEDDER, "embedder", 500)
 
 enum weir_cause {
 #define X(name, text, status) WEIR_CAUSE_##name,
@@ -97,9 +113,7 @@ unsigned weir_cause_status(enum weir_cause cause);
 /** The text of a row of WEIR_STEPS. Any thread. */
 const char *weir_step_text(enum weir_step step);
 
-/* ---- host
- * -----------------------------------------------------------------------------------------------------
- */
+/* Host */
 
 /** Levels of guest log lines, as the ABI numbers them. */
 enum weir_log_level {
@@ -166,9 +180,7 @@ int weir_host_create(struct weir_host **host, const struct weir_host_options *op
 /** All plugins must have gone. NULL is allowed in `*host`. */
 void weir_host_destroy(struct weir_host **host);
 
-/* ---- plugin
- * ---------------------------------------------------------------------------------------------------
- */
+/* Plugin */
 
 /** A directory that the guest may use under another name. */
 struct weir_mount {
@@ -237,9 +249,7 @@ struct weir_plugin_stats {
 /** Sums over all pools; each number is exact, the set is not one moment's. Any thread. */
 void weir_plugin_stats(const struct weir_plugin *plugin, struct weir_plugin_stats *stats);
 
-/* ---- pool
- * -----------------------------------------------------------------------------------------------------
- */
+/* Pool */
 
 struct weir_pool_events {
 	/*
@@ -267,8 +277,7 @@ void weir_pool_destroy(struct weir_pool **pool);
  */
 bool weir_pool_tick(struct weir_pool *pool, uint64_t now_ns);
 
-/* ---- exchange: the embedder's side
- * ---------------------------------------------------------------------------- */
+/* The embedder's side of an exchange */
 
 enum weir_message { WEIR_REQUEST, WEIR_RESPONSE };
 
@@ -348,9 +357,7 @@ struct weir_http {
 	int (*write_body)(void *x, enum weir_message message, struct weir_slice bytes, bool first);
 };
 
-/* ---- exchange
- * -------------------------------------------------------------------------------------------------
- */
+/* Exchange */
 
 /** Features of the ABI that a guest can have. */
 #define WEIR_FEATURE_BUFFER_REQUEST 1u

@@ -1,0 +1,96 @@
+#include "plugin/abi.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+static const struct abi_function functions[] = {
+	{"enable_features", "i", "i", true, abi_enable_features},
+	{"get_config", "ii", "i", true, abi_get_config},
+	{"log_enabled", "i", "i", true, abi_log_enabled},
+	{"log", "iii", "", true, abi_log},
+	{"get_method", "ii", "i", false, abi_get_method},
+	{"set_method", "ii", "", false, abi_set_method},
+	{"get_uri", "ii", "i", false, abi_get_uri},
+	{"set_uri", "ii", "", false, abi_set_uri},
+	{"get_protocol_version", "ii", "i", false, abi_get_protocol_version},
+	{"get_source_addr", "ii", "i", false, abi_get_source_addr},
+	{"get_header_names", "iii", "I", false, abi_get_header_names},
+	{"get_header_values", "iiiii", "I", false, abi_get_header_values},
+	{"set_header_value", "iiiii", "", false, abi_set_header_value},
+	{"add_header_value", "iiiii", "", false, abi_add_header_value},
+	{"remove_header", "iii", "", false, abi_remove_header},
+	{"read_body", "iii", "I", false, NULL},
+	{"write_body", "iii", "", false, abi_write_body},
+	{"get_status_code", "", "i", false, abi_get_status_code},
+	{"set_status_code", "i", "", false, abi_set_status_code},
+};
+
+const struct abi_function *abi_functions(size_t *count)
+{
+	*count = ARRAY_LEN(functions);
+	return functions;
+}
+
+bool abi_fault(struct abi_call *c, const char *format, ...)
+{
+	char text[sizeof c->instance->fault.text];
+	va_list args;
+
+	va_start(args, format);
+	(void)vsnprintf(text, sizeof text, format, args);
+	va_end(args);
+	instance_fault(c->instance, WEIR_CAUSE_ABI, "%s", text);
+	return false;
+}
+
+bool abi_refused(struct abi_call *c, int r, const char *what)
+{
+	instance_fault(c->instance, r == -EFBIG ? WEIR_CAUSE_TOO_LARGE : WEIR_CAUSE_EMBEDDER,
+		       "%s: %s", what, strerror(-r));
+	return false;
+}
+
+bool abi_guest_bytes(struct abi_call *c, size_t n, const char *what, slice *bytes)
+{
+	uint32_t at = abi_arg(c, n), length = abi_arg(c, n + 1);
+
+	*bytes = SLICE("");
+	if (length == 0)
+		return true;
+	if (!abi_in_bounds(c->memory, at, length))
+		return abi_fault(c, "out of memory reading %s: %u bytes at %u of %zu", what, length,
+				 at, c->memory.size_bytes);
+	*bytes = slice_of((const char *)c->memory.base + at, length);
+	return true;
+}
+
+bool abi_give(struct abi_call *c, size_t n, const char *what, slice value)
+{
+	uint32_t at = abi_arg(c, n), limit = abi_arg(c, n + 1);
+
+	if (value.n > INT32_MAX)
+		return abi_fault(c, "%s has %zu bytes, more than a guest can hold", what, value.n);
+	if (value.n > 0 && value.n <= limit) {
+		if (!abi_in_bounds(c->memory, at, value.n))
+			return abi_fault(c, "out of memory writing %s: %zu bytes at %u of %zu",
+					 what, value.n, at, c->memory.size_bytes);
+		memcpy(c->memory.base + at, value.p, value.n);
+	}
+	c->v[0].i32 = (int32_t)value.n;
+	return true;
+}
+
+bool abi_is_token(slice s)
+{
+	static const char marks[] = "!#$%&'*+-.^_`|~";
+
+	for (size_t i = 0; i < s.n; i++) {
+		char c = ascii_lower(s.p[i]);
+
+		if (!(c >= 'a' && c <= 'z') && !ascii_digit(c) &&
+		    (c == '\0' || strchr(marks, c) == NULL))
+			return false;
+	}
+	return s.n > 0;
+}

@@ -1,0 +1,26 @@
+/*
+ * The WebAssembly engine's settings, and its failures as text. The only file that configures the
+ * engine.
+ */
+#ifndef PLUGIN_ENGINE_H
+#define PLUGIN_ENGINE_H
+
+#include <wasm.h>
+#include <wasmtime.h>
+
+#include "core/str.h"
+
+/**
+ * An engine for core WebAssembly 2.0 with fibers and epoch interruption. Aborts the process if it
+ * cannot be made (the engine's own choice). Delete with `wasm_engine_delete`.
+ */
+wasm_engine_t *engine_create(void);
+
+/**
+ * Appends one line about the failure of a compilation or a call, with the guest's stack, innermost
+ * first. `why` replaces the engine's own reason unless it is empty. Consumes `trap` and `error`, of
+ * which at least one may be NULL.
+ */
+void engine_explain(struct str *out, slice why, wasm_trap_t *trap, wasmtime_error_t *error);
+
+#endif

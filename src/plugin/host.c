@@ -1,0 +1,102 @@
+#include <errno.h>
+#include <stdlib.h>
+
+#include "plugin/engine.h"
+#include "plugin/limits.h"
+#include "plugin/plugin.h"
+
+#define SLICE_US_DEFAULT 2000u
+#define MODULE_BYTES_DEFAULT ((uint64_t)64 * 1024 * 1024)
+
+void limits_fill(struct weir_limits *limits, const struct weir_limits *defaults)
+{
+#define X(name, value) \
+	if (limits->name == 0) \
+		limits->name = defaults != NULL ? defaults->name : (value);
+	LIMITS(X)
+#undef X
+}
+
+static void fill_options(struct weir_host_options *to, const struct weir_host_options *from)
+{
+	*to = *from;
+	limits_fill(&to->limits, NULL);
+	if (to->slice_us == 0)
+		to->slice_us = SLICE_US_DEFAULT;
+	if (to->module_bytes == 0)
+		to->module_bytes = MODULE_BYTES_DEFAULT;
+}
+
+int weir_host_create(struct weir_host **host, const struct weir_host_options *options,
+		     struct weir_error *error)
+{
+	struct weir_host *h = calloc(1, sizeof *h);
+	int r;
+
+	*host = NULL;
+	if (h == NULL)
+		return error_set(error, -ENOMEM, "not enough memory for the plugin host");
+	h->magic = HOST_MAGIC;
+	fill_options(&h->options, options);
+	h->engine = engine_create();
+	r = ticker_create(&h->ticker, h->engine, (uint64_t)h->options.slice_us * 1000u, error);
+	if (r < 0) {
+		wasm_engine_delete(h->engine);
+		free(h);
+		return r;
+	}
+	module_store_init(&h->modules, h->engine, h->options.module_bytes);
+	*host = h;
+	return 0;
+}
+
+void weir_host_destroy(struct weir_host **host)
+{
+	struct weir_host *h;
+
+	if (*host == NULL)
+		return;
+	OBJ_TAKE(h, host, HOST_MAGIC);
+	must(atomic_load(&h->plugins) == 0);
+	ticker_destroy(&h->ticker);
+	module_store_free(&h->modules);
+	wasm_engine_delete(h->engine);
+	h->magic = 0;
+	free(h);
+}
+
+const char *weir_cause_text(enum weir_cause cause)
+{
+	static const char *const texts[] = {
+#define X(name, text, status) [WEIR_CAUSE_##name] = text,
+		WEIR_CAUSES(X)
+#undef X
+	};
+
+	must((size_t)cause < ARRAY_LEN(texts));
+	return texts[cause];
+}
+
+unsigned weir_cause_status(enum weir_cause cause)
+{
+	static const unsigned short statuses[] = {
+#define X(name, text, status) [WEIR_CAUSE_##name] = status,
+		WEIR_CAUSES(X)
+#undef X
+	};
+
+	must((size_t)cause < ARRAY_LEN(statuses));
+	return statuses[cause];
+}
+
+const char *weir_step_text(enum weir_step step)
+{
+	static const char *const texts[] = {
+#define X(name, text) [WEIR_##name] = text,
+		WEIR_STEPS(X)
+#undef X
+	};
+
+	must((size_t)step < ARRAY_LEN(texts));
+	return texts[step];
+}

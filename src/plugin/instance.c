@@ -1,0 +1,279 @@
+#include "plugin/instance.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "core/clock.h"
+#include "plugin/call.h"
+#include "plugin/output.h"
+#include "plugin/plugin.h"
+
+/* So much of the guest's output while starting goes into the error if the start fails. */
+#define START_OUTPUT_MAX_BYTES 480
+
+const char *instance_state_text(enum instance_state state)
+{
+	static const char *const texts[] = {
+#define X(name, text) [INSTANCE_##name] = text,
+		INSTANCE_STATES(X)
+#undef X
+	};
+
+	return texts[state];
+}
+
+static void enter_state(struct instance *i, enum instance_state from, enum instance_state to)
+{
+	must(i->state == from);
+	i->state = to;
+}
+
+static int64_t limit_of(uint64_t n)
+{
+	return n > INT64_MAX ? -1 : (int64_t)n;
+}
+
+static void make_store(struct instance *i)
+{
+	const struct weir_limits *limits = &i->plugin->facts.limits;
+
+	i->store = wasmtime_store_new(i->plugin->host->engine, i, NULL);
+	i->context = wasmtime_store_context(i->store);
+	wasmtime_store_limiter(i->store, limit_of(limits->memory_bytes),
+			       limit_of(limits->table_elements), 1, -1, 1);
+	call_attach(i);
+}
+
+static void on_wasi_line(void *ctx, int fd, slice line)
+{
+	output_line(ctx, fd == 1 ? WEIR_LOG_STDOUT : WEIR_LOG_STDERR,
+		    fd == 1 ? WEIR_LOG_DEBUG : WEIR_LOG_INFO, line);
+}
+
+static int make_wasi(struct instance *i, struct weir_error *error)
+{
+	const struct weir_plugin *p = i->plugin;
+	const struct wasi_options options = {
+		.envs = p->envs,
+		.env_count = p->env_count,
+		.mounts = p->mounts,
+		.mount_count = p->mount_count,
+		.output = on_wasi_line,
+		.ctx = i,
+		.line_max_bytes = OUTPUT_LINE_MAX_BYTES,
+	};
+
+	return wasi_create(&i->wasi, &options, error);
+}
+
+int instance_create(struct instance **instance, struct weir_plugin *plugin,
+		    struct ticker_seat *seat, struct counters *counters, struct weir_error *error)
+{
+	struct instance *i = calloc(1, sizeof *i);
+	int r;
+
+	if (i == NULL)
+		return error_set(error, -ENOMEM, "not enough memory for an instance");
+	i->magic = INSTANCE_MAGIC;
+	i->state = INSTANCE_STARTING;
+	i->plugin = plugin;
+	i->seat = seat;
+	i->counters = counters;
+	i->start_output.limit = START_OUTPUT_MAX_BYTES;
+	output_restart(i);
+	r = make_wasi(i, error);
+	if (r < 0) {
+		free(i);
+		return r;
+	}
+	make_store(i);
+	(void)atomic_fetch_add(&plugin->created, 1);
+	counter_add(&counters->in_use, 1);
+	i->start_deadline_ns = add_ns(clock_mono_ns(), ms_to_ns(plugin->facts.limits.init_ms));
+	call_begin_instantiation(i, i->start_deadline_ns);
+	*instance = i;
+	return 0;
+}
+
+static wasmtime_func_t get_function(struct instance *i, const char *name)
+{
+	wasmtime_extern_t item;
+	bool found =
+		wasmtime_instance_export_get(i->context, &i->handle, name, strlen(name), &item);
+
+	must(found && item.kind == WASMTIME_EXTERN_FUNC);
+	return item.of.func;
+}
+
+/* The module's exports have been checked when it was loaded. */
+static void look_up_exports(struct instance *i)
+{
+	wasmtime_extern_t item;
+	bool found = wasmtime_instance_export_get(i->context, &i->handle, "memory", 6, &item);
+
+	must(found && item.kind == WASMTIME_EXTERN_MEMORY);
+	i->memory = item.of.memory;
+	i->handle_request = get_function(i, "handle_request");
+	i->handle_response = get_function(i, "handle_response");
+	i->instantiated = true;
+}
+
+static void begin_start_function(struct instance *i, const char *name)
+{
+	wasmtime_func_t f = get_function(i, name);
+
+	call_begin(i, name, &f, NULL, 0, 0, i->start_deadline_ns);
+}
+
+/* A command's start function that ends by exit(0) has done its work: the guest's memory stays as it
+ * left it. */
+static bool ended_well(struct instance *i)
+{
+	bool well = i->start_stage == START_COMMAND && i->fault.exited && i->fault.exit_code == 0;
+
+	if (well)
+		i->fault = (struct fault){0};
+	return well;
+}
+
+/* Begins the next stage that this module has. */
+static void next_stage(struct instance *i)
+{
+	if (i->start_stage == START_INSTANTIATE) {
+		look_up_exports(i);
+		i->start_stage = START_COMMAND;
+		if (i->plugin->module->has_start) {
+			begin_start_function(i, "_start");
+			return;
+		}
+	}
+	if (i->start_stage == START_COMMAND) {
+		i->start_stage = START_REACTOR;
+		if (i->plugin->module->has_initialize) {
+			begin_start_function(i, "_initialize");
+			return;
+		}
+	}
+	i->start_stage = START_OVER;
+}
+
+enum run instance_start(struct instance *i)
+{
+	OBJ_CHECK(i, INSTANCE_MAGIC);
+	must(i->state == INSTANCE_STARTING);
+	while (i->start_stage != START_OVER) {
+		enum run run = call_run(i);
+
+		if (run == RUN_FAILED && ended_well(i))
+			run = RUN_DONE;
+		if (run != RUN_DONE)
+			return run;
+		next_stage(i);
+	}
+	wasi_flush(i->wasi);
+	output_finish(i);
+	str_free(&i->start_output);
+	(void)atomic_fetch_or(&i->plugin->features, i->start_features);
+	enter_state(i, INSTANCE_STARTING, INSTANCE_IDLE);
+	counter_sub(&i->counters->in_use, 1);
+	counter_add(&i->counters->idle, 1);
+	return RUN_DONE;
+}
+
+void instance_destroy(struct instance **instance)
+{
+	struct instance *i;
+
+	OBJ_TAKE(i, instance, INSTANCE_MAGIC);
+	must(i->state != INSTANCE_DEAD && !list_linked(&i->link));
+	call_cancel(i);
+	counter_sub(i->state == INSTANCE_IDLE ? &i->counters->idle : &i->counters->in_use, 1);
+	wasi_destroy(&i->wasi);
+	output_finish(i);
+	wasmtime_store_delete(i->store);
+	str_free(&i->start_output);
+	(void)atomic_fetch_add(&i->plugin->destroyed, 1);
+	i->state = INSTANCE_DEAD;
+	i->magic = 0;
+	free(i);
+}
+
+void instance_move(struct instance *i, struct ticker_seat *seat, struct counters *counters)
+{
+	OBJ_CHECK(i, INSTANCE_MAGIC);
+	must(i->state == INSTANCE_IDLE && !list_linked(&i->link));
+	counter_sub(&i->counters->idle, 1);
+	i->seat = seat;
+	i->counters = counters;
+	counter_add(&i->counters->idle, 1);
+}
+
+void instance_begin_request(struct instance *i, struct weir_exchange *e)
+{
+	OBJ_CHECK(i, INSTANCE_MAGIC);
+	enter_state(i, INSTANCE_IDLE, INSTANCE_REQUEST);
+	counter_sub(&i->counters->idle, 1);
+	counter_add(&i->counters->in_use, 1);
+	i->exchange = e;
+	output_restart(i);
+}
+
+void instance_hold(struct instance *i)
+{
+	OBJ_CHECK(i, INSTANCE_MAGIC);
+	enter_state(i, INSTANCE_REQUEST, INSTANCE_HELD);
+}
+
+void instance_begin_response(struct instance *i)
+{
+	OBJ_CHECK(i, INSTANCE_MAGIC);
+	enter_state(i, INSTANCE_HELD, INSTANCE_RESPONSE);
+}
+
+void instance_release(struct instance *i)
+{
+	OBJ_CHECK(i, INSTANCE_MAGIC);
+	must(i->call.future == NULL && i->fault.cause == WEIR_CAUSE_NONE);
+	wasi_flush(i->wasi);
+	output_finish(i);
+	i->exchange = NULL;
+	enter_state(i, i->state == INSTANCE_RESPONSE ? INSTANCE_RESPONSE : INSTANCE_REQUEST,
+		    INSTANCE_IDLE);
+	counter_sub(&i->counters->in_use, 1);
+	counter_add(&i->counters->idle, 1);
+}
+
+bool instance_memory(struct instance *i, wasmtime_caller_t *caller, struct guest_memory *memory)
+{
+	if (!i->instantiated) {
+		wasmtime_extern_t item;
+
+		if (caller == NULL || !wasmtime_caller_export_get(caller, "memory", 6, &item))
+			return false;
+		must(item.kind == WASMTIME_EXTERN_MEMORY);
+		i->memory = item.of.memory;
+	}
+	memory->base = wasmtime_memory_data(i->context, &i->memory);
+	memory->size_bytes = wasmtime_memory_data_size(i->context, &i->memory);
+	return true;
+}
+
+uint64_t instance_wake_at_ns(const struct instance *i)
+{
+	must(i->suspension.kind == SUSPENSION_SLEEP);
+	return MIN(i->suspension.wake_at_ns, i->call.deadline_ns);
+}
+
+void instance_fault(struct instance *i, enum weir_cause cause, const char *format, ...)
+{
+	va_list args;
+
+	if (i->fault.cause != WEIR_CAUSE_NONE)
+		return;
+	i->fault.cause = cause;
+	va_start(args, format);
+	(void)vsnprintf(i->fault.text, sizeof i->fault.text, format, args);
+	va_end(args);
+}

@@ -1,0 +1,268 @@
+#include "plugin/module.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "plugin/engine.h"
+#include "plugin/link.h"
+
+#define WASM_PAGE_BYTES 65536u
+
+void module_store_init(struct module_store *store, wasm_engine_t *engine, uint64_t module_max_bytes)
+{
+	*store = (struct module_store){.engine = engine, .module_max_bytes = module_max_bytes};
+	must(pthread_mutex_init(&store->lock, NULL) == 0 &&
+	     pthread_cond_init(&store->built, NULL) == 0);
+	list_init(&store->modules);
+}
+
+void module_store_free(struct module_store *store)
+{
+	must(list_empty(&store->modules));
+	(void)pthread_mutex_destroy(&store->lock);
+	(void)pthread_cond_destroy(&store->built);
+}
+
+uint64_t module_store_compiled(struct module_store *store)
+{
+	uint64_t n;
+
+	(void)pthread_mutex_lock(&store->lock);
+	n = store->compiled;
+	(void)pthread_mutex_unlock(&store->lock);
+	return n;
+}
+
+static const wasm_externtype_t *find_export(const wasm_exporttype_vec_t *exports, slice name)
+{
+	for (size_t i = 0; i < exports->size; i++) {
+		const wasm_name_t *n = wasm_exporttype_name(exports->data[i]);
+
+		if (slice_equal(slice_of(n->data, n->size), name))
+			return wasm_exporttype_type(exports->data[i]);
+	}
+	return NULL;
+}
+
+/* Absent and of another kind are the same to the reference host. */
+static const wasm_functype_t *find_function(const wasm_exporttype_vec_t *exports, const char *name)
+{
+	const wasm_externtype_t *type = find_export(exports, slice_from(name));
+
+	return type != NULL && wasm_externtype_kind(type) == WASM_EXTERN_FUNC
+		       ? wasm_externtype_as_functype_const(type)
+		       : NULL;
+}
+
+static int check_function(const wasm_exporttype_vec_t *exports, const char *name,
+			  const char *params, const char *results, struct weir_error *error)
+{
+	const wasm_functype_t *type = find_function(exports, name);
+	struct str found = {0}, wanted = {0};
+
+	if (type == NULL)
+		return error_set(error, -EINVAL, "guest doesn't export func[%s]", name);
+	if (link_type_is(type, params, results))
+		return 0;
+	link_describe(&found, type);
+	link_describe_signature(&wanted, params, results);
+	(void)error_set(error, -EINVAL,
+			"guest exports the wrong signature for func[%s]: found %s, should be %s",
+			name, found.p != NULL ? found.p : "", wanted.p != NULL ? wanted.p : "");
+	str_free(&found);
+	str_free(&wanted);
+	return -EINVAL;
+}
+
+static int check_memory(struct module *m, const wasm_exporttype_vec_t *exports,
+			struct weir_error *error)
+{
+	const wasm_externtype_t *type = find_export(exports, SLICE("memory"));
+
+	if (type == NULL || wasm_externtype_kind(type) != WASM_EXTERN_MEMORY)
+		return error_set(error, -EINVAL, "guest doesn't export memory[memory]");
+	m->memory_min_bytes =
+		wasmtime_memorytype_minimum(wasm_externtype_as_memorytype_const(type)) *
+		WASM_PAGE_BYTES;
+	return 0;
+}
+
+/* A start function that is there must be callable. */
+static int check_start(bool *present, const wasm_exporttype_vec_t *exports, const char *name,
+		       struct weir_error *error)
+{
+	*present = find_function(exports, name) != NULL;
+	return *present ? check_function(exports, name, "", "", error) : 0;
+}
+
+static int check_exports(struct module *m, struct weir_error *error)
+{
+	wasm_exporttype_vec_t exports;
+	int r;
+
+	wasmtime_module_exports(m->code, &exports);
+	r = check_function(&exports, "handle_request", "", "I", error);
+	if (r == 0)
+		r = check_function(&exports, "handle_response", "ii", "", error);
+	if (r == 0)
+		r = check_memory(m, &exports, error);
+	if (r == 0)
+		r = check_start(&m->has_start, &exports, "_start", error);
+	if (r == 0)
+		r = check_start(&m->has_initialize, &exports, "_initialize", error);
+	wasm_exporttype_vec_delete(&exports);
+	return r;
+}
+
+static int check_imports(const struct module *m, struct weir_error *error)
+{
+	wasm_importtype_vec_t imports;
+	int r = 0;
+
+	wasmtime_module_imports(m->code, &imports);
+	for (size_t i = 0; i < imports.size && r == 0; i++)
+		r = link_check_import(imports.data[i], error);
+	wasm_importtype_vec_delete(&imports);
+	return r;
+}
+
+static int compile(struct module *m, slice wasm, struct weir_error *error)
+{
+	struct str why = {0};
+	wasmtime_error_t *e =
+		wasmtime_module_new(m->store->engine, (const uint8_t *)wasm.p, wasm.n, &m->code);
+
+	if (e == NULL)
+		return 0;
+	m->code = NULL;
+	engine_explain(&why, SLICE(""), NULL, e);
+	(void)error_set(error, -EINVAL, "does not compile: %s",
+			why.p != NULL ? why.p : "not enough memory");
+	str_free(&why);
+	return -EINVAL;
+}
+
+static int build(struct module *m, slice wasm, struct weir_error *error)
+{
+	int r = scan_module(&m->facts, wasm, error);
+
+	if (r == 0)
+		r = compile(m, wasm, error);
+	if (r == 0)
+		r = check_exports(m, error);
+	if (r == 0)
+		r = check_imports(m, error);
+	if (r == 0)
+		r = link_module(&m->linked, m->store->engine, m->code, error);
+	return r;
+}
+
+static void destroy(struct module *m)
+{
+	if (m->linked != NULL)
+		wasmtime_instance_pre_delete(m->linked);
+	if (m->code != NULL)
+		wasmtime_module_delete(m->code);
+	m->magic = 0;
+	free(m);
+}
+
+static struct module *find(struct module_store *store, const char *hash)
+{
+	LIST_FOR_EACH (at, &store->modules) {
+		struct module *m = container_of(at, struct module, link);
+
+		if (memcmp(m->hash, hash, SHA256_HEX) == 0)
+			return m;
+	}
+	return NULL;
+}
+
+static struct module *add(struct module_store *store, const char *hash)
+{
+	struct module *m = calloc(1, sizeof *m);
+
+	if (m == NULL)
+		return NULL;
+	m->magic = MODULE_MAGIC;
+	m->store = store;
+	m->state = MODULE_BUILDING;
+	memcpy(m->hash, hash, SHA256_HEX);
+	list_append(&store->modules, &m->link);
+	return m;
+}
+
+/* A module that failed leaves the list at once, so that a repaired file is tried anew; waiters
+ * still hold it. */
+static void finish(struct module *m, int r, const struct weir_error *failure)
+{
+	m->state = r == 0 ? MODULE_READY : MODULE_FAILED;
+	if (r == 0) {
+		m->store->compiled++;
+	} else {
+		m->failure = *failure;
+		list_remove(&m->link);
+	}
+	(void)pthread_cond_broadcast(&m->store->built);
+}
+
+int module_get(struct module **module, struct module_store *store, slice wasm,
+	       struct weir_error *error)
+{
+	struct weir_error failure = {0};
+	char hash[SHA256_HEX];
+	struct module *m;
+
+	if (wasm.n > store->module_max_bytes)
+		return error_set(error, -E2BIG, "has %zu bytes, expected at most %llu", wasm.n,
+				 (unsigned long long)store->module_max_bytes);
+	sha256_hex(wasm, hash);
+	(void)pthread_mutex_lock(&store->lock);
+	m = find(store, hash);
+	if (m != NULL) {
+		m->references++;
+		while (m->state == MODULE_BUILDING)
+			(void)pthread_cond_wait(&store->built, &store->lock);
+	} else if ((m = add(store, hash)) != NULL) {
+		int r;
+
+		m->references++;
+		(void)pthread_mutex_unlock(&store->lock);
+		r = build(m, wasm, &failure);
+		(void)pthread_mutex_lock(&store->lock);
+		finish(m, r, &failure);
+	}
+	(void)pthread_mutex_unlock(&store->lock);
+	if (m == NULL)
+		return error_set(error, -ENOMEM, "not enough memory");
+	*module = m;
+	if (m->state == MODULE_READY)
+		return 0;
+	failure = m->failure;
+	module_unref(module);
+	return error_set(error, failure.code, "%s", failure.text);
+}
+
+struct module *module_ref(struct module *m)
+{
+	OBJ_CHECK(m, MODULE_MAGIC);
+	(void)pthread_mutex_lock(&m->store->lock);
+	m->references++;
+	(void)pthread_mutex_unlock(&m->store->lock);
+	return m;
+}
+
+void module_unref(struct module **module)
+{
+	struct module *m;
+	bool last;
+
+	OBJ_TAKE(m, module, MODULE_MAGIC);
+	(void)pthread_mutex_lock(&m->store->lock);
+	last = --m->references == 0;
+	if (last)
+		list_remove(&m->link);
+	(void)pthread_mutex_unlock(&m->store->lock);
+	if (last)
+		destroy(m);
+}

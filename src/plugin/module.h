@@ -1,0 +1,68 @@
+/*
+ * Compiled modules, one per content and host: checked, compiled and linked with the host functions
+ * once, shared by reference count.
+ */
+#ifndef PLUGIN_MODULE_H
+#define PLUGIN_MODULE_H
+
+#include <pthread.h>
+#include <wasm.h>
+#include <wasmtime.h>
+
+#include "core/error.h"
+#include "core/list.h"
+#include "plugin/scan.h"
+#include "plugin/sha256.h"
+
+#define MODULE_MAGIC 0x6d6f6475u
+
+/** Immutable once `module_get` has returned it. */
+struct module {
+	uint32_t magic;
+	struct module_store *store;
+	struct list link;    /* this and the next two under the store's lock */
+	uint32_t references; /* 0 only while the last holder destroys it */
+	enum { MODULE_BUILDING, MODULE_READY, MODULE_FAILED } state;
+	char hash[SHA256_HEX];
+	wasmtime_module_t *code;
+	wasmtime_instance_pre_t *linked;
+	struct scan_facts facts;
+	uint64_t memory_min_bytes; /* of the exported memory */
+	bool has_start;            /* exports `_start` */
+	bool has_initialize;       /* exports `_initialize` */
+	struct weir_error failure; /* of a build that others waited for */
+};
+
+/** All modules of a host. */
+struct module_store {
+	wasm_engine_t *engine;
+	uint64_t module_max_bytes;
+	pthread_mutex_t lock;
+	pthread_cond_t built;
+	struct list modules;
+	uint64_t compiled; /* since the start; under the lock */
+};
+
+void module_store_init(struct module_store *store, wasm_engine_t *engine,
+		       uint64_t module_max_bytes);
+
+/** All modules must have been given back. */
+void module_store_free(struct module_store *store);
+
+/**
+ * The module with that content, compiled by the first caller while others wait for it. Returns 0
+ * and a reference, or -EINVAL, -ENOTSUP, -E2BIG, -ENOMEM with the reason in the reference host's
+ * words. Blocks.
+ */
+int module_get(struct module **module, struct module_store *store, slice wasm,
+	       struct weir_error *error);
+
+struct module *module_ref(struct module *m);
+
+/** Any thread. */
+void module_unref(struct module **module);
+
+/** How many modules have been compiled since the store was made. Any thread. */
+uint64_t module_store_compiled(struct module_store *store);
+
+#endif

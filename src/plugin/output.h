@@ -1,0 +1,24 @@
+/*
+ * What guests say: bounded, and passed to the embedder's log.
+ */
+#ifndef PLUGIN_OUTPUT_H
+#define PLUGIN_OUTPUT_H
+
+#include "plugin/instance.h"
+
+#define OUTPUT_LINE_MAX_BYTES 4096
+
+/** Passes on one line, or counts it as left out past the limit of the exchange. */
+void output_line(struct instance *i, enum weir_log_source source, enum weir_log_level level,
+		 slice line);
+
+/** Begins a new account of lines. */
+void output_restart(struct instance *i);
+
+/** Says how many lines were left out since the last `output_restart`, if any. */
+void output_finish(struct instance *i);
+
+/** Whether the embedder would write lines of that level. */
+bool output_enabled(const struct instance *i, enum weir_log_level level);
+
+#endif

@@ -1,0 +1,234 @@
+#include "plugin/plugin.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "plugin/limits.h"
+#include "plugin/pool.h"
+
+#define TEXTS_MAX_BYTES ((size_t)64 * 1024 * 1024)
+#define TEXTS_BLOCK_BYTES ((size_t)4096)
+
+static const char *keep_text(struct weir_plugin *p, const char *text)
+{
+	return arena_copy(&p->arena, slice_from(text)).p;
+}
+
+static bool keep_envs(struct weir_plugin *p, const struct weir_plugin_options *o)
+{
+	p->env_count = o->env_count;
+	p->envs = ARENA_ARRAY(&p->arena, const char *, o->env_count + 1);
+	for (size_t i = 0; p->envs != NULL && i < o->env_count; i++) {
+		p->envs[i] = keep_text(p, o->envs[i]);
+		if (p->envs[i] == NULL)
+			return false;
+	}
+	return p->envs != NULL;
+}
+
+static bool keep_mounts(struct weir_plugin *p, const struct weir_plugin_options *o)
+{
+	p->mount_count = o->mount_count;
+	p->mounts = ARENA_ARRAY(&p->arena, struct wasi_mount, o->mount_count + 1);
+	for (size_t i = 0; p->mounts != NULL && i < o->mount_count; i++) {
+		p->mounts[i] = (struct wasi_mount){
+			.host_path = keep_text(p, o->mounts[i].host_path),
+			.guest_path = keep_text(p, o->mounts[i].guest_path),
+			.read_only = o->mounts[i].read_only,
+		};
+		if (p->mounts[i].host_path == NULL || p->mounts[i].guest_path == NULL)
+			return false;
+	}
+	return p->mounts != NULL;
+}
+
+static bool keep_options(struct weir_plugin *p, const struct weir_plugin_options *o)
+{
+	p->facts.limits = o->limits;
+	limits_fill(&p->facts.limits, &p->host->options.limits);
+	p->facts.name = keep_text(p, o->name != NULL ? o->name : "plugin");
+	p->config = arena_copy(&p->arena, o->config);
+	return p->facts.name != NULL && p->config.p != NULL && keep_envs(p, o) && keep_mounts(p, o);
+}
+
+static struct weir_plugin *make(struct weir_host *host, const struct weir_plugin_options *o)
+{
+	struct weir_plugin *p = calloc(1, sizeof *p);
+
+	if (p == NULL)
+		return NULL;
+	p->magic = PLUGIN_MAGIC;
+	p->references = 1;
+	p->host = host;
+	arena_init(&p->arena, TEXTS_BLOCK_BYTES, TEXTS_MAX_BYTES);
+	must(pthread_mutex_init(&p->lock, NULL) == 0);
+	list_init(&p->pools);
+	(void)atomic_fetch_add(&host->plugins, 1);
+	if (!keep_options(p, o))
+		weir_plugin_unref(&p);
+	return p;
+}
+
+static void destroy(struct weir_plugin *p)
+{
+	struct instance *spare = atomic_exchange(&p->spare, NULL);
+
+	if (spare != NULL)
+		instance_destroy(&spare);
+	must(list_empty(&p->pools));
+	must(atomic_load(&p->created) == atomic_load(&p->destroyed));
+	if (p->module != NULL)
+		module_unref(&p->module);
+	(void)atomic_fetch_sub(&p->host->plugins, 1);
+	arena_free(&p->arena);
+	(void)pthread_mutex_destroy(&p->lock);
+	p->magic = 0;
+	free(p);
+}
+
+static int take_module(struct weir_plugin *p, slice wasm, struct weir_error *error)
+{
+	int r = module_get(&p->module, &p->host->modules, wasm, error);
+
+	if (r < 0)
+		return r;
+	p->facts.hash = p->module->hash;
+	p->facts.response_empty = p->module->facts.response_empty;
+	if (p->module->memory_min_bytes > p->facts.limits.memory_bytes)
+		return error_set(error, -E2BIG,
+				 "needs %llu bytes of memory at once, expected at most %llu",
+				 (unsigned long long)p->module->memory_min_bytes,
+				 (unsigned long long)p->facts.limits.memory_bytes);
+	return 0;
+}
+
+static void sleep_until(uint64_t mono_ns)
+{
+	struct timespec t = {.tv_sec = (time_t)(mono_ns / 1000000000u),
+			     .tv_nsec = (long)(mono_ns % 1000000000u)};
+
+	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL) == EINTR)
+		;
+}
+
+/* What the guest said is often the only hint at what it dislikes about its configuration. */
+static int explain_start(struct instance *i, struct weir_error *error)
+{
+	slice said;
+	int code = i->fault.cause == WEIR_CAUSE_DEADLINE ? -ETIMEDOUT
+		   : i->fault.cause == WEIR_CAUSE_MEMORY ? -ENOMEM
+							 : -ENOEXEC;
+
+	wasi_flush(i->wasi);
+	said = str_slice(&i->start_output);
+	while (said.n > 0 && said.p[said.n - 1] == '\n')
+		said.n--;
+	for (size_t n = 0; n < said.n; n++) {
+		if ((unsigned char)i->start_output.p[n] < ' ')
+			i->start_output.p[n] = i->start_output.p[n] == '\n' ? '|' : ' ';
+	}
+	return error_set(error, code, "error instantiating guest: %s%s%.*s%s", i->fault.text,
+			 said.n > 0 ? "; the guest said: \"" : "", SLICE_ARG(said),
+			 said.n > 0 ? "\"" : "");
+}
+
+static int start(struct weir_plugin *p, struct ticker_seat *seat, struct weir_error *error)
+{
+	struct instance *i = NULL;
+	enum run run;
+	int r = instance_create(&i, p, seat, &p->counters, error);
+
+	if (r < 0)
+		return r;
+	while ((run = instance_start(i)) != RUN_DONE && run != RUN_FAILED) {
+		if (run == RUN_SLEEP)
+			sleep_until(instance_wake_at_ns(i));
+	}
+	if (run == RUN_DONE) {
+		atomic_store(&p->spare, i);
+		return 0;
+	}
+	r = explain_start(i, error);
+	instance_destroy(&i);
+	return r;
+}
+
+static int load(struct weir_plugin *p, slice wasm, struct weir_error *error)
+{
+	struct ticker_seat *seat;
+	int r = take_module(p, wasm, error);
+
+	if (r < 0)
+		return r;
+	seat = ticker_seat_take(p->host->ticker);
+	if (seat == NULL)
+		return error_set(error, -ENOMEM, "not enough memory");
+	r = start(p, seat, error);
+	ticker_seat_give(&seat);
+	return r;
+}
+
+int weir_plugin_create(struct weir_plugin **plugin, struct weir_host *host,
+		       const struct weir_plugin_options *options, struct weir_error *error)
+{
+	struct weir_plugin *p;
+	int r;
+
+	OBJ_CHECK(host, HOST_MAGIC);
+	*plugin = NULL;
+	p = make(host, options);
+	if (p == NULL)
+		return error_set(error, -ENOMEM, "plugin \"%s\": not enough memory", options->name);
+	r = load(p, options->wasm, error);
+	if (r < 0) {
+		error_prefix(error, "plugin \"%s\": ", p->facts.name);
+		weir_plugin_unref(&p);
+		return r;
+	}
+	*plugin = p;
+	return 0;
+}
+
+struct weir_plugin *weir_plugin_ref(struct weir_plugin *p)
+{
+	OBJ_CHECK(p, PLUGIN_MAGIC);
+	must(atomic_fetch_add(&p->references, 1) > 0);
+	return p;
+}
+
+void weir_plugin_unref(struct weir_plugin **plugin)
+{
+	struct weir_plugin *p;
+	uint32_t before;
+
+	if (*plugin == NULL)
+		return;
+	OBJ_TAKE(p, plugin, PLUGIN_MAGIC);
+	before = atomic_fetch_sub(&p->references, 1);
+	must(before > 0);
+	if (before == 1)
+		destroy(p);
+}
+
+const struct weir_plugin_facts *weir_plugin_facts(const struct weir_plugin *p)
+{
+	OBJ_CHECK(p, PLUGIN_MAGIC);
+	return &p->facts;
+}
+
+void weir_plugin_stats(const struct weir_plugin *plugin, struct weir_plugin_stats *stats)
+{
+	struct weir_plugin *p = (struct weir_plugin *)(uintptr_t)plugin;
+
+	OBJ_CHECK(p, PLUGIN_MAGIC);
+	*stats = (struct weir_plugin_stats){0};
+	(void)pthread_mutex_lock(&p->lock);
+	counters_sum(stats, &p->counters);
+	LIST_FOR_EACH (at, &p->pools)
+		counters_sum(stats, &container_of(at, struct weir_pool, link)->counters);
+	(void)pthread_mutex_unlock(&p->lock);
+	stats->destroyed = atomic_load(&p->destroyed);
+	stats->created = atomic_load(&p->created);
+	stats->live = stats->created - stats->destroyed;
+}

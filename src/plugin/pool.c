@@ -1,0 +1,203 @@
+#include "plugin/pool.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "core/clock.h"
+
+/* Larger scratch space than this is given back when it is not in use. */
+#define SCRATCH_KEEP_BYTES ((size_t)64 * 1024)
+
+void pool_check(const struct weir_pool *p)
+{
+	OBJ_CHECK(p, POOL_MAGIC);
+	must(pthread_equal(p->thread, pthread_self()));
+}
+
+/* The plugin's first instance, if no other pool has taken it. */
+static void adopt_spare(struct weir_pool *p)
+{
+	struct instance *i = atomic_exchange(&p->plugin->spare, NULL);
+
+	if (i == NULL)
+		return;
+	/* Its counter there is the plugin's, which the lock guards. */
+	(void)pthread_mutex_lock(&p->plugin->lock);
+	instance_move(i, p->seat, &p->counters);
+	(void)pthread_mutex_unlock(&p->plugin->lock);
+	p->slots++;
+	i->idle_since_ns = clock_mono_ns();
+	list_push(&p->idle, &i->link);
+}
+
+int weir_pool_create(struct weir_pool **pool, struct weir_plugin *plugin,
+		     const struct weir_pool_events *events)
+{
+	struct weir_pool *p = calloc(1, sizeof *p);
+
+	*pool = NULL;
+	if (p == NULL)
+		return -ENOMEM;
+	p->seat = ticker_seat_take(plugin->host->ticker);
+	if (p->seat == NULL) {
+		free(p);
+		return -ENOMEM;
+	}
+	p->magic = POOL_MAGIC;
+	p->plugin = weir_plugin_ref(plugin);
+	p->thread = pthread_self();
+	p->events = *events;
+	list_init(&p->idle);
+	list_init(&p->queue);
+	(void)pthread_mutex_lock(&plugin->lock);
+	list_append(&plugin->pools, &p->link);
+	(void)pthread_mutex_unlock(&plugin->lock);
+	adopt_spare(p);
+	*pool = p;
+	return 0;
+}
+
+static void destroy_idle(struct weir_pool *p, struct instance *i)
+{
+	list_remove(&i->link);
+	instance_destroy(&i);
+	must(p->slots > 0);
+	p->slots--;
+}
+
+void weir_pool_destroy(struct weir_pool **pool)
+{
+	struct weir_pool *p;
+
+	if (*pool == NULL)
+		return;
+	OBJ_TAKE(p, pool, POOL_MAGIC);
+	pool_check(p);
+	must(p->exchanges == 0 && list_empty(&p->queue));
+	while (!list_empty(&p->idle))
+		destroy_idle(p, container_of(p->idle.next, struct instance, link));
+	must(p->slots == 0);
+	(void)pthread_mutex_lock(&p->plugin->lock);
+	list_remove(&p->link);
+	counters_fold(&p->plugin->counters, &p->counters);
+	(void)pthread_mutex_unlock(&p->plugin->lock);
+	ticker_seat_give(&p->seat);
+	weir_plugin_unref(&p->plugin);
+	str_free(&p->scratch);
+	free(p->names);
+	p->magic = 0;
+	free(p);
+}
+
+struct instance *pool_take(struct weir_pool *p)
+{
+	struct list *first = list_pop(&p->idle);
+
+	return first != NULL ? container_of(first, struct instance, link) : NULL;
+}
+
+bool pool_take_slot(struct weir_pool *p)
+{
+	if (p->slots >= p->plugin->facts.limits.instances)
+		return false;
+	p->slots++;
+	return true;
+}
+
+static void wake(struct weir_pool *p, struct weir_exchange *e)
+{
+	if (p->events.wake != NULL)
+		p->events.wake(p->events.wake_context, e, e->x);
+}
+
+static struct weir_exchange *first_in_queue(struct weir_pool *p)
+{
+	return list_empty(&p->queue) ? NULL
+				     : container_of(p->queue.next, struct weir_exchange, link);
+}
+
+void pool_put(struct weir_pool *p, struct instance **instance)
+{
+	struct weir_exchange *e = first_in_queue(p);
+	struct instance *i;
+
+	OBJ_TAKE(i, instance, INSTANCE_MAGIC);
+	must(i->state == INSTANCE_IDLE);
+	if (e == NULL) {
+		i->idle_since_ns = clock_mono_ns();
+		list_push(&p->idle, &i->link);
+		return;
+	}
+	pool_dequeue(p, e);
+	exchange_grant(e, i);
+	wake(p, e);
+}
+
+void pool_put_slot(struct weir_pool *p)
+{
+	struct weir_exchange *e = first_in_queue(p);
+
+	must(p->slots > 0);
+	if (e == NULL) {
+		p->slots--;
+		return;
+	}
+	pool_dequeue(p, e);
+	exchange_grant(e, NULL);
+	wake(p, e);
+}
+
+bool pool_enqueue(struct weir_pool *p, struct weir_exchange *e)
+{
+	if (p->queued >= p->plugin->facts.limits.queue_length)
+		return false;
+	list_append(&p->queue, &e->link);
+	p->queued++;
+	counter_add(&p->counters.waiting, 1);
+	return true;
+}
+
+void pool_dequeue(struct weir_pool *p, struct weir_exchange *e)
+{
+	must(p->queued > 0 && list_linked(&e->link));
+	list_remove(&e->link);
+	p->queued--;
+	counter_sub(&p->counters.waiting, 1);
+}
+
+/* The ones that idled longest are at the end. */
+static void trim_idle(struct weir_pool *p, uint64_t now_ns)
+{
+	uint64_t idle_ns = ms_to_ns(p->plugin->facts.limits.idle_ms);
+
+	while (!list_empty(&p->idle)) {
+		struct instance *i = container_of(p->idle.prev, struct instance, link);
+
+		if (add_ns(i->idle_since_ns, idle_ns) > now_ns)
+			return;
+		destroy_idle(p, i);
+	}
+}
+
+/* They stay in the queue, so the callback may come more than once; their next step takes them out.
+ */
+static void wake_overdue(struct weir_pool *p, uint64_t now_ns)
+{
+	LIST_FOR_EACH (at, &p->queue) {
+		struct weir_exchange *e = container_of(at, struct weir_exchange, link);
+
+		if (e->wake_at_ns > now_ns)
+			return;
+		wake(p, e);
+	}
+}
+
+bool weir_pool_tick(struct weir_pool *p, uint64_t now_ns)
+{
+	pool_check(p);
+	trim_idle(p, now_ns);
+	wake_overdue(p, now_ns);
+	if (p->scratch.capacity > SCRATCH_KEEP_BYTES)
+		str_free(&p->scratch);
+	return !list_empty(&p->idle) || !list_empty(&p->queue);
+}

@@ -1,0 +1,55 @@
+/*
+ * Inside of a pool: who has which instance, and who waits.
+ */
+#ifndef PLUGIN_POOL_H
+#define PLUGIN_POOL_H
+
+#include "plugin/exchange.h"
+#include "plugin/plugin.h"
+
+#define POOL_MAGIC 0x706f6f6cu
+
+/** One place in the sorted list of field names. */
+struct pool_name {
+	uint32_t at;
+	uint32_t n;
+};
+
+struct weir_pool {
+	uint32_t magic;
+	struct weir_plugin *plugin;
+	struct ticker_seat *seat;
+	pthread_t thread;
+	struct weir_pool_events events;
+	struct list idle;  /* the last one used first */
+	struct list queue; /* the first one to come first */
+	uint32_t slots;    /* instances, and rights to make one */
+	uint32_t queued;
+	uint32_t exchanges; /* that have not ended */
+	struct list link;   /* in the plugin's list, under its lock */
+	struct counters counters;
+	struct str scratch; /* for host functions: texts, field names */
+	struct pool_name *names;
+	size_t names_capacity;
+};
+
+/** All of these check that they run on the pool's thread. */
+void pool_check(const struct weir_pool *p);
+
+/** An idle instance, or NULL. */
+struct instance *pool_take(struct weir_pool *p);
+
+/** The right to make an instance, if there is one left. */
+bool pool_take_slot(struct weir_pool *p);
+
+/** Gives back an idle instance: to the first in the queue, if any. */
+void pool_put(struct weir_pool *p, struct instance **i);
+
+/** Gives back the right to an instance that does not exist (any more). */
+void pool_put_slot(struct weir_pool *p);
+
+/** False if the queue is full. */
+bool pool_enqueue(struct weir_pool *p, struct weir_exchange *e);
+void pool_dequeue(struct weir_pool *p, struct weir_exchange *e);
+
+#endif

@@ -22,16 +22,23 @@ static const slice names[FIELD_ID_COUNT] = {
 #undef X
 };
 
-/* Bytes of a name as integers, first and last ones overlapping where the length asks for it. */
+/*
+ * Bytes of a name as integers, which overlap where the length asks for it. Named members: the
+ * compiler keeps them in registers, which it does not do with an array.
+ */
 struct words {
-	uint64_t w[4];
+	uint64_t first;
+	uint64_t last;
+	uint64_t second; /* these two only for names of more than 16 bytes */
+	uint64_t third;
 };
 
 /* A known name, ready to be compared in any case: (word | fold) == lower. */
 struct key {
 	struct words lower;
 	struct words fold;
-	uint8_t next; /* id of the next name in the same slot, or FIELD_OTHER */
+	uint8_t bytes; /* length of the name */
+	uint8_t next;  /* id of the next name in the same slot, or FIELD_OTHER */
 };
 
 static struct key keys[FIELD_ID_COUNT];
@@ -62,21 +69,15 @@ static uint64_t load16(const char *p)
 }
 
 /* Together with the length, the words stand for all bytes of a name of 2 to 32 bytes. */
-static inline void load_words(struct words *to, const char *p, size_t n)
+static inline struct words load_words(const char *p, size_t n)
 {
-	to->w[1] = 0;
-	if (n >= 8) {
-		to->w[0] = load64(p);
-		to->w[1] = load64(p + n - 8);
-		if (n > 16) {
-			to->w[2] = load64(p + 8);
-			to->w[3] = load64(p + n - 16);
-		}
-	} else if (n >= 4) {
-		to->w[0] = load32(p) | load32(p + n - 4) << 32;
-	} else {
-		to->w[0] = load16(p) | load16(p + n - 2) << 16;
-	}
+	if (n > 16)
+		return (struct words){load64(p), load64(p + n - 8), load64(p + 8), load64(p + n - 16)};
+	if (n >= 8)
+		return (struct words){load64(p), load64(p + n - 8), 0, 0};
+	if (n >= 4)
+		return (struct words){load32(p) | load32(p + n - 4) << 32, 0, 0, 0};
+	return (struct words){load16(p) | load16(p + n - 2) << 16, 0, 0, 0};
 }
 
 /*
@@ -86,8 +87,8 @@ static inline void load_words(struct words *to, const char *p, size_t n)
 static inline size_t slot_of(const struct words *words, size_t n)
 {
 	const uint64_t lower = UINT64_C(0x2020202020202020), factor = UINT64_C(0x4a09893ba7613ded);
-	uint64_t first = words->w[0] | lower;
-	uint64_t last = words->w[1] | lower;
+	uint64_t first = words->first | lower;
+	uint64_t last = words->last | lower;
 
 	return (first + (last << 1 | last >> 63) + n) * factor >> (64 - SLOT_BITS);
 }
@@ -105,21 +106,23 @@ __attribute__((constructor)) static void build_table(void)
 			lower[i] = ascii_lower(names[id].p[i]);
 			fold[i] = lower[i] >= 'a' && lower[i] <= 'z' ? 0x20 : 0;
 		}
-		load_words(&keys[id].lower, lower, n);
-		load_words(&keys[id].fold, fold, n);
+		keys[id].lower = load_words(lower, n);
+		keys[id].fold = load_words(fold, n);
 		slot = slot_of(&keys[id].lower, n);
+		keys[id].bytes = (uint8_t)n;
 		keys[id].next = slots[slot];
 		slots[slot] = (uint8_t)id;
 	}
 }
 
-static inline bool key_matches(const struct key *k, const struct words *words, size_t n)
+static inline bool key_matches(const struct key *k, const struct words *w, size_t n)
 {
-	const uint64_t *w = words->w, *fold = k->fold.w, *lower = k->lower.w;
-	uint64_t differ = ((w[0] | fold[0]) ^ lower[0]) | ((w[1] | fold[1]) ^ lower[1]);
+	uint64_t differ = ((w->first | k->fold.first) ^ k->lower.first) |
+			  ((w->last | k->fold.last) ^ k->lower.last);
 
 	if (n > 16)
-		differ |= ((w[2] | fold[2]) ^ lower[2]) | ((w[3] | fold[3]) ^ lower[3]);
+		differ |= ((w->second | k->fold.second) ^ k->lower.second) |
+			  ((w->third | k->fold.third) ^ k->lower.third);
 	return differ == 0;
 }
 
@@ -129,9 +132,9 @@ enum field_id field_id_of(slice name)
 
 	if (name.n < 2 || name.n > NAME_MAX_BYTES)
 		return FIELD_OTHER;
-	load_words(&words, name.p, name.n);
+	words = load_words(name.p, name.n);
 	for (size_t id = slots[slot_of(&words, name.n)]; id != FIELD_OTHER; id = keys[id].next) {
-		if (names[id].n == name.n && key_matches(&keys[id], &words, name.n))
+		if (keys[id].bytes == name.n && key_matches(&keys[id], &words, name.n))
 			return (enum field_id)id;
 	}
 	return FIELD_OTHER;

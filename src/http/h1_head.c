@@ -238,8 +238,8 @@ static enum h1_result parse_response_head(struct response *r, slice in, enum met
 }
 
 /*
- * Whether `line`, which is complete, can be a line of a head. The start line is the one with
- * nothing but line ends before it.
+ * Whether `line`, which is complete, can be a line of a head that goes on, so not an empty one. The
+ * start line is the one with nothing but line ends before it.
  */
 static bool line_is_valid(slice in, slice line, const struct h1_limits *request_limits)
 {
@@ -277,9 +277,9 @@ static bool worth_parsing(slice in, size_t scanned, const struct h1_limits *requ
 
 	line = line != NULL ? line + 1 : in.p;
 	while (line_end != NULL) {
-		size_t n = (size_t)(line_end + 1 - line);
+		slice whole = slice_of(line, (size_t)(line_end + 1 - line));
 
-		if (n <= 2 || !line_is_valid(in, slice_of(line, n), request_limits))
+		if (!line_is_valid(in, whole, request_limits))
 			return true;
 		line = line_end + 1;
 		line_end = memchr(line, '\n', (size_t)(end - line));

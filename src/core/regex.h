@@ -1,5 +1,6 @@
 /*
- * Regular expressions with the syntax and the meaning of Go's package regexp, matched in linear time (RE2).
+ * Regular expressions with the syntax and the meaning of Go's package regexp, matched in linear
+ * time (RE2).
  */
 #ifndef CORE_REGEX_H
 #define CORE_REGEX_H
@@ -12,10 +13,6 @@
 #include "core/slice.h"
 #include "core/str.h"
 
-#ifdef __cplusplus
-extern "C" {
-#endif
-
 /** Immutable after compilation; any number of threads may match at the same time. */
 struct regex;
 
@@ -25,14 +22,16 @@ struct regex_limits {
 	int64_t memory_bytes; /* program and automaton cache together, default 8 MiB */
 };
 
-/** Leftmost match and groups are reported for at most this many groups, the whole match included. */
+/** Leftmost match and groups are reported for at most this many groups, the whole match included.
+ */
 #define REGEX_GROUPS_MAX 64
 
 /**
  * Compiles; `limits` may be NULL. Returns 0; -EINVAL with a text in the form of Go's
  * "error parsing regexp: ..."; -E2BIG past a limit; -ENOMEM.
  */
-int regex_compile(slice pattern, const struct regex_limits *limits, struct regex **re, struct weir_error *e);
+int regex_compile(slice pattern, const struct regex_limits *limits, struct regex **re,
+		  struct weir_error *e);
 void regex_free(struct regex **re);
 
 /** Whether the expression matches anywhere in `text`. */
@@ -42,8 +41,8 @@ bool regex_matches(const struct regex *re, slice text);
 size_t regex_group_count(const struct regex *re);
 
 /**
- * Finds the leftmost match; `groups[0]` becomes the match, the others the groups (`p` is NULL where one took
- * no part). `count` is at most REGEX_GROUPS_MAX.
+ * Finds the leftmost match; `groups[0]` becomes the match, the others the groups (`p` is NULL where
+ * one took no part). `count` is at most REGEX_GROUPS_MAX.
  */
 bool regex_find(const struct regex *re, slice text, slice *groups, size_t count);
 
@@ -51,16 +50,15 @@ bool regex_find(const struct regex *re, slice text, slice *groups, size_t count)
 int regex_group_named(const struct regex *re, slice name);
 
 /**
- * Go's Regexp.Expand: `$1`, `${1}`, `$name`, `${name}`, `$$`; the longest run of letters, digits and `_` is the
- * name (`$1x` is the group "1x"); unknown groups give nothing. `groups` as from `regex_find`.
+ * Go's Regexp.Expand: `$1`, `${1}`, `$name`, `${name}`, `$$`; the longest run of letters, digits
+ * and `_` is the name (`$1x` is the group "1x"); unknown groups give nothing. `groups` as from
+ * `regex_find`.
  */
-void regex_expand(const struct regex *re, slice template_text, const slice *groups, size_t count, struct str *out);
+void regex_expand(const struct regex *re, slice template_text, const slice *groups, size_t count,
+		  struct str *out);
 
-/** Go's ReplaceAllString: appends `text` with every match replaced. Returns whether anything matched. */
+/** Go's ReplaceAllString: appends `text` with every match replaced. Returns whether anything
+ * matched. */
 bool regex_replace(const struct regex *re, slice text, slice template_text, struct str *out);
-
-#ifdef __cplusplus
-}
-#endif
 
 #endif

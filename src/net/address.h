@@ -1,6 +1,6 @@
 /*
- * IP addresses, sets of networks, and the textual forms in which addresses come: peers, `Host` values and the
- * `address` of an entry point.
+ * IP addresses, sets of networks, and the textual forms in which addresses come: peers, `Host`
+ * values and the `address` of an entry point.
  */
 #ifndef NET_ADDRESS_H
 #define NET_ADDRESS_H
@@ -16,8 +16,8 @@
 #define ADDRESS_TEXT_BYTES 46
 
 /**
- * An address without port. IPv4 is held as IPv4-mapped IPv6, so that a peer compares equal whichever socket
- * accepted it. A value; all zero bytes are `::`.
+ * An address without port. IPv4 is held as IPv4-mapped IPv6, so that a peer compares equal
+ * whichever socket accepted it. A value; all zero bytes are `::`.
  */
 struct address {
 	uint8_t bytes[16];
@@ -33,10 +33,12 @@ bool address_is_v4(const struct address *a);
 /** Strict dotted decimal (no leading zeros) or RFC 4291 section 2.2; no zone, no brackets. */
 bool address_parse(slice text, struct address *a);
 
-/** Writes the RFC 5952 form (dotted decimal for IPv4) with a terminator; returns it as a slice of `text`. */
+/** Writes the RFC 5952 form (dotted decimal for IPv4) with a terminator; returns it as a slice of
+ * `text`. */
 slice address_format(const struct address *a, char text[ADDRESS_TEXT_BYTES]);
 
-/** AF_INET and AF_INET6 only; `port` (may be NULL) in host order. Returns false on another family. */
+/** AF_INET and AF_INET6 only; `port` (may be NULL) in host order. Returns false on another family.
+ */
 bool address_from_sockaddr(const struct sockaddr *from, struct address *a, uint16_t *port);
 
 /** Fills in `to`: AF_INET for IPv4, else AF_INET6. Returns its length. */
@@ -46,18 +48,20 @@ socklen_t address_to_sockaddr(const struct address *a, uint16_t port, struct soc
 struct address_set;
 
 /**
- * Builds the set from addresses and CIDR networks. Returns 0; -EINVAL with the text that could not be read;
- * -ENOMEM. An empty list gives a set that holds nothing.
+ * Builds the set from addresses and CIDR networks. Returns 0; -EINVAL with the text that could not
+ * be read; -ENOMEM. An empty list gives a set that holds nothing.
  */
-int address_set_new(const slice *texts, size_t count, struct address_set **set, struct weir_error *e);
+int address_set_new(const slice *texts, size_t count, struct address_set **set,
+		    struct weir_error *e);
 void address_set_free(struct address_set **set);
 
 /** NULL is the set that holds nothing. */
 bool address_set_has(const struct address_set *set, const struct address *a);
 
 /**
- * Splits `host:port`, `[v6]:port`, `host%zone:port` by the rules of Go's net.SplitHostPort: the port must be
- * separated by a colon but may be empty. Returns 0 or -EINVAL with Go's text for the fault.
+ * Splits `host:port`, `[v6]:port`, `host%zone:port` by the rules of Go's net.SplitHostPort: the
+ * port must be separated by a colon but may be empty. Returns 0 or -EINVAL with Go's text for the
+ * fault.
  */
 int address_split(slice text, slice *host, slice *port, struct weir_error *e);
 

@@ -24,8 +24,8 @@ struct url {
 };
 
 /**
- * Splits an absolute URL with a host. Returns 0, or -EINVAL with a text that names the URL and the fault.
- * Percent-encoding in the path must be valid.
+ * Splits an absolute URL with a host. Returns 0, or -EINVAL with a text that names the URL and the
+ * fault. Percent-encoding in the path must be valid.
  */
 int url_parse(slice text, struct url *u, struct weir_error *e);
 

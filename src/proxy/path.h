@@ -1,6 +1,7 @@
 /*
- * What an entry point does to the target of a request before routing: normalisation, sanitising, semicolons,
- * refusals, and the forms of path and host that rules look at. Clean targets pass in one scan and nothing is copied.
+ * What an entry point does to the target of a request before routing: normalisation, sanitising,
+ * semicolons, refusals, and the forms of path and host that rules look at. Clean targets pass in
+ * one scan and nothing is copied.
  */
 #ifndef PROXY_PATH_H
 #define PROXY_PATH_H
@@ -17,14 +18,15 @@ struct path_options {
 };
 
 /**
- * Rewrites `r->path` and `r->query` as the entry point's stages do, in Traefik's order; new bytes come from
- * `arena`. Returns 0; the status 400 for a target that Go's parser or Traefik refuses (`#`, invalid
- * percent-encoding, a path that does not start with "/"); -ENOMEM.
+ * Rewrites `r->path` and `r->query` as the entry point's stages do, in Traefik's order; new bytes
+ * come from `arena`. Returns 0; the status 400 for a target that Go's parser or Traefik refuses
+ * (`#`, invalid percent-encoding, a path that does not start with "/"); -ENOMEM.
  */
 int path_prepare(struct request *r, const struct path_options *options, struct arena *arena);
 
 /**
- * The routing path of a prepared path: percent sequences decoded except those of RFC 3986 reserved characters and
+ * The routing path of a prepared path: percent sequences decoded except those of RFC 3986 reserved
+ * characters and
  * "%25". Equals `path` unless there is something to decode. Returns 0, 400 or -ENOMEM.
  */
 int path_routing(slice path, struct arena *arena, slice *routing);
@@ -43,7 +45,7 @@ enum path_encoded_bit {
 #define X(name, hex, option) PATH_ENCODED_##name##_BIT,
 	PATH_ENCODED(X)
 #undef X
-	PATH_ENCODED_COUNT
+		PATH_ENCODED_COUNT
 };
 
 /** Bits of the characters that an entry point (http.encodedCharacters) refuses in encoded form. */
@@ -53,18 +55,20 @@ enum path_encoded {
 #undef X
 };
 
-/** Whether a prepared path holds an encoded character of the set `denied` (answer 400, after routing). */
+/** Whether a prepared path holds an encoded character of the set `denied` (answer 400, after
+ * routing). */
 bool path_is_denied(slice path, unsigned denied);
 
 /**
- * The canonical host of `host[:port]`: port and brackets removed, lower-cased. Copies only if there is an upper-case
- * letter. Returns 0 or -ENOMEM.
+ * The canonical host of `host[:port]`: port and brackets removed, lower-cased. Copies only if there
+ * is an upper-case letter. Returns 0 or -ENOMEM.
  */
 int path_host(slice authority, struct arena *arena, slice *host);
 
 /**
- * Go's URL.EscapedPath after parsing `raw`: itself if every byte may stand in a path, else decoded and encoded
- * afresh. For middlewares that rewrite paths. Returns 0, 400 on invalid percent-encoding, -ENOMEM.
+ * Go's URL.EscapedPath after parsing `raw`: itself if every byte may stand in a path, else decoded
+ * and encoded afresh. For middlewares that rewrite paths. Returns 0, 400 on invalid
+ * percent-encoding, -ENOMEM.
  */
 int path_escaped(slice raw, struct arena *arena, slice *escaped);
 

@@ -11,8 +11,8 @@ struct decoder {
 	int result;
 };
 
-static int decode_map(struct decoder *d, const struct option *table, const struct tree_node *node, char *object,
-		      bool skip_unknown);
+static int decode_map(struct decoder *d, const struct option *table, const struct tree_node *node,
+		      char *object, bool skip_unknown);
 
 static void *member(const struct option *row, char *object)
 {
@@ -25,7 +25,8 @@ static int no_memory(struct decoder *d, const struct tree_node *node)
 	return d->result = -ENOMEM;
 }
 
-#define refuse(d, node, ...) ((d)->result = config_error_at((d)->context->report, (node), __VA_ARGS__))
+#define refuse(d, node, ...) \
+	((d)->result = config_error_at((d)->context->report, (node), __VA_ARGS__))
 
 static void set_default(const struct option *row, void *to, struct arena *arena, int *result)
 {
@@ -52,7 +53,8 @@ int option_defaults(const struct option *table, void *object, struct arena *aren
 			continue;
 		if (value_is_plain(table->type))
 			set_default(table, to, arena, &result);
-		else if (table->type == OPTION_OBJECT && option_defaults(table->table, to, arena) < 0)
+		else if (table->type == OPTION_OBJECT &&
+			 option_defaults(table->table, to, arena) < 0)
 			result = -ENOMEM;
 	}
 	return result;
@@ -70,22 +72,27 @@ static void *new_object(struct decoder *d, const struct option *row, const struc
 }
 
 /* The value of a plain row at `to`. */
-static int read_value(struct decoder *d, const struct option *row, const struct tree_node *node, void *to)
+static int read_value(struct decoder *d, const struct option *row, const struct tree_node *node,
+		      void *to)
 {
-	bool list = row->type == OPTION_LIST || row->type == OPTION_INTS || row->type == OPTION_FLOATS;
+	bool list =
+		row->type == OPTION_LIST || row->type == OPTION_INTS || row->type == OPTION_FLOATS;
 	struct weir_error error = {0};
 	int r;
 
 	if (node->kind == TREE_LIST && list)
 		r = value_from_list(row, node, to, d->context->arena, &error);
 	else if (node->kind != TREE_SCALAR)
-		return refuse(d, node, "found %s, expected %s", tree_describe(node), value_expected(row->type));
+		return refuse(d, node, "found %s, expected %s", tree_describe(node),
+			      value_expected(row->type));
 	else if (node->type == TREE_TIME)
-		return refuse(d, node, "found a date, expected %s (in quotes, if the text is meant)",
+		return refuse(d, node,
+			      "found a date, expected %s (in quotes, if the text is meant)",
 			      value_expected(row->type));
 	else
 		r = value_from_text(row, node->text, to, d->context->arena, &error);
-	if (r == 0 && row->type == OPTION_FLOAT && (node->type == TREE_FLOAT || node->type == TREE_INT))
+	if (r == 0 && row->type == OPTION_FLOAT &&
+	    (node->type == TREE_FLOAT || node->type == TREE_INT))
 		*(double *)to = node->number;
 	if (r == 0 && row->check != NULL)
 		r = row->check(to, &error);
@@ -95,7 +102,8 @@ static int read_value(struct decoder *d, const struct option *row, const struct 
 /* "weir does not ..." for a row that is not implemented. */
 static void tell_status(struct decoder *d, const struct option *row, const struct tree_node *node)
 {
-	const char *hint = row->hint != NULL ? row->hint : "", *separator = row->hint != NULL ? "; " : "";
+	const char *hint = row->hint != NULL ? row->hint : "",
+		   *separator = row->hint != NULL ? "; " : "";
 	struct str path = {0};
 
 	switch (row->status) {
@@ -118,7 +126,8 @@ static void tell_status(struct decoder *d, const struct option *row, const struc
 	}
 }
 
-static int decode_plain(struct decoder *d, const struct option *row, const struct tree_node *node, char *object)
+static int decode_plain(struct decoder *d, const struct option *row, const struct tree_node *node,
+			char *object)
 {
 	void *to = member(row, object);
 	union value_any value, initial;
@@ -140,15 +149,18 @@ static int decode_plain(struct decoder *d, const struct option *row, const struc
 enum presence { PRESENT, ABSENT, INVALID };
 
 /* Whether an object is there: `x: {}`, `--x`, `x: false`. */
-static enum presence presence_of(struct decoder *d, const struct option *row, const struct tree_node *node)
+static enum presence presence_of(struct decoder *d, const struct option *row,
+				 const struct tree_node *node)
 {
 	bool allow_empty = row->flags & OPTION_ALLOW_EMPTY;
 
 	if (node->kind == TREE_LIST || (node->kind == TREE_SCALAR && !allow_empty)) {
 		if (node->kind == TREE_SCALAR && node->text.n == 0)
-			(void)refuse(d, node, "found nothing, expected at least one option below it");
+			(void)refuse(d, node,
+				     "found nothing, expected at least one option below it");
 		else
-			(void)refuse(d, node, "found %s, expected %s", tree_describe(node), value_expected(row->type));
+			(void)refuse(d, node, "found %s, expected %s", tree_describe(node),
+				     value_expected(row->type));
 		return INVALID;
 	}
 	if (allow_empty && node->text.n > 0) {
@@ -167,7 +179,8 @@ static enum presence presence_of(struct decoder *d, const struct option *row, co
 	return PRESENT;
 }
 
-static int decode_object(struct decoder *d, const struct option *row, const struct tree_node *node, char *object)
+static int decode_object(struct decoder *d, const struct option *row, const struct tree_node *node,
+			 char *object)
 {
 	char *to = member(row, object);
 
@@ -183,11 +196,12 @@ static int decode_object(struct decoder *d, const struct option *row, const stru
 	return decode_map(d, row->table, node, to, false);
 }
 
-static int decode_entry(struct decoder *d, const struct option *row, const struct tree_node *node, void **value)
+static int decode_entry(struct decoder *d, const struct option *row, const struct tree_node *node,
+			void **value)
 {
 	*value = NULL;
-	if (node->kind == TREE_LIST ||
-	    (node->kind == TREE_SCALAR && node->text.n > 0 && !slice_equal_nocase(node->text, SLICE("true"))))
+	if (node->kind == TREE_LIST || (node->kind == TREE_SCALAR && node->text.n > 0 &&
+					!slice_equal_nocase(node->text, SLICE("true"))))
 		return refuse(d, node, "found %s, expected an object", tree_describe(node));
 	if (row->type == OPTION_FREE_MAP) {
 		*value = (void *)(uintptr_t)node;
@@ -201,7 +215,8 @@ static int decode_entry(struct decoder *d, const struct option *row, const struc
 	return decode_map(d, row->table, node, *value, false);
 }
 
-static int decode_entries(struct decoder *d, const struct option *row, const struct tree_node *node, char *object)
+static int decode_entries(struct decoder *d, const struct option *row, const struct tree_node *node,
+			  char *object)
 {
 	struct option_map *to = member(row, object), ignored;
 	size_t count = 0;
@@ -217,7 +232,8 @@ static int decode_entries(struct decoder *d, const struct option *row, const str
 
 		if (child->kind == TREE_NULL) {
 			config_warn(d->context->report, NULL, child->key_place,
-				    "%.*s has no value and is ignored; {} would declare it", SLICE_ARG(child->key));
+				    "%.*s has no value and is ignored; {} would declare it",
+				    SLICE_ARG(child->key));
 			continue;
 		}
 		if (decode_entry(d, row, child, &e->value) < 0)
@@ -243,7 +259,8 @@ static bool is_numbered(const struct tree_node *node)
 	return true;
 }
 
-static int decode_array(struct decoder *d, const struct option *row, const struct tree_node *node, char *object)
+static int decode_array(struct decoder *d, const struct option *row, const struct tree_node *node,
+			char *object)
 {
 	struct option_array *to = member(row, object), ignored;
 	const struct tree_node **nodes;
@@ -252,17 +269,20 @@ static int decode_array(struct decoder *d, const struct option *row, const struc
 	if (node->kind == TREE_SCALAR && node->text.n == 0)
 		return 0;
 	if (node->kind != TREE_LIST && !is_numbered(node))
-		return refuse(d, node, "found %s, expected %s", tree_describe(node), value_expected(row->type));
+		return refuse(d, node, "found %s, expected %s", tree_describe(node),
+			      value_expected(row->type));
 	if (to == NULL)
 		to = &ignored;
 	to->count = 0;
 	to->items = ARENA_ARRAY(d->context->arena, void *, node->count + 1);
-	to->nodes = nodes = ARENA_ARRAY(d->context->arena, const struct tree_node *, node->count + 1);
+	to->nodes = nodes =
+		ARENA_ARRAY(d->context->arena, const struct tree_node *, node->count + 1);
 	if (to->items == NULL || nodes == NULL)
 		return no_memory(d, node);
 	TREE_FOR_EACH (child, node) {
 		if (child->kind != TREE_MAP) {
-			(void)refuse(d, child, "found %s, expected an object", tree_describe(child));
+			(void)refuse(d, child, "found %s, expected an object",
+				     tree_describe(child));
 			continue;
 		}
 		if (decode_entry(d, row, child, &to->items[count]) < 0)
@@ -283,14 +303,15 @@ static size_t count_leaves(const struct tree_node *node)
 }
 
 /* Nested names are joined with dots, as Traefik does for labels with dots in their keys. */
-static int read_pairs(struct decoder *d, const struct option *row, const struct tree_node *node, slice prefix,
-		      void *items, size_t *count)
+static int read_pairs(struct decoder *d, const struct option *row, const struct tree_node *node,
+		      slice prefix, void *items, size_t *count)
 {
 	TREE_FOR_EACH (child, node) {
 		slice key = child->key;
 
 		if (prefix.n > 0)
-			key = arena_format(d->context->arena, "%.*s.%.*s", SLICE_ARG(prefix), SLICE_ARG(key));
+			key = arena_format(d->context->arena, "%.*s.%.*s", SLICE_ARG(prefix),
+					   SLICE_ARG(key));
 		if (key.p == NULL)
 			return no_memory(d, child);
 		if (child->kind == TREE_NULL)
@@ -305,23 +326,27 @@ static int read_pairs(struct decoder *d, const struct option *row, const struct 
 			continue;
 		}
 		if (row->type == OPTION_PAIRS) {
-			((struct option_pair *)items)[(*count)++] = (struct option_pair){key, child->text};
+			((struct option_pair *)items)[(*count)++] =
+				(struct option_pair){key, child->text};
 			continue;
 		}
 		struct option_int_pair *pair = &((struct option_int_pair *)items)[*count];
 
 		pair->key = key;
 		if (option_parse_int(child->text, &pair->value) < 0)
-			(void)refuse(d, child, "found \"%.*s\", expected an integer", SLICE_ARG(child->text));
+			(void)refuse(d, child, "found \"%.*s\", expected an integer",
+				     SLICE_ARG(child->text));
 		else
 			(*count)++;
 	}
 	return d->result;
 }
 
-static int decode_pairs(struct decoder *d, const struct option *row, const struct tree_node *node, char *object)
+static int decode_pairs(struct decoder *d, const struct option *row, const struct tree_node *node,
+			char *object)
 {
-	size_t size = row->type == OPTION_PAIRS ? sizeof(struct option_pair) : sizeof(struct option_int_pair);
+	size_t size = row->type == OPTION_PAIRS ? sizeof(struct option_pair)
+						: sizeof(struct option_int_pair);
 	struct option_pairs pairs = {0};
 	void *items = arena_zalloc_array(d->context->arena, size, count_leaves(node) + 1);
 	void *to = member(row, object);
@@ -335,7 +360,8 @@ static int decode_pairs(struct decoder *d, const struct option *row, const struc
 	return 0;
 }
 
-static int decode_by_type(struct decoder *d, const struct option *row, const struct tree_node *node, char *object)
+static int decode_by_type(struct decoder *d, const struct option *row, const struct tree_node *node,
+			  char *object)
 {
 	switch (row->type) {
 	case OPTION_ARRAY:
@@ -358,13 +384,15 @@ static int decode_by_type(struct decoder *d, const struct option *row, const str
 	}
 }
 
-static void decode_row(struct decoder *d, const struct option *row, const struct tree_node *node, char *object)
+static void decode_row(struct decoder *d, const struct option *row, const struct tree_node *node,
+		       char *object)
 {
 	bool quiet = d->quiet;
 
 	if (node->kind == TREE_NULL) {
-		config_warn(d->context->report, NULL, node->key_place, "%.*s has no value and is ignored%s",
-			    SLICE_ARG(node->key), row->flags & OPTION_ALLOW_EMPTY ? "; {} would enable it" : "");
+		config_warn(d->context->report, NULL, node->key_place,
+			    "%.*s has no value and is ignored%s", SLICE_ARG(node->key),
+			    row->flags & OPTION_ALLOW_EMPTY ? "; {} would enable it" : "");
 		return;
 	}
 	if (row->status == REMOVED) {
@@ -389,14 +417,15 @@ static void unknown_key(struct decoder *d, const struct option *table, const str
 	struct str path = {0};
 
 	tree_add_path(&path, node);
-	d->result = config_error(d->context->report, node->key_place, "%s: unknown option%s%s%s",
-				 path.p != NULL ? path.p : "", near != NULL ? ", did you mean \"" : "",
-				 near != NULL ? near : "", near != NULL ? "\"?" : "");
+	d->result =
+		config_error(d->context->report, node->key_place, "%s: unknown option%s%s%s",
+			     path.p != NULL ? path.p : "", near != NULL ? ", did you mean \"" : "",
+			     near != NULL ? near : "", near != NULL ? "\"?" : "");
 	str_free(&path);
 }
 
-static int decode_map(struct decoder *d, const struct option *table, const struct tree_node *node, char *object,
-		      bool skip_unknown)
+static int decode_map(struct decoder *d, const struct option *table, const struct tree_node *node,
+		      char *object, bool skip_unknown)
 {
 	const struct tree_node *seen[ROWS_MAX] = {NULL};
 
@@ -410,8 +439,11 @@ static int decode_map(struct decoder *d, const struct option *table, const struc
 		}
 		must(row - table < ROWS_MAX);
 		if (seen[row - table] != NULL) {
-			(void)refuse(d, child, "found it again, expected it once (first as \"%.*s\" at line %u)",
-				     SLICE_ARG(seen[row - table]->key), seen[row - table]->key_place.line);
+			(void)refuse(
+				d, child,
+				"found it again, expected it once (first as \"%.*s\" at line %u)",
+				SLICE_ARG(seen[row - table]->key),
+				seen[row - table]->key_place.line);
 			continue;
 		}
 		seen[row - table] = child;

@@ -37,7 +37,8 @@ static bool is_default(const struct option *row, const void *from)
 	return same;
 }
 
-static void dump_plain(struct str *out, const struct option *row, const char *from, const struct option_dump *how)
+static void dump_plain(struct str *out, const struct option *row, const char *from,
+		       const struct option_dump *how)
 {
 	if (is_absent(row, from) || (!how->defaults && is_default(row, from)))
 		return;
@@ -56,7 +57,8 @@ static struct option_dump inside(const struct option_dump *how)
 }
 
 /* After "key:": the structure below it, or {} if there is nothing to say. */
-static void dump_below(struct str *out, const struct option *table, const void *object, const struct option_dump *how)
+static void dump_below(struct str *out, const struct option *table, const void *object,
+		       const struct option_dump *how)
 {
 	struct option_dump deeper = inside(how);
 	struct str body = {0};
@@ -108,7 +110,8 @@ static void dump_array(struct str *out, const struct option *row, const struct o
 	}
 }
 
-static void dump_pairs(struct str *out, const struct option *row, const void *from, const struct option_dump *how)
+static void dump_pairs(struct str *out, const struct option *row, const void *from,
+		       const struct option_dump *how)
 {
 	struct option_pairs strings;
 	struct option_int_pairs integers;
@@ -120,7 +123,9 @@ static void dump_pairs(struct str *out, const struct option *row, const void *fr
 	add_key(out, slice_from(row->name), how->indent);
 	str_add_char(out, '\n');
 	for (size_t i = 0; i < strings.count; i++) {
-		add_key(out, row->type == OPTION_PAIRS ? strings.items[i].key : integers.items[i].key, how->indent + 1);
+		add_key(out,
+			row->type == OPTION_PAIRS ? strings.items[i].key : integers.items[i].key,
+			how->indent + 1);
 		str_add_char(out, ' ');
 		if (row->type == OPTION_INT_PAIRS)
 			str_format(out, "%lld", (long long)integers.items[i].value);
@@ -132,7 +137,8 @@ static void dump_pairs(struct str *out, const struct option *row, const void *fr
 	}
 }
 
-static void dump_object(struct str *out, const struct option *row, const void *object, const struct option_dump *how)
+static void dump_object(struct str *out, const struct option *row, const void *object,
+			const struct option_dump *how)
 {
 	size_t before = out->n, body;
 
@@ -145,7 +151,8 @@ static void dump_object(struct str *out, const struct option *row, const void *o
 	}
 }
 
-static void dump_row(struct str *out, const struct option *row, const char *from, const struct option_dump *how)
+static void dump_row(struct str *out, const struct option *row, const char *from,
+		     const struct option_dump *how)
 {
 	const void *const *pointer = (const void *const *)(const void *)from;
 
@@ -179,7 +186,8 @@ static void dump_row(struct str *out, const struct option *row, const char *from
 	}
 }
 
-void option_dump(struct str *out, const struct option *table, const void *object, const struct option_dump *how)
+void option_dump(struct str *out, const struct option *table, const void *object,
+		 const struct option_dump *how)
 {
 	for (; table->name != NULL; table++)
 		if (!(table->flags & OPTION_NOWHERE))

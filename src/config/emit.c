@@ -7,9 +7,12 @@
 
 static bool plain_in_yaml(slice s)
 {
-	static const char *const words[] = {"true", "false", "null", "yes", "no", "on", "off", "y", "n"};
+	static const char *const words[] = {"true", "false", "null", "yes", "no",
+					    "on",   "off",   "y",    "n"};
 
-	if (s.n == 0 || s.n > 200 || (s.p[0] != '/' && s.p[0] != '_' && (ascii_lower(s.p[0]) < 'a' || ascii_lower(s.p[0]) > 'z')))
+	if (s.n == 0 || s.n > 200 ||
+	    (s.p[0] != '/' && s.p[0] != '_' &&
+	     (ascii_lower(s.p[0]) < 'a' || ascii_lower(s.p[0]) > 'z')))
 		return false;
 	for (size_t i = 0; i < s.n; i++) {
 		char c = ascii_lower(s.p[i]);
@@ -73,7 +76,9 @@ static void add_yaml_scalar(struct str *out, const struct tree_node *node)
 		if (node->number == trunc(node->number) && fabs(node->number) < 1e15)
 			str_add(out, SLICE(".0"));
 	} else if (node->type == TREE_FLOAT) {
-		str_add(out, isnan(node->number) ? SLICE(".nan") : node->number > 0 ? SLICE(".inf") : SLICE("-.inf"));
+		str_add(out, isnan(node->number) ? SLICE(".nan")
+			     : node->number > 0  ? SLICE(".inf")
+						 : SLICE("-.inf"));
 	} else if (node->type == TREE_STRING) {
 		tree_add_yaml_string(out, node->text);
 	} else {
@@ -117,7 +122,11 @@ static int32_t next_rune(slice s, size_t *i)
 {
 	static const int32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
 	unsigned char c = (unsigned char)s.p[*i];
-	size_t n = c < 0x80 ? 1 : (c & 0xe0) == 0xc0 ? 2 : (c & 0xf0) == 0xe0 ? 3 : (c & 0xf8) == 0xf0 ? 4 : 0;
+	size_t n = c < 0x80             ? 1
+		   : (c & 0xe0) == 0xc0 ? 2
+		   : (c & 0xf0) == 0xe0 ? 3
+		   : (c & 0xf8) == 0xf0 ? 4
+					: 0;
 	int32_t rune = n == 1 ? c : c & (0x7f >> n);
 
 	for (size_t k = 1; k < n; k++) {
@@ -167,7 +176,8 @@ static void add_json_string(struct str *out, slice s)
 			str_add(out, SLICE("\\ufffd"));
 			break;
 		default:
-			if (rune < 0x20 || rune == '<' || rune == '>' || rune == '&' || rune == 0x2028 || rune == 0x2029)
+			if (rune < 0x20 || rune == '<' || rune == '>' || rune == '&' ||
+			    rune == 0x2028 || rune == 0x2029)
 				str_format(out, "\\u%04x", (unsigned)rune);
 			else
 				str_add(out, slice_of(s.p + start, i - start));
@@ -261,7 +271,8 @@ static void add_json_list(struct str *out, const struct tree_node *list, bool as
 
 static int by_key(const void *a, const void *b)
 {
-	return slice_compare((*(struct tree_node *const *)a)->key, (*(struct tree_node *const *)b)->key);
+	return slice_compare((*(struct tree_node *const *)a)->key,
+			     (*(struct tree_node *const *)b)->key);
 }
 
 static void add_json_map(struct str *out, const struct tree_node *map, bool as_traefik)

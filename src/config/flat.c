@@ -79,8 +79,8 @@ static void sort_in(struct tree_node *list, struct tree_node *added, uint64_t in
 		before->next = added;
 }
 
-static struct tree_node *open_child(struct tree *t, struct tree_node *parent, slice name, struct tree_place place,
-				    struct weir_error *error)
+static struct tree_node *open_child(struct tree *t, struct tree_node *parent, slice name,
+				    struct tree_place place, struct weir_error *error)
 {
 	struct tree_node *child = tree_child(parent, name);
 	uint64_t index;
@@ -100,14 +100,17 @@ static struct tree_node *open_child(struct tree *t, struct tree_node *parent, sl
 	return child;
 }
 
-int tree_put(struct tree *t, slice path, slice value, struct tree_place place, struct weir_error *error)
+int tree_put(struct tree *t, slice path, slice value, struct tree_place place,
+	     struct weir_error *error)
 {
 	struct tree_node *node = t->root;
 	slice rest = path, name;
 
 	if (!check_path(path))
-		return error_set(error, -EINVAL, "%s: found \"%.*s\", expected names with dots between them, or name[0]",
-				 place.source, SLICE_ARG(slice_first(path, 200)));
+		return error_set(
+			error, -EINVAL,
+			"%s: found \"%.*s\", expected names with dots between them, or name[0]",
+			place.source, SLICE_ARG(slice_first(path, 200)));
 	while (next_name(&rest, &name)) {
 		node = open_child(t, node, name, place, error);
 		if (node == NULL)

@@ -59,13 +59,15 @@ void value_clear(const struct option *row, void *to)
 static int refuse(const struct option *row, slice text, int code, struct weir_error *error)
 {
 	if (code == -ERANGE)
-		return error_set(error, -EINVAL, "found \"%.*s\", which is out of range, expected %s",
+		return error_set(error, -EINVAL,
+				 "found \"%.*s\", which is out of range, expected %s",
 				 SLICE_ARG(slice_first(text, 200)), value_expected(row->type));
-	return error_set(error, -EINVAL, "found \"%.*s\", expected %s", SLICE_ARG(slice_first(text, 200)),
-			 value_expected(row->type));
+	return error_set(error, -EINVAL, "found \"%.*s\", expected %s",
+			 SLICE_ARG(slice_first(text, 200)), value_expected(row->type));
 }
 
-static int check_range(const struct option *row, int64_t value, slice text, struct weir_error *error)
+static int check_range(const struct option *row, int64_t value, slice text,
+		       struct weir_error *error)
 {
 	struct str low = {0}, high = {0};
 	bool duration = row->type == OPTION_DURATION;
@@ -81,10 +83,11 @@ static int check_range(const struct option *row, int64_t value, slice text, stru
 		str_format(&high, "%lld", (long long)row->max);
 	}
 	if (row->max == INT64_MAX)
-		r = error_set(error, -EINVAL, "found %.*s, expected at least %s", SLICE_ARG(slice_first(text, 100)), low.p);
+		r = error_set(error, -EINVAL, "found %.*s, expected at least %s",
+			      SLICE_ARG(slice_first(text, 100)), low.p);
 	else
-		r = error_set(error, -EINVAL, "found %.*s, expected %s to %s", SLICE_ARG(slice_first(text, 100)), low.p,
-			      high.p);
+		r = error_set(error, -EINVAL, "found %.*s, expected %s to %s",
+			      SLICE_ARG(slice_first(text, 100)), low.p, high.p);
 	str_free(&low);
 	str_free(&high);
 	return r;
@@ -124,15 +127,16 @@ static int set_name(const struct option *row, slice text, void *to, struct weir_
 	for (size_t i = 0; i < names->count; i++) {
 		slice name = slice_from(names->items[i]);
 
-		if (row->flags & OPTION_NO_CASE ? slice_equal_nocase(text, name) : slice_equal(text, name)) {
+		if (row->flags & OPTION_NO_CASE ? slice_equal_nocase(text, name)
+						: slice_equal(text, name)) {
 			*(int *)to = (int)i;
 			return 0;
 		}
 		if (name.n > 0)
 			str_format(&all, "%s%s", all.n > 0 ? ", " : "", names->items[i]);
 	}
-	r = error_set(error, -EINVAL, "found \"%.*s\", expected one of %s", SLICE_ARG(slice_first(text, 200)),
-		      all.p != NULL ? all.p : "nothing");
+	r = error_set(error, -EINVAL, "found \"%.*s\", expected one of %s",
+		      SLICE_ARG(slice_first(text, 200)), all.p != NULL ? all.p : "nothing");
 	str_free(&all);
 	return r;
 }
@@ -140,7 +144,8 @@ static int set_name(const struct option *row, slice text, void *to, struct weir_
 static int set_string(slice text, slice *to, struct arena *arena, struct weir_error *error)
 {
 	if (memchr(text.n > 0 ? text.p : "", '\0', text.n) != NULL)
-		return error_set(error, -EINVAL, "found a NUL character, expected text without one");
+		return error_set(error, -EINVAL,
+				 "found a NUL character, expected text without one");
 	*to = arena_copy(arena, text);
 	return to->p != NULL ? 0 : error_set(error, -ENOMEM, "out of memory");
 }
@@ -154,7 +159,8 @@ static int set_element(const struct option *row, slice text, const struct tree_n
 	text = slice_trim(text);
 	if (row->type == OPTION_LIST)
 		return set_string(text, to, arena, error);
-	if (row->type == OPTION_FLOATS && node != NULL && (node->type == TREE_FLOAT || node->type == TREE_INT)) {
+	if (row->type == OPTION_FLOATS && node != NULL &&
+	    (node->type == TREE_FLOAT || node->type == TREE_INT)) {
 		*(double *)to = node->number;
 		return 0;
 	}
@@ -190,7 +196,8 @@ static int list_from_text(const struct option *row, slice text, void *to, struct
 		return error_set(error, -ENOMEM, "out of memory");
 	for (size_t i = 0; i < count; i++) {
 		size_t end = slice_find(text, ',');
-		int r = set_element(row, slice_first(text, end), NULL, items + i * size, arena, error);
+		int r = set_element(row, slice_first(text, end), NULL, items + i * size, arena,
+				    error);
 
 		if (r < 0)
 			return r;
@@ -200,8 +207,8 @@ static int list_from_text(const struct option *row, slice text, void *to, struct
 	return 0;
 }
 
-int value_from_list(const struct option *row, const struct tree_node *list, void *to, struct arena *arena,
-		    struct weir_error *error)
+int value_from_list(const struct option *row, const struct tree_node *list, void *to,
+		    struct arena *arena, struct weir_error *error)
 {
 	size_t i = 0, size = element_size(row);
 	char *items;
@@ -215,8 +222,8 @@ int value_from_list(const struct option *row, const struct tree_node *list, void
 		int r;
 
 		if (child->kind != TREE_SCALAR || child->type == TREE_TIME)
-			return error_set(error, -EINVAL, "found %s in the list, expected %s", tree_describe(child),
-					 value_expected(row->type));
+			return error_set(error, -EINVAL, "found %s in the list, expected %s",
+					 tree_describe(child), value_expected(row->type));
 		r = set_element(row, child->text, child, items + i++ * size, arena, error);
 		if (r < 0)
 			return r;
@@ -225,7 +232,8 @@ int value_from_list(const struct option *row, const struct tree_node *list, void
 	return 0;
 }
 
-int value_from_text(const struct option *row, slice text, void *to, struct arena *arena, struct weir_error *error)
+int value_from_text(const struct option *row, slice text, void *to, struct arena *arena,
+		    struct weir_error *error)
 {
 	bool flag;
 	int r;
@@ -319,7 +327,8 @@ void value_add_yaml(struct str *out, const struct option *row, const void *from)
 		str_add(out, *(const bool *)from ? SLICE("true") : SLICE("false"));
 		break;
 	case OPTION_TRISTATE:
-		str_add(out, *(const enum option_tristate *)from == OPTION_TRUE ? SLICE("true") : SLICE("false"));
+		str_add(out, *(const enum option_tristate *)from == OPTION_TRUE ? SLICE("true")
+										: SLICE("false"));
 		break;
 	case OPTION_INT:
 		str_format(out, "%lld", (long long)*(const int64_t *)from);

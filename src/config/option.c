@@ -32,7 +32,8 @@ const char *option_nearest(const struct option *table, slice found)
 }
 
 struct visitor {
-	bool (*visit)(const char *path, const struct option *row, enum option_status status, void *user);
+	bool (*visit)(const char *path, const struct option *row, enum option_status status,
+		      void *user);
 	void *user;
 };
 
@@ -51,7 +52,8 @@ static const char *element_name(enum option_type type)
 	}
 }
 
-static bool visit_rows(const struct option *table, const char *prefix, enum option_status outer, const struct visitor *v)
+static bool visit_rows(const struct option *table, const char *prefix, enum option_status outer,
+		       const struct visitor *v)
 {
 	for (; table->name != NULL; table++) {
 		enum option_status status = MAX(table->status, outer);
@@ -71,7 +73,8 @@ static bool visit_rows(const struct option *table, const char *prefix, enum opti
 }
 
 void option_visit(const struct option *table, const char *prefix,
-		  bool (*visit)(const char *path, const struct option *row, enum option_status status, void *user),
+		  bool (*visit)(const char *path, const struct option *row,
+				enum option_status status, void *user),
 		  void *user)
 {
 	struct visitor v = {visit, user};

@@ -4,19 +4,22 @@
 
 #include "config/tree.h"
 
-int parse_error(struct weir_error *error, int code, const char *source, uint32_t line, uint32_t column,
-		const char *text, size_t n)
+int parse_error(struct weir_error *error, int code, const char *source, uint32_t line,
+		uint32_t column, const char *text, size_t n)
 {
-	return error_set(error, code, "%s:%u:%u: %.*s", source, line, column, (int)MIN(n, (size_t)600), text);
+	return error_set(error, code, "%s:%u:%u: %.*s", source, line, column,
+			 (int)MIN(n, (size_t)600), text);
 }
 
-struct tree_node *parse_add(struct tree *t, struct tree_node *parent, const struct parse_value *value,
-			    const char *source, struct weir_error *error)
+struct tree_node *parse_add(struct tree *t, struct tree_node *parent,
+			    const struct parse_value *value, const char *source,
+			    struct weir_error *error)
 {
 	struct tree_place key_place = {source, value->key_line, value->key_column};
 	struct tree_node *node;
 
-	node = tree_add(t, parent != NULL ? parent : t->root, slice_of(value->key, value->key_n), key_place, error);
+	node = tree_add(t, parent != NULL ? parent : t->root, slice_of(value->key, value->key_n),
+			key_place, error);
 	if (node == NULL)
 		return NULL;
 	node->kind = (enum tree_kind)value->kind;
@@ -32,15 +35,16 @@ struct tree_node *parse_add(struct tree *t, struct tree_node *parent, const stru
 	return NULL;
 }
 
-int tree_parse(struct tree *t, slice text, enum tree_format format, const char *source, struct weir_error *error)
+int tree_parse(struct tree *t, slice text, enum tree_format format, const char *source,
+	       struct weir_error *error)
 {
 	slice name = arena_copy(t->arena, slice_from(source));
 
 	if (name.p == NULL)
 		return error_set(error, -ENOMEM, "%s: out of memory", source);
 	if (text.n > t->limits.file_bytes)
-		return error_set(error, -EFBIG, "%s: found %zu bytes, expected at most %zu", source, text.n,
-				 t->limits.file_bytes);
+		return error_set(error, -EFBIG, "%s: found %zu bytes, expected at most %zu", source,
+				 text.n, t->limits.file_bytes);
 	if (t->root->place.source == NULL)
 		t->root->place = (struct tree_place){name.p, 1, 1};
 	switch (format) {
@@ -52,5 +56,6 @@ int tree_parse(struct tree *t, slice text, enum tree_format format, const char *
 	case TREE_UNKNOWN:
 		break;
 	}
-	return error_set(error, -EINVAL, "%s: found an unknown format, expected YAML, TOML or JSON", source);
+	return error_set(error, -EINVAL, "%s: found an unknown format, expected YAML, TOML or JSON",
+			 source);
 }

@@ -16,8 +16,10 @@ struct tree_node;
 struct weir_error;
 
 /** `source` lives as long as the tree. Return as `tree_parse`. */
-int parse_yaml(struct tree *t, const char *text, size_t n, const char *source, struct weir_error *error);
-int parse_toml(struct tree *t, const char *text, size_t n, const char *source, struct weir_error *error);
+int parse_yaml(struct tree *t, const char *text, size_t n, const char *source,
+	       struct weir_error *error);
+int parse_toml(struct tree *t, const char *text, size_t n, const char *source,
+	       struct weir_error *error);
 
 /** What the TOML parser hands over: kinds and types as in tree.h, numbers already in text. */
 struct parse_value {
@@ -33,15 +35,17 @@ struct parse_value {
 };
 
 /** Adds a value below `parent` (NULL: the root). NULL on failure, with the error set. */
-struct tree_node *parse_add(struct tree *t, struct tree_node *parent, const struct parse_value *value,
-			    const char *source, struct weir_error *error);
+struct tree_node *parse_add(struct tree *t, struct tree_node *parent,
+			    const struct parse_value *value, const char *source,
+			    struct weir_error *error);
 
-/** The text that Traefik makes of a float: six decimals, unless all are zero. Returns its length. */
+/** The text that Traefik makes of a float: six decimals, unless all are zero. Returns its length.
+ */
 size_t parse_float_text(double value, char *out, size_t size);
 
 /** Sets an error of the form "source:line:column: text". Returns `code`. */
-int parse_error(struct weir_error *error, int code, const char *source, uint32_t line, uint32_t column,
-		const char *text, size_t n);
+int parse_error(struct weir_error *error, int code, const char *source, uint32_t line,
+		uint32_t column, const char *text, size_t n);
 
 #ifdef __cplusplus
 }

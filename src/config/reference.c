@@ -25,14 +25,16 @@ struct help {
 	const char *prefix;
 };
 
-static bool add_help(const char *path, const struct option *row, enum option_status status, void *user)
+static bool add_help(const char *path, const struct option *row, enum option_status status,
+		     void *user)
 {
 	struct help *h = user;
 
 	if (status != IMPLEMENTED || !has_value(row))
 		return true;
 	str_format(h->out, "    %s%s  (%s%s%s)\n", h->prefix, path, option_type_name(row->type),
-		   row->initial != NULL ? ", default " : "", row->initial != NULL ? row->initial : "");
+		   row->initial != NULL ? ", default " : "",
+		   row->initial != NULL ? row->initial : "");
 	if (row->doc != NULL)
 		str_format(h->out, "        %s\n", row->doc);
 	return true;
@@ -69,7 +71,8 @@ static void add_names(struct str *out, const struct option *row)
 		str_add_char(out, '.');
 }
 
-static bool add_reference(const char *path, const struct option *row, enum option_status status, void *user)
+static bool add_reference(const char *path, const struct option *row, enum option_status status,
+			  void *user)
 {
 	struct str *out = user;
 
@@ -102,7 +105,9 @@ void option_reference(struct str *out, const struct option *table, const char *p
 
 		if (table->status == REMOVED)
 			continue;
-		str_format(out, "## %s%s%s\n\n| Option | Type | Default | In weir | Meaning |\n|---|---|---|---|---|\n",
+		str_format(out,
+			   "## %s%s%s\n\n| Option | Type | Default | In weir | Meaning "
+			   "|\n|---|---|---|---|---|\n",
 			   prefix, *prefix != '\0' ? "." : "", table->name);
 		option_visit(single, prefix, add_reference, out);
 		str_add_char(out, '\n');

@@ -9,7 +9,8 @@ void config_report_init(struct config_report *r, struct arena *arena)
 	*r = (struct config_report){.arena = arena};
 }
 
-static void keep(struct config_report *r, enum config_severity severity, const void *about, slice text)
+static void keep(struct config_report *r, enum config_severity severity, const void *about,
+		 slice text)
 {
 	slice copy;
 
@@ -65,7 +66,8 @@ int config_error_at(struct config_report *r, const struct tree_node *node, const
 	return -EINVAL;
 }
 
-void config_warn(struct config_report *r, const void *about, struct tree_place place, const char *format, ...)
+void config_warn(struct config_report *r, const void *about, struct tree_place place,
+		 const char *format, ...)
 {
 	struct str out = {0};
 	va_list args;
@@ -91,7 +93,8 @@ int config_error_from(struct config_report *r, const struct weir_error *error)
 void config_report_add(struct str *out, const struct config_report *r)
 {
 	for (size_t i = 0; i < r->count; i++) {
-		str_add(out, r->messages[i].severity == CONFIG_ERROR ? SLICE("error: ") : SLICE("warning: "));
+		str_add(out, r->messages[i].severity == CONFIG_ERROR ? SLICE("error: ")
+								     : SLICE("warning: "));
 		str_add(out, r->messages[i].text);
 		str_add_char(out, '\n');
 	}

@@ -37,7 +37,8 @@ static bool parse_any_base(const char *s, bool *negative, uint64_t *value)
 
 		if (d < 0 || (unsigned)d >= base)
 			return false;
-		if (__builtin_mul_overflow(v, (uint64_t)base, &v) || __builtin_add_overflow(v, (uint64_t)d, &v))
+		if (__builtin_mul_overflow(v, (uint64_t)base, &v) ||
+		    __builtin_add_overflow(v, (uint64_t)d, &v))
 			return false;
 	}
 	*value = v;
@@ -85,14 +86,15 @@ static bool looks_like_date(const char *s)
 {
 	unsigned year, month, day, hour, minute, second, skip;
 
-	if (!read_digits(&s, 4, 4, &year) || *s++ != '-' || !read_digits(&s, 1, 2, &month) || *s++ != '-' ||
-	    !read_digits(&s, 1, 2, &day) || month < 1 || month > 12 || day < 1 || day > 31)
+	if (!read_digits(&s, 4, 4, &year) || *s++ != '-' || !read_digits(&s, 1, 2, &month) ||
+	    *s++ != '-' || !read_digits(&s, 1, 2, &day) || month < 1 || month > 12 || day < 1 ||
+	    day > 31)
 		return false;
 	if (*s == '\0')
 		return true;
-	if ((*s != 'T' && *s != 't' && *s != ' ') || (s++, !read_digits(&s, 1, 2, &hour)) || *s++ != ':' ||
-	    !read_digits(&s, 1, 2, &minute) || *s++ != ':' || !read_digits(&s, 1, 2, &second) || hour > 23 ||
-	    minute > 59 || second > 59)
+	if ((*s != 'T' && *s != 't' && *s != ' ') || (s++, !read_digits(&s, 1, 2, &hour)) ||
+	    *s++ != ':' || !read_digits(&s, 1, 2, &minute) || *s++ != ':' ||
+	    !read_digits(&s, 1, 2, &second) || hour > 23 || minute > 59 || second > 59)
 		return false;
 	if (*s == '.' && (s++, !read_digits(&s, 1, 9, &skip)))
 		return false;
@@ -183,7 +185,8 @@ static int resolve_number(struct tree_node *node, slice raw, struct arena *arena
 	if (!isfinite(node->number))
 		return -EINVAL;
 	node->type = TREE_FLOAT;
-	node->text = arena_copy(arena, slice_of(text, parse_float_text(node->number, text, sizeof text)));
+	node->text = arena_copy(arena,
+				slice_of(text, parse_float_text(node->number, text, sizeof text)));
 	return node->text.p != NULL ? 0 : -ENOMEM;
 }
 

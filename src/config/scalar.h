@@ -1,6 +1,6 @@
 /*
- * What an untagged plain YAML scalar means to Traefik's YAML library (yaml.v3, untyped): the 1.2 core schema, plus 1.1's
- * octals, underscores and dates; yes, no, on and off are strings.
+ * What an untagged plain YAML scalar means to Traefik's YAML library (yaml.v3, untyped): the 1.2
+ * core schema, plus 1.1's octals, underscores and dates; yes, no, on and off are strings.
  */
 #ifndef CONFIG_SCALAR_H
 #define CONFIG_SCALAR_H

@@ -1,6 +1,7 @@
 /*
- * Where the static configuration comes from. Traefik's three sources exclude each other: a file, else flags, else the
- * environment. weir's own options lie over it, from all three: file, then environment, then flags.
+ * Where the static configuration comes from. Traefik's three sources exclude each other: a file,
+ * else flags, else the environment. weir's own options lie over it, from all three: file, then
+ * environment, then flags.
  */
 #ifndef CONFIG_SOURCE_H
 #define CONFIG_SOURCE_H
@@ -8,17 +9,18 @@
 #include "config/static.h"
 
 /**
- * Reads the static configuration. `args` are the arguments after the command's name, `environment` is as `environ`; either may be
- * NULL. The report gets everything that is wrong or ignored, not only the first; it keeps its texts in `report->arena`.
- * On success `*config` belongs to the caller. Returns 0 or a negative errno value with `*config` NULL. Blocks.
- * Traefik's documentation: reference/install-configuration/boot-environment.
+ * Reads the static configuration. `args` are the arguments after the command's name, `environment`
+ * is as `environ`; either may be NULL. The report gets everything that is wrong or ignored, not
+ * only the first; it keeps its texts in `report->arena`. On success `*config` belongs to the
+ * caller. Returns 0 or a negative errno value with `*config` NULL. Blocks. Traefik's documentation:
+ * reference/install-configuration/boot-environment.
  */
 int static_load(struct static_config **config, size_t arg_count, const char *const *args,
 		const char *const *environment, struct config_report *report);
 
 /** The same for a text, without flags and environment. */
-int static_load_text(struct static_config **config, slice text, enum tree_format format, const char *source,
-		     struct config_report *report);
+int static_load_text(struct static_config **config, slice text, enum tree_format format,
+		     const char *source, struct config_report *report);
 
 /** Whether -h, --help or --help=true is among the flags. */
 bool source_wants_help(size_t arg_count, const char *const *args);
@@ -27,13 +29,15 @@ bool source_wants_help(size_t arg_count, const char *const *args);
 void source_add_help(struct str *out);
 
 /**
- * Flags to a tree, with the grammar of Go's flag package as Traefik reads it: `--a.b=c`, `-a.b c`, `--bool`, `--`. Keys
- * begin at the root; `table` tells which flags need no argument. Returns 0 or a negative errno value.
+ * Flags to a tree, with the grammar of Go's flag package as Traefik reads it: `--a.b=c`, `-a.b c`,
+ * `--bool`, `--`. Keys begin at the root; `table` tells which flags need no argument. Returns 0 or
+ * a negative errno value.
  */
-int source_parse_flags(struct tree *t, size_t arg_count, const char *const *args, const struct option *table,
-		       struct config_report *report);
+int source_parse_flags(struct tree *t, size_t arg_count, const char *const *args,
+		       const struct option *table, struct config_report *report);
 
-/** Variables that begin with `prefix` ("TRAEFIK_") and the name of a root key; the rest of the name is lower-cased. */
+/** Variables that begin with `prefix` ("TRAEFIK_") and the name of a root key; the rest of the name
+ * is lower-cased. */
 int source_parse_environment(struct tree *t, const char *const *environment, const char *prefix,
 			     const struct option *table, struct config_report *report);
 

@@ -1,5 +1,6 @@
 /*
- * The static configuration as plain values: what Traefik reads once at start, plus weir's own options. Immutable after loading.
+ * The static configuration as plain values: what Traefik reads once at start, plus weir's own
+ * options. Immutable after loading.
  */
 #ifndef CONFIG_STATIC_H
 #define CONFIG_STATIC_H
@@ -8,7 +9,12 @@
 #include "core/log.h"
 
 /** entryPoints.<name>.http.aliasHeadersStrategy (or its older name underscoreHeadersStrategy). */
-enum alias_headers { ALIAS_HEADERS_UNSET, ALIAS_HEADERS_KEEP, ALIAS_HEADERS_DELETE, ALIAS_HEADERS_REJECT };
+enum alias_headers {
+	ALIAS_HEADERS_UNSET,
+	ALIAS_HEADERS_KEEP,
+	ALIAS_HEADERS_DELETE,
+	ALIAS_HEADERS_REJECT
+};
 
 struct transport_config {
 	int64_t request_accept_grace_ns;
@@ -44,7 +50,7 @@ struct entry_point_http_config {
 	bool sanitize_path;
 	int64_t max_header_bytes;
 	struct encoded_characters_config encoded_characters;
-	enum alias_headers alias_headers;      /* settled from the two below: never UNSET */
+	enum alias_headers alias_headers; /* settled from the two below: never UNSET */
 	enum alias_headers alias_strategy;
 	enum alias_headers underscore_strategy;
 };
@@ -74,8 +80,10 @@ struct providers_config {
 };
 
 struct log_config {
-	enum log_level level;
+	enum log_level level; /* settled from the two names below */
 	enum log_format format;
+	slice level_name;
+	slice format_name;
 	bool no_color;
 	slice file_path; /* empty: standard output */
 };
@@ -114,8 +122,12 @@ struct weir_limits_config {
 	int64_t header_fields;
 	int64_t target_bytes;
 	int64_t response_head_bytes;
-	int64_t idle_upstream_connections; /* per worker, all hosts together */
+	int64_t exchange_bytes;            /* of one request and its response, without bodies */
+	int64_t body_queue_bytes;          /* between sender and receiver of one body */
+	int64_t upstream_connections;      /* per worker and server */
+	int64_t idle_upstream_connections; /* per worker, all servers together */
 	int64_t dns_cache_ns;
+	int64_t stall_timeout_ns; /* 0: none */
 	int64_t accept_burst;
 };
 
@@ -172,10 +184,13 @@ extern const struct option weir_options[];
 extern const struct option weir_plugin_options[];
 
 /** The limits of the plugin with that alias: its own, or the defaults. */
-const struct weir_plugin_config *static_plugin_limits(const struct static_config *c, const char *alias);
+const struct weir_plugin_config *static_plugin_limits(const struct static_config *c,
+						      const char *alias);
 
+/** The entry point of exactly that name, or NULL. */
 struct entry_point_config *static_entry_point(const struct static_config *c, slice name);
 
+/** With everything that it points to; NULL is allowed. */
 void static_config_free(struct static_config **c);
 
 #endif

@@ -15,7 +15,8 @@ extern "C" {
 }
 #include "config/parse.h"
 
-namespace {
+namespace
+{
 
 /* As in tree.h, which is C only. */
 enum { kind_scalar = 1, kind_list = 2, kind_map = 3 };
@@ -137,7 +138,8 @@ int parse(reader &r, std::string_view text)
 
 } // namespace
 
-int parse_toml(struct tree *t, const char *text, size_t n, const char *source, struct weir_error *error)
+int parse_toml(struct tree *t, const char *text, size_t n, const char *source,
+	       struct weir_error *error)
 {
 	reader r{t, source, error};
 

@@ -16,7 +16,8 @@ const struct tree_limits tree_default_limits = {
 
 int tree_init(struct tree *t, struct arena *arena, const struct tree_limits *limits)
 {
-	*t = (struct tree){.arena = arena, .limits = limits != NULL ? *limits : tree_default_limits};
+	*t = (struct tree){.arena = arena,
+			   .limits = limits != NULL ? *limits : tree_default_limits};
 	t->root = ARENA_NEW(arena, struct tree_node);
 	if (t->root == NULL)
 		return -ENOMEM;
@@ -45,16 +46,18 @@ enum tree_format tree_format_of(slice path)
 	return TREE_UNKNOWN;
 }
 
-struct tree_node *tree_add(struct tree *t, struct tree_node *parent, slice key, struct tree_place place,
-			   struct weir_error *error)
+struct tree_node *tree_add(struct tree *t, struct tree_node *parent, slice key,
+			   struct tree_place place, struct weir_error *error)
 {
 	struct tree_node *node;
 
 	if (t->nodes >= t->limits.nodes || parent->depth >= t->limits.depth) {
 		bool deep = parent->depth >= t->limits.depth;
 
-		(void)error_set(error, -E2BIG, "%s:%u:%u: found more than %u %s, expected a smaller configuration",
-				place.source, place.line, place.column, deep ? t->limits.depth : t->limits.nodes,
+		(void)error_set(error, -E2BIG,
+				"%s:%u:%u: found more than %u %s, expected a smaller configuration",
+				place.source, place.line, place.column,
+				deep ? t->limits.depth : t->limits.nodes,
 				deep ? "levels" : "values");
 		return NULL;
 	}
@@ -104,7 +107,8 @@ static void unlink_children(struct tree_node *node)
 	node->count = 0;
 }
 
-int tree_copy(struct tree *t, struct tree_node *to, const struct tree_node *from, struct weir_error *error)
+int tree_copy(struct tree *t, struct tree_node *to, const struct tree_node *from,
+	      struct weir_error *error)
 {
 	unlink_children(to);
 	to->kind = from->kind;
@@ -122,7 +126,8 @@ int tree_copy(struct tree *t, struct tree_node *to, const struct tree_node *from
 	return 0;
 }
 
-int tree_overlay(struct tree *t, struct tree_node *to, const struct tree_node *from, struct weir_error *error)
+int tree_overlay(struct tree *t, struct tree_node *to, const struct tree_node *from,
+		 struct weir_error *error)
 {
 	TREE_FOR_EACH (child, from) {
 		struct tree_node *old = tree_child(to, child->key);
@@ -154,7 +159,8 @@ void tree_add_path(struct str *out, const struct tree_node *node)
 		if (way[n]->parent->kind == TREE_LIST) {
 			size_t index = 0;
 
-			for (const struct tree_node *e = way[n]->parent->first; e != way[n]; e = e->next)
+			for (const struct tree_node *e = way[n]->parent->first; e != way[n];
+			     e = e->next)
 				index++;
 			str_format(out, "[%zu]", index);
 			continue;
@@ -167,7 +173,8 @@ void tree_add_path(struct str *out, const struct tree_node *node)
 
 const char *tree_describe(const struct tree_node *node)
 {
-	static const char *const scalars[] = {"a string", "a boolean", "an integer", "a number", "a date"};
+	static const char *const scalars[] = {"a string", "a boolean", "an integer", "a number",
+					      "a date"};
 
 	switch (node->kind) {
 	case TREE_NULL:
@@ -224,7 +231,8 @@ static int read_all(struct arena *arena, int fd, const char *path, size_t limit,
 	return 0;
 }
 
-int tree_read_file(struct arena *arena, const char *path, size_t limit, slice *text, struct weir_error *error)
+int tree_read_file(struct arena *arena, const char *path, size_t limit, slice *text,
+		   struct weir_error *error)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	int r;
@@ -243,8 +251,10 @@ int tree_load(struct tree *t, const char *path, struct weir_error *error)
 	int r;
 
 	if (format == TREE_UNKNOWN)
-		return error_set(error, -EINVAL,
-				 "%s: found an unknown file extension, expected .yaml, .yml, .toml or .json", path);
+		return error_set(
+			error, -EINVAL,
+			"%s: found an unknown file extension, expected .yaml, .yml, .toml or .json",
+			path);
 	r = tree_read_file(t->arena, path, t->limits.file_bytes, &text, error);
 	if (r < 0)
 		return r;

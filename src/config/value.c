@@ -62,12 +62,18 @@ static const struct {
 	slice name;
 	int64_t ns;
 } units[] = {
-	{{"ns", 2}, 1},           {{"us", 2}, NS_PER_US},       {{"\xc2\xb5s", 3}, NS_PER_US},
-	{{"\xce\xbcs", 3}, NS_PER_US}, {{"ms", 2}, NS_PER_MS},  {{"s", 1}, NS_PER_S},
-	{{"m", 1}, 60 * NS_PER_S}, {{"h", 1}, 3600 * NS_PER_S},
+	{{"ns", 2}, 1},
+	{{"us", 2}, NS_PER_US},
+	{{"\xc2\xb5s", 3}, NS_PER_US},
+	{{"\xce\xbcs", 3}, NS_PER_US},
+	{{"ms", 2}, NS_PER_MS},
+	{{"s", 1}, NS_PER_S},
+	{{"m", 1}, 60 * NS_PER_S},
+	{{"h", 1}, 3600 * NS_PER_S},
 };
 
-/* Decimal digits as an integer; past the end of the range the value stays and `exact` is cleared. */
+/* Decimal digits as an integer; past the end of the range the value stays and `exact` is cleared.
+ */
 static slice read_number(slice text, uint64_t *value, double *scale, bool *exact)
 {
 	size_t i = 0;
@@ -112,7 +118,10 @@ static int read_part(slice *text, uint64_t *ns)
 			continue;
 		if (!exact || __builtin_mul_overflow(whole, unit, ns))
 			return -ERANGE;
-		if (fraction > 0 && __builtin_add_overflow(*ns, (uint64_t)((double)fraction * ((double)unit / fraction_scale)), ns))
+		if (fraction > 0 &&
+		    __builtin_add_overflow(
+			    *ns, (uint64_t)((double)fraction * ((double)unit / fraction_scale)),
+			    ns))
 			return -ERANGE;
 		*text = slice_from_at(rest, unit_n);
 		return 0;
@@ -153,7 +162,8 @@ static void add_fraction(struct str *out, uint64_t value, uint64_t per, const ch
 
 	str_add_u64(out, value / per);
 	if (value % per != 0) {
-		n = snprintf(digits, sizeof digits, "%llu", (unsigned long long)(per + value % per));
+		n = snprintf(digits, sizeof digits, "%llu",
+			     (unsigned long long)(per + value % per));
 		while (digits[n - 1] == '0')
 			n--;
 		digits[0] = '.';
@@ -192,9 +202,11 @@ int option_parse_size(slice text, int64_t *bytes)
 		slice name;
 		int64_t factor;
 	} suffixes[] = {
-		{{"KiB", 3}, INT64_C(1) << 10}, {{"MiB", 3}, INT64_C(1) << 20}, {{"GiB", 3}, INT64_C(1) << 30},
-		{{"kB", 2}, 1000},              {{"MB", 2}, 1000000},           {{"GB", 2}, 1000000000},
-		{{"k", 1}, INT64_C(1) << 10},   {{"M", 1}, INT64_C(1) << 20},   {{"G", 1}, INT64_C(1) << 30},
+		{{"KiB", 3}, INT64_C(1) << 10}, {{"MiB", 3}, INT64_C(1) << 20},
+		{{"GiB", 3}, INT64_C(1) << 30}, {{"kB", 2}, 1000},
+		{{"MB", 2}, 1000000},           {{"GB", 2}, 1000000000},
+		{{"k", 1}, INT64_C(1) << 10},   {{"M", 1}, INT64_C(1) << 20},
+		{{"G", 1}, INT64_C(1) << 30},
 	};
 	int64_t factor = 1;
 	int r;

@@ -68,10 +68,12 @@ static struct frame *top(struct reader *r)
 	return &r->frames[r->open - 1];
 }
 
-static int merge_map(struct reader *r, struct tree_node *to, struct map *known, const struct tree_node *from)
+static int merge_map(struct reader *r, struct tree_node *to, struct map *known,
+		     const struct tree_node *from)
 {
 	if (from->kind != TREE_MAP)
-		return fail(r, from->place, "found %s, expected an object to merge", tree_describe(from));
+		return fail(r, from->place, "found %s, expected an object to merge",
+			    tree_describe(from));
 	TREE_FOR_EACH (child, from) {
 		struct tree_node *copy;
 		int result;
@@ -91,7 +93,8 @@ static int merge_map(struct reader *r, struct tree_node *to, struct map *known, 
 }
 
 /* What the map says itself comes first, then the merged maps in their order. */
-static int apply_merges(struct reader *r, struct tree_node *to, struct map *known, const struct tree_node *merges)
+static int apply_merges(struct reader *r, struct tree_node *to, struct map *known,
+			const struct tree_node *merges)
 {
 	int result = 0;
 
@@ -100,7 +103,8 @@ static int apply_merges(struct reader *r, struct tree_node *to, struct map *know
 			result = merge_map(r, to, known, m);
 			continue;
 		}
-		for (const struct tree_node *each = m->first; each != NULL && result == 0; each = each->next)
+		for (const struct tree_node *each = m->first; each != NULL && result == 0;
+		     each = each->next)
 			result = merge_map(r, to, known, each);
 	}
 	return result;
@@ -117,9 +121,10 @@ static int close_map(struct reader *r, struct frame *f)
 		const struct tree_node *first = map_get(&known, c->key);
 
 		if (first != NULL)
-			result = fail(r, c->key_place,
-				      "found key \"%.*s\" again, expected it once (first at line %u)",
-				      SLICE_ARG(slice_first(c->key, 100)), first->key_place.line);
+			result = fail(
+				r, c->key_place,
+				"found key \"%.*s\" again, expected it once (first at line %u)",
+				SLICE_ARG(slice_first(c->key, 100)), first->key_place.line);
 		else if (map_put(&known, c->key, c) < 0)
 			result = no_memory(r);
 	}
@@ -167,7 +172,8 @@ static int place_value(struct reader *r, struct tree_place at, struct tree_node 
 
 static bool wants_key(const struct reader *r)
 {
-	return r->open > 0 && r->frames[r->open - 1].node->kind == TREE_MAP && !r->frames[r->open - 1].has_key;
+	return r->open > 0 && r->frames[r->open - 1].node->kind == TREE_MAP &&
+	       !r->frames[r->open - 1].has_key;
 }
 
 static int set_anchor(struct reader *r, const yaml_char_t *name, const struct tree_node *node)
@@ -196,14 +202,16 @@ static int on_key(struct reader *r, const yaml_event_t *e)
 		return no_memory(r);
 	f->key_place = place_of(r, e->start_mark);
 	f->has_key = true;
-	f->merge = e->data.scalar.plain_implicit && e->data.scalar.style == YAML_PLAIN_SCALAR_STYLE &&
+	f->merge = e->data.scalar.plain_implicit &&
+		   e->data.scalar.style == YAML_PLAIN_SCALAR_STYLE &&
 		   slice_equal(text, SLICE("<<"));
 	if (e->data.scalar.anchor != NULL)
 		return fail(r, f->key_place, "found an anchor on a key, expected it on a value");
 	return 0;
 }
 
-static int tagged_scalar(struct reader *r, struct tree_node *node, const yaml_event_t *e, slice text)
+static int tagged_scalar(struct reader *r, struct tree_node *node, const yaml_event_t *e,
+			 slice text)
 {
 	static const slice prefix = {"tag:yaml.org,2002:", 18};
 	slice tag = slice_from((const char *)e->data.scalar.tag);
@@ -212,8 +220,8 @@ static int tagged_scalar(struct reader *r, struct tree_node *node, const yaml_ev
 		enum tree_kind kind;
 		enum tree_type type;
 	} known[] = {
-		{{"bool", 4}, TREE_SCALAR, TREE_BOOL},   {{"int", 3}, TREE_SCALAR, TREE_INT},
-		{{"float", 5}, TREE_SCALAR, TREE_FLOAT}, {{"null", 4}, TREE_NULL, TREE_STRING},
+		{{"bool", 4}, TREE_SCALAR, TREE_BOOL},      {{"int", 3}, TREE_SCALAR, TREE_INT},
+		{{"float", 5}, TREE_SCALAR, TREE_FLOAT},    {{"null", 4}, TREE_NULL, TREE_STRING},
 		{{"timestamp", 9}, TREE_SCALAR, TREE_TIME},
 	};
 
@@ -229,14 +237,16 @@ static int tagged_scalar(struct reader *r, struct tree_node *node, const yaml_ev
 			continue;
 		if (scalar_resolve(node, text, r->t->arena) < 0)
 			return no_memory(r);
-		if (node->kind == known[i].kind && node->type == TREE_INT && known[i].type == TREE_FLOAT)
+		if (node->kind == known[i].kind && node->type == TREE_INT &&
+		    known[i].type == TREE_FLOAT)
 			node->type = TREE_FLOAT;
 		if (node->kind == known[i].kind && node->type == known[i].type)
 			return 0;
 		return fail(r, node->place, "found \"%.*s\", expected a value of type !!%s",
 			    SLICE_ARG(slice_first(text, 100)), known[i].name.p);
 	}
-	return fail(r, node->place, "found tag %.*s, expected none, !!str, !!int, !!float, !!bool or !!null",
+	return fail(r, node->place,
+		    "found tag %.*s, expected none, !!str, !!int, !!float, !!bool or !!null",
 		    SLICE_ARG(slice_first(tag, 100)));
 }
 
@@ -262,12 +272,14 @@ static int on_scalar(struct reader *r, const yaml_event_t *e)
 	if (result == 0)
 		result = set_anchor(r, e->data.scalar.anchor, node);
 	if (result == 0 && node == r->t->root && node->kind != TREE_NULL)
-		result = fail(r, at, "found %s, expected an object with options", tree_describe(node));
+		result = fail(r, at, "found %s, expected an object with options",
+			      tree_describe(node));
 	node->kind = node == r->t->root ? TREE_MAP : node->kind;
 	return result;
 }
 
-static int on_start(struct reader *r, const yaml_event_t *e, enum tree_kind kind, const yaml_char_t *anchor)
+static int on_start(struct reader *r, const yaml_event_t *e, enum tree_kind kind,
+		    const yaml_char_t *anchor)
 {
 	struct tree_place at = place_of(r, e->start_mark);
 	struct tree_node *node;
@@ -335,7 +347,8 @@ static int on_event(struct reader *r, const yaml_event_t *e)
 		return on_alias(r, e);
 	case YAML_DOCUMENT_START_EVENT:
 		if (r->done)
-			return fail(r, place_of(r, e->start_mark), "found a second document, expected only one");
+			return fail(r, place_of(r, e->start_mark),
+				    "found a second document, expected only one");
 		return 0;
 	default:
 		return 0;
@@ -350,8 +363,8 @@ static int syntax_error(struct reader *r, const yaml_parser_t *parser)
 	if (parser->error == YAML_MEMORY_ERROR)
 		return no_memory(r);
 	if (parser->error == YAML_READER_ERROR)
-		return fail(r, (struct tree_place){r->source, 1, 1}, "%s at byte %zu, expected UTF-8 text", problem,
-			    parser->problem_offset);
+		return fail(r, (struct tree_place){r->source, 1, 1},
+			    "%s at byte %zu, expected UTF-8 text", problem, parser->problem_offset);
 	if (parser->context != NULL)
 		return fail(r, at, "%s, %s", parser->context, problem);
 	return fail(r, at, "%s", problem);
@@ -373,7 +386,8 @@ static int read_events(struct reader *r, yaml_parser_t *parser)
 	return result;
 }
 
-int parse_yaml(struct tree *t, const char *text, size_t n, const char *source, struct weir_error *error)
+int parse_yaml(struct tree *t, const char *text, size_t n, const char *source,
+	       struct weir_error *error)
 {
 	struct reader r = {.t = t, .source = source, .error = error};
 	yaml_parser_t parser;

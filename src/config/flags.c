@@ -1,0 +1,189 @@
+#include <errno.h>
+#include <stdlib.h>
+
+#include "config/source.h"
+
+/* The row that a path leads to; `entry`: to one named object or element of it. NULL for unknown
+ * paths. */
+static const struct option *row_at(const struct option *table, slice path, bool *entry)
+{
+	const struct option *row = NULL;
+	slice name;
+
+	*entry = false;
+	while (slice_next(&path, '.', &name)) {
+		size_t bracket = slice_find(name, '[');
+
+		if (row != NULL && row->type == OPTION_MAP && !*entry) {
+			*entry = true;
+			continue;
+		}
+		table = row != NULL ? row->table : table;
+		row = table != NULL ? option_find(table, slice_first(name, bracket)) : NULL;
+		if (row == NULL)
+			return NULL;
+		*entry = bracket < name.n;
+	}
+	return row;
+}
+
+static bool needs_no_argument(const struct option *table, slice path)
+{
+	bool entry;
+	const struct option *row = row_at(table, path, &entry);
+
+	if (row == NULL)
+		return false;
+	return entry || row->type == OPTION_BOOL || row->type == OPTION_TRISTATE ||
+	       row->type == OPTION_POINTER || row->type == OPTION_OBJECT;
+}
+
+static bool is_list(const struct option *table, slice path)
+{
+	bool entry;
+	const struct option *row = row_at(table, path, &entry);
+
+	return row != NULL &&
+	       (row->type == OPTION_LIST || row->type == OPTION_INTS || row->type == OPTION_FLOATS);
+}
+
+/* One flag with its value; a list that comes again is appended to. */
+static int put_flag(struct tree *t, slice name, slice value, const struct option *table,
+		    struct config_report *report)
+{
+	const struct tree_node *old = tree_get(t, name);
+	struct tree_place place = {.line = 0};
+	struct weir_error error;
+	slice source = arena_format(t->arena, "flag --%.*s", SLICE_ARG(slice_first(name, 200)));
+
+	place.source = source.p != NULL ? source.p : "flags";
+	if (old != NULL && old->kind == TREE_SCALAR && is_list(table, name))
+		value = arena_format(t->arena, "%.*s,%.*s", SLICE_ARG(old->text), SLICE_ARG(value));
+	if (value.p == NULL)
+		return config_error(report, place, "out of memory");
+	if (tree_put(t, name, value, place, &error) < 0)
+		return config_error_from(report, &error);
+	return 0;
+}
+
+/* Returns how many arguments were used, 0 at the end of the flags. */
+static size_t parse_flag(struct tree *t, size_t count, const char *const *args,
+			 const struct option *table, struct config_report *report, int *result)
+{
+	slice flag = slice_from(args[0]),
+	      name = slice_from_at(flag, flag.n > 1 && flag.p[1] == '-' ? 2 : 1);
+	struct tree_place place = {args[0], 0, 0};
+	size_t equals = slice_find(name, '=');
+	slice value = slice_from_at(name, equals + 1);
+	size_t used = 1;
+
+	if (flag.n < 2 || flag.p[0] != '-')
+		return 0;
+	if (name.n == 0 || name.p[0] == '-' || name.p[0] == '=') {
+		*result = config_error(report, place, "found this flag, expected --name=value");
+		return 1;
+	}
+	if (equals == name.n && needs_no_argument(table, name)) {
+		value = SLICE("true");
+	} else if (equals == name.n && count < 2) {
+		*result = config_error(report, place, "found no argument, expected %s=value",
+				       args[0]);
+		return 1;
+	} else if (equals == name.n) {
+		value = slice_from(args[1]);
+		used = 2;
+	}
+	if (put_flag(t, slice_first(name, equals), value, table, report) < 0)
+		*result = -EINVAL;
+	return used;
+}
+
+int source_parse_flags(struct tree *t, size_t arg_count, const char *const *args,
+		       const struct option *table, struct config_report *report)
+{
+	int result = 0;
+
+	while (arg_count > 0) {
+		bool end = strcmp(args[0], "--") == 0;
+		size_t used = end ? 0 : parse_flag(t, arg_count, args, table, report, &result);
+
+		if (used == 0) {
+			args += end;
+			arg_count -= end;
+			break;
+		}
+		args += used;
+		arg_count -= used;
+	}
+	if (arg_count > 0)
+		config_warn(report, NULL, (struct tree_place){args[0], 0, 0},
+			    "found this argument, expected a flag; it and what follows is ignored, "
+			    "as in Traefik");
+	return result;
+}
+
+bool source_wants_help(size_t arg_count, const char *const *args)
+{
+	static const char *const names[] = {"-h", "--h", "-help", "--help"};
+
+	for (size_t i = 0; i < arg_count; i++)
+		for (size_t j = 0; j < ARRAY_LEN(names); j++)
+			if (strcmp(args[i], names[j]) == 0)
+				return true;
+	return false;
+}
+
+/* Whether a variable's name goes on with the name of a root key, as Traefik looks: by its beginning
+ * only. */
+static bool begins_with_key(slice rest, const struct option *table)
+{
+	for (; table->name != NULL; table++) {
+		slice key = slice_from(table->name);
+
+		if (rest.n >= key.n && slice_equal_nocase(slice_first(rest, key.n), key))
+			return true;
+	}
+	return false;
+}
+
+static int put_variable(struct tree *t, slice name, slice rest, slice value,
+			struct config_report *report)
+{
+	slice path = arena_copy(t->arena, rest);
+	slice source = arena_format(t->arena, "variable %.*s", SLICE_ARG(slice_first(name, 200)));
+	struct tree_place place = {source.p, 0, 0};
+	char *p = (char *)(uintptr_t)path.p;
+	struct weir_error error;
+
+	if (path.p == NULL || source.p == NULL)
+		return -ENOMEM;
+	for (size_t i = 0; i < path.n; i++)
+		p[i] = p[i] == '_' ? '.' : ascii_lower(p[i]);
+	return tree_put(t, path, value, place, &error) < 0 ? config_error_from(report, &error) : 0;
+}
+
+int source_parse_environment(struct tree *t, const char *const *environment, const char *prefix,
+			     const struct option *table, struct config_report *report)
+{
+	int result = 0;
+
+	for (; environment != NULL && *environment != NULL; environment++) {
+		slice all = slice_from(*environment);
+		size_t equals = slice_find(all, '=');
+		slice name = slice_first(all, equals), rest;
+
+		if (!slice_starts(name, slice_from(prefix)))
+			continue;
+		rest = slice_from_at(name, strlen(prefix));
+		if (slice_equal_nocase(rest, SLICE("CONFIGFILE"))) {
+			config_warn(report, NULL, (struct tree_place){"variable", 0, 0},
+				    "%.*s has no effect, as in Traefik; use --configFile",
+				    SLICE_ARG(name));
+			continue;
+		}
+		if (begins_with_key(rest, table) &&
+		    put_variable(t, name, rest, slice_from_at(all, equals + 1), report) < 0)
+			result = -EINVAL;
+	}
+	return result;
+}

@@ -1,0 +1,314 @@
+#include "config/static.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "config/static_private.h"
+#include "config/static_rows.h"
+
+#define INTERNAL_ENTRY_POINT SLICE("traefik")
+#define DEFAULT_HEADER_BYTES INT64_C(1048576)
+
+const struct weir_plugin_config *static_plugin_limits(const struct static_config *c,
+						      const char *alias)
+{
+	const struct option_map *own = &c->weir.plugins.per_plugin;
+
+	OPTION_MAP_FOR_EACH (e, own)
+		if (slice_equal_nocase(e->name, slice_from(alias)))
+			return e->value;
+	return &c->weir.plugins.defaults;
+}
+
+struct entry_point_config *static_entry_point(const struct static_config *c, slice name)
+{
+	OPTION_MAP_FOR_EACH (e, &c->entry_points)
+		if (slice_equal(e->name, name))
+			return e->value;
+	return NULL;
+}
+
+static int no_memory(struct config_report *report)
+{
+	(void)config_error(report, (struct tree_place){"configuration", 0, 0}, "out of memory");
+	return -ENOMEM;
+}
+
+static int add_entry_point(struct static_config *c, slice name, slice address,
+			   struct config_report *report)
+{
+	struct option_map *map = &c->entry_points;
+	struct entry_point_config *ep = ARENA_NEW(&c->arena, struct entry_point_config);
+	struct option_entry *items = ARENA_ARRAY(&c->arena, struct option_entry, map->count + 1);
+
+	if (ep == NULL || items == NULL || option_defaults(entry_point_rows, ep, &c->arena) < 0)
+		return no_memory(report);
+	if (map->count > 0)
+		memcpy(items, map->items, map->count * sizeof *items);
+	ep->address = address;
+	items[map->count] = (struct option_entry){name, ep, NULL};
+	map->items = items;
+	map->count++;
+	return 0;
+}
+
+static bool is_true(const struct tree_node *node)
+{
+	bool value;
+
+	return node != NULL && node->kind == TREE_SCALAR &&
+	       option_parse_bool(node->text, &value) == 0 && value;
+}
+
+static bool is_enabled(const struct tree_node *node)
+{
+	return node != NULL && node->kind != TREE_NULL &&
+	       !slice_equal_nocase(node->text, SLICE("false"));
+}
+
+/* Whether something is served on the internal entry point without the user having declared it. */
+static bool needs_internal(const struct static_config *c, const struct tree_node *root)
+{
+	const struct tree_node *api = tree_child(root, SLICE("api"));
+	const struct tree_node *prometheus =
+		tree_child(tree_child(root, SLICE("metrics")), SLICE("prometheus"));
+	const struct tree_node *there = tree_child(prometheus, SLICE("entryPoint"));
+
+	if (is_true(tree_child(api, SLICE("insecure"))) && is_enabled(api))
+		return true;
+	if (is_enabled(prometheus) && !is_true(tree_child(prometheus, SLICE("manualRouting"))) &&
+	    (there == NULL || slice_equal(there->text, INTERNAL_ENTRY_POINT)))
+		return true;
+	return c->ping != NULL && !c->ping->manual_routing &&
+	       slice_equal(c->ping->entry_point, INTERNAL_ENTRY_POINT);
+}
+
+static int imply_entry_points(struct static_config *c, const struct tree_node *root,
+			      struct config_report *report)
+{
+	int r = 0;
+
+	if (c->entry_points.count == 0)
+		r = add_entry_point(c, SLICE("http"), SLICE(":80"), report);
+	if (r == 0 && needs_internal(c, root) &&
+	    static_entry_point(c, INTERNAL_ENTRY_POINT) == NULL)
+		r = add_entry_point(c, INTERNAL_ENTRY_POINT, SLICE(":8080"), report);
+	return r;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return slice_compare(*(const slice *)a, *(const slice *)b);
+}
+
+static int find_defaults(struct static_config *c, struct config_report *report)
+{
+	slice *names = ARENA_ARRAY(&c->arena, slice, c->entry_points.count + 1);
+	bool flagged = false;
+	size_t count = 0;
+
+	if (names == NULL)
+		return no_memory(report);
+	OPTION_MAP_FOR_EACH (e, &c->entry_points)
+		flagged |= ((const struct entry_point_config *)e->value)->as_default;
+	OPTION_MAP_FOR_EACH (e, &c->entry_points) {
+		const struct entry_point_config *ep = e->value;
+
+		if ((!flagged || ep->as_default) && !slice_equal(e->name, INTERNAL_ENTRY_POINT))
+			names[count++] = e->name;
+	}
+	qsort(names, count, sizeof *names, by_name);
+	c->default_entry_points = (struct option_list){names, count};
+	return 0;
+}
+
+static void settle_alias_headers(struct entry_point_http_config *http, const struct tree_node *node,
+				 struct config_report *report)
+{
+	enum alias_headers alias = http->alias_strategy, underscore = http->underscore_strategy;
+
+	if (alias != ALIAS_HEADERS_UNSET && underscore != ALIAS_HEADERS_UNSET &&
+	    alias != underscore)
+		(void)config_error_at(report, node,
+				      "found different values of http.aliasHeadersStrategy and "
+				      "http.underscoreHeadersStrategy, expected one of them");
+	if (alias == ALIAS_HEADERS_UNSET)
+		alias = underscore;
+	http->alias_headers = alias != ALIAS_HEADERS_UNSET ? alias : ALIAS_HEADERS_KEEP;
+}
+
+static void no_negative(int64_t *ns)
+{
+	*ns = MAX(*ns, INT64_C(0));
+}
+
+static void settle_entry_point(struct option_entry *e, struct config_report *report)
+{
+	struct entry_point_config *ep = e->value;
+
+	ep->name = e->name;
+	if (ep->address.n == 0 && e->node != NULL)
+		(void)config_error_at(report, e->node, "found no address, expected [host]:port");
+	settle_alias_headers(&ep->http, e->node, report);
+	if (ep->http.max_header_bytes <= 0)
+		ep->http.max_header_bytes = DEFAULT_HEADER_BYTES;
+	no_negative(&ep->transport.read_timeout_ns);
+	no_negative(&ep->transport.write_timeout_ns);
+	no_negative(&ep->transport.idle_timeout_ns);
+	no_negative(&ep->transport.grace_ns);
+	no_negative(&ep->transport.request_accept_grace_ns);
+	no_negative(&ep->transport.keep_alive_max_ns);
+	no_negative(&ep->transport.keep_alive_max_requests);
+}
+
+static struct tree_place place_below(const struct tree_node *root, slice object, slice key)
+{
+	const struct tree_node *node = tree_child(tree_child(root, object), key);
+
+	return node != NULL ? node->place : (struct tree_place){"configuration", 0, 0};
+}
+
+/* As Traefik: a name that it does not know is not fatal. */
+static void settle_log(struct log_config *log, const struct tree_node *root,
+		       struct config_report *report)
+{
+	int level = log_level_from(log->level_name);
+
+	log->level = level >= 0 ? (enum log_level)level : LOG_ERROR;
+	if (level < 0)
+		config_warn(report, NULL, place_below(root, SLICE("log"), SLICE("level")),
+			    "log.level: found \"%.*s\", expected TRACE, DEBUG, INFO, WARN, ERROR, "
+			    "FATAL or PANIC; "
+			    "ERROR is used",
+			    SLICE_ARG(log->level_name));
+	log->format = slice_equal(log->format_name, SLICE("json")) ? LOG_JSON : LOG_COMMON;
+	if (log->format == LOG_COMMON && !slice_equal(log->format_name, SLICE("common")))
+		config_warn(report, NULL, place_below(root, SLICE("log"), SLICE("format")),
+			    "log.format: found \"%.*s\", expected common or json; common is used",
+			    SLICE_ARG(log->format_name));
+}
+
+static void check_providers(const struct static_config *c, const struct tree_node *root,
+			    struct config_report *report)
+{
+	const struct providers_config *p = &c->providers;
+	const struct tree_node *node = tree_child(root, SLICE("providers"));
+
+	if (p->file != NULL && p->file->filename.n == 0 && p->file->directory.n == 0)
+		(void)config_error_at(report, tree_child(node, SLICE("file")),
+				      "found neither filename nor directory, expected one of them");
+	for (size_t i = 0; i < p->precedence.count; i++) {
+		slice name = p->precedence.items[i];
+
+		if (!static_is_provider(name))
+			(void)config_error_at(report, tree_child(node, SLICE("precedence")),
+					      "found \"%.*s\", expected the name of a provider",
+					      SLICE_ARG(name));
+	}
+}
+
+static void check_ping(const struct static_config *c, const struct tree_node *root,
+		       struct config_report *report)
+{
+	const struct ping_config *ping = c->ping;
+
+	if (ping != NULL && !ping->manual_routing &&
+	    static_entry_point(c, ping->entry_point) == NULL)
+		config_warn(report, NULL, place_below(root, SLICE("ping"), SLICE("entryPoint")),
+			    "ping.entryPoint: found \"%.*s\", expected the name of an entry point; "
+			    "nothing answers pings",
+			    SLICE_ARG(ping->entry_point));
+}
+
+static void check_otlp(const struct tree_node *owner, bool log, bool allowed,
+		       struct config_report *report)
+{
+	const struct tree_node *otlp = tree_child(owner, SLICE("otlp"));
+	const struct tree_node *grpc = tree_child(otlp, SLICE("grpc"));
+
+	if (log && is_enabled(otlp) && !allowed)
+		(void)config_error_at(
+			report, otlp,
+			"found OpenTelemetry logs, expected experimental.otlplogs with them");
+	if (is_true(tree_child(grpc, SLICE("insecure"))) &&
+	    is_enabled(tree_child(grpc, SLICE("tls"))))
+		(void)config_error_at(report, grpc, "found insecure and tls, expected one of them");
+}
+
+/* What Traefik refuses although nothing is wrong with the single options. */
+static void check_combinations(const struct tree_node *root, struct config_report *report)
+{
+	bool logs = is_true(tree_child(tree_child(root, SLICE("experimental")), SLICE("otlplogs")));
+	const struct tree_node *overrides =
+		tree_child(tree_child(root, SLICE("ocsp")), SLICE("responderOverrides"));
+
+	check_otlp(tree_child(root, SLICE("log")), true, logs, report);
+	check_otlp(tree_child(root, SLICE("accessLog")), true, logs, report);
+	check_otlp(tree_child(root, SLICE("metrics")), false, logs, report);
+	check_otlp(tree_child(root, SLICE("tracing")), false, logs, report);
+	for (const struct tree_node *o = overrides != NULL ? overrides->first : NULL; o != NULL;
+	     o = o->next)
+		if (o->kind == TREE_SCALAR && o->text.n == 0)
+			(void)config_error_at(report, o,
+					      "found nothing, expected the URL of a responder");
+}
+
+/* What a plugin's own limits do not say is as in the defaults. */
+static void inherit_limits(struct static_config *c, struct config_report *report)
+{
+	struct config_report again;
+	struct option_context context = {.arena = &c->arena, .report = &again};
+
+	config_report_init(&again, report->arena);
+	OPTION_MAP_FOR_EACH (e, &c->weir.plugins.per_plugin) {
+		struct weir_plugin_config *own = e->value;
+
+		*own = c->weir.plugins.defaults;
+		(void)option_apply(weir_plugin_options, e->node, own, &context);
+	}
+}
+
+int static_decode(struct static_config *c, const struct tree *tree, struct config_report *report)
+{
+	struct option_context context = {
+		.arena = &c->arena, .report = report, .skip_unknown = true};
+	const struct tree_node *root = tree->root;
+
+	if (option_decode(static_options, root, c, &context) == -ENOMEM)
+		return no_memory(report);
+	inherit_limits(c, report);
+	if (imply_entry_points(c, root, report) < 0 || find_defaults(c, report) < 0)
+		return -ENOMEM;
+	OPTION_MAP_FOR_EACH (e, &c->entry_points)
+		settle_entry_point(e, report);
+	settle_log(&c->log, root, report);
+	check_providers(c, root, report);
+	check_ping(c, root, report);
+	check_combinations(root, report);
+	return report->errors > 0 ? -EINVAL : 0;
+}
+
+struct static_config *static_config_new(void)
+{
+	struct static_config *c = calloc(1, sizeof *c);
+
+	if (c == NULL)
+		return NULL;
+	c->magic = STATIC_CONFIG_MAGIC;
+	arena_init(&c->arena, (size_t)64 * 1024, (size_t)256 << 20);
+	c->source = c->file = SLICE("");
+	return c;
+}
+
+void static_config_free(struct static_config **config)
+{
+	struct static_config *c = *config;
+
+	if (c == NULL)
+		return;
+	OBJ_CHECK(c, STATIC_CONFIG_MAGIC);
+	*config = NULL;
+	c->magic = 0;
+	arena_free(&c->arena);
+	free(c);
+}

@@ -1,0 +1,209 @@
+#include <errno.h>
+
+#include "config/static.h"
+#include "config/static_rows.h"
+#include "net/address.h"
+
+static int check_address(const void *value, struct weir_error *error)
+{
+	struct listen_address address;
+	slice text = *(const slice *)value;
+	int r = listen_address_parse(text, &address, error);
+
+	if (r == 0 && address.protocol == ADDRESS_UDP)
+		return error_set(
+			error, -EINVAL,
+			"found \"%.*s\", expected [host]:port[/tcp]; weir does not serve UDP",
+			SLICE_ARG(text));
+	return r;
+}
+
+static int check_networks(const void *value, struct weir_error *error)
+{
+	const struct option_list *list = value;
+	struct address_set *set = NULL;
+	int r = address_set_new(list->items, list->count, &set, error);
+
+	address_set_free(&set);
+	return r;
+}
+
+static const struct option life_cycle_rows[] = {
+	OPT_DURATION("requestAcceptGraceTimeout", struct transport_config, request_accept_grace_ns,
+		     NULL, "Go on accepting connections for so long after SIGTERM."),
+	OPT_DURATION("graceTimeOut", struct transport_config, grace_ns, "10s",
+		     "Then give requests in progress so much time to end."),
+	OPT_END,
+};
+
+static const struct option responding_timeouts_rows[] = {
+	OPT_DURATION("readTimeout", struct transport_config, read_timeout_ns, "60s",
+		     "Longest time for a whole request with its body; 0: none."),
+	OPT_DURATION("writeTimeout", struct transport_config, write_timeout_ns, NULL,
+		     "Longest time for a response; 0: none."),
+	OPT_DURATION("idleTimeout", struct transport_config, idle_timeout_ns, "180s",
+		     "Longest time between two requests of a connection; 0: none."),
+	OPT_END,
+};
+
+/* Both groups are kept in the structure of `transport` itself. */
+#define GROUP(key, rows, text) \
+	{ \
+		.name = (key), .type = OPTION_OBJECT, .offset = 0, \
+		.size = sizeof(struct transport_config), .table = (rows), .doc = (text) \
+	}
+
+static const struct option transport_rows[] = {
+	GROUP("lifeCycle", life_cycle_rows, "How the entry point ends."),
+	GROUP("respondingTimeouts", responding_timeouts_rows, "Time limits of connections."),
+	OPT_DURATION("keepAliveMaxTime", struct transport_config, keep_alive_max_ns, NULL,
+		     "Close a connection after its current request once it is so old; 0: never."),
+	OPT_INT("keepAliveMaxRequests", struct transport_config, keep_alive_max_requests, NULL,
+		"Close a connection after so many requests; 0: never."),
+	OPT_END,
+};
+
+static const struct option forwarded_headers_rows[] = {
+	OPT_BOOL("insecure", struct forwarded_headers_config, insecure, NULL,
+		 "Trust the `X-Forwarded-*` headers of every client."),
+	OPT_LIST("trustedIPs", struct forwarded_headers_config, trusted_ips, NULL,
+		 "Addresses and networks whose `X-Forwarded-*` headers are trusted.",
+		 .check = check_networks),
+	OPT_LIST("connection", struct forwarded_headers_config, connection, NULL,
+		 "Headers that a client's `Connection` header may name without having them "
+		 "removed."),
+	OPT_BOOL("notAppendXForwardedFor", struct forwarded_headers_config,
+		 not_append_x_forwarded_for, NULL, "Leave `X-Forwarded-For` as it came."),
+	OPT_BOOL("addXForwardedSchemeHeaders", struct forwarded_headers_config,
+		 add_x_forwarded_scheme_headers, NULL,
+		 "Also set `X-Forwarded-Scheme` and `X-Scheme`."),
+	OPT_END,
+};
+
+#define CHARACTER(key, member_, what) \
+	OPT_BOOL(key, struct encoded_characters_config, member_, "true", \
+		 "Allow " what " in paths; else 400.")
+
+static const struct option encoded_characters_rows[] = {
+	CHARACTER("allowEncodedSlash", allow_slash, "`%2F`"),
+	CHARACTER("allowEncodedBackSlash", allow_back_slash, "`%5C`"),
+	CHARACTER("allowEncodedNullCharacter", allow_null, "`%00`"),
+	CHARACTER("allowEncodedSemicolon", allow_semicolon, "`%3B`"),
+	CHARACTER("allowEncodedPercent", allow_percent, "`%25`"),
+	CHARACTER("allowEncodedQuestionMark", allow_question_mark, "`%3F`"),
+	CHARACTER("allowEncodedHash", allow_hash, "`%23`"),
+	OPT_END,
+};
+
+static const struct option redirection_rows[] = {
+	ROW("to", STRING, NULL),
+	ROW("scheme", STRING, "https"),
+	ROW("permanent", BOOL, "true"),
+	ROW("priority", INT, "9223372036854775806"),
+	OPT_END,
+};
+
+static const struct option redirections_rows[] = {
+	TABLE("entryPoint", POINTER, redirection_rows, 0),
+	OPT_END,
+};
+
+static const struct option domain_rows[] = {
+	ROW("main", STRING, NULL),
+	ROW("sans", LIST, NULL),
+	OPT_END,
+};
+
+static const struct option tls_rows[] = {
+	ROW("options", STRING, NULL),
+	ROW("certResolver", STRING, NULL),
+	TABLE("domains", ARRAY, domain_rows, 0),
+	OPT_END,
+};
+
+static const char *const alias_names[] = {"", "keep", "delete", "reject"};
+static const struct option_names alias_headers_names = {alias_names, ARRAY_LEN(alias_names)};
+
+static const struct option http_rows[] = {
+	OPT_LIST("middlewares", struct entry_point_http_config, middlewares, NULL,
+		 "Middlewares (`name@provider`) in front of those of every router."),
+	OPT_BOOL("encodeQuerySemicolons", struct entry_point_http_config, encode_query_semicolons,
+		 NULL, "Turn `;` in queries into `%3B` instead of `&`."),
+	OPT_BOOL("sanitizePath", struct entry_point_http_config, sanitize_path, "true",
+		 "Collapse `//` and resolve `.` and `..` before routing."),
+	OPT_INT("maxHeaderBytes", struct entry_point_http_config, max_header_bytes, "1048576",
+		"Longest request head in bytes; a longer one gets 431. 0 or less: the default."),
+	OPT_ENUM("aliasHeadersStrategy", struct entry_point_http_config, alias_strategy,
+		 alias_headers_names, "",
+		 "What to do with request headers whose name passes for another one in CGI-like "
+		 "servers, such as `X_Real_Ip`; "
+		 "`keep` if absent."),
+	OPT_ENUM("underscoreHeadersStrategy", struct entry_point_http_config, underscore_strategy,
+		 alias_headers_names, "", "Older name of `aliasHeadersStrategy`."),
+	OPT_OBJECT("encodedCharacters", struct entry_point_http_config, encoded_characters,
+		   encoded_characters_rows, "Which characters may be percent-encoded in paths."),
+	OPT_NOWHERE_TABLE(
+		"redirections", POINTER, REFUSED, redirections_rows, 0, "Redirect all requests.",
+		.hint = "use a router with a redirectScheme middleware where it is available"),
+	OPT_NOWHERE_TABLE("tls", POINTER, REFUSED, tls_rows, OPTION_ALLOW_EMPTY,
+			  "TLS for all routers of the entry point.",
+			  .hint = "weir serves plain HTTP only; terminate TLS in front of it"),
+	OPT_END,
+};
+
+static const struct option proxy_protocol_rows[] = {
+	ROW("insecure", BOOL, NULL),
+	ROW("trustedIPs", LIST, NULL),
+	OPT_END,
+};
+
+static const struct option http2_rows[] = {
+	ROW("maxConcurrentStreams", INT32, "250"),
+	ROW("maxDecoderHeaderTableSize", INT32, "4096"),
+	ROW("maxEncoderHeaderTableSize", INT32, "4096"),
+	OPT_END,
+};
+
+static const struct option http3_rows[] = {
+	ROW("advertisedPort", INT, NULL),
+	OPT_END,
+};
+
+static const struct option udp_rows[] = {
+	ROW("timeout", DURATION, "3s"),
+	OPT_END,
+};
+
+static const struct option observability_rows[] = {
+	ROW("accessLogs", BOOL, "true"),
+	ROW("metrics", BOOL, "true"),
+	ROW("tracing", BOOL, "true"),
+	ROW("traceVerbosity", STRING, "minimal"),
+	OPT_END,
+};
+
+const struct option entry_point_rows[] = {
+	OPT_STRING("address", struct entry_point_config, address, NULL,
+		   "`[host]:port[/tcp]`. Required.", .check = check_address),
+	OPT_NOWHERE("allowACMEByPass", BOOL, ACCEPTED, NULL,
+		    "Let routers answer below `/.well-known/acme-challenge/`; weir always does."),
+	OPT_BOOL("reusePort", struct entry_point_config, reuse_port, NULL,
+		 "Let other processes listen on the same address (SO_REUSEPORT)."),
+	OPT_BOOL("asDefault", struct entry_point_config, as_default, NULL,
+		 "Routers without `entryPoints` use the entry points that have this set, or all if "
+		 "none has."),
+	OPT_OBJECT("transport", struct entry_point_config, transport, transport_rows,
+		   "Connections."),
+	OPT_NOWHERE_TABLE("proxyProtocol", POINTER, REFUSED, proxy_protocol_rows,
+			  OPTION_ALLOW_EMPTY, "The PROXY protocol of load balancers."),
+	OPT_OBJECT("forwardedHeaders", struct entry_point_config, forwarded_headers,
+		   forwarded_headers_rows, "Which clients may say for whom they ask."),
+	OPT_OBJECT("http", struct entry_point_config, http, http_rows, "HTTP."),
+	OPT_NOWHERE_TABLE("http2", POINTER, ACCEPTED, http2_rows, 0, "HTTP/2.",
+			  .hint = "weir serves HTTP/1.1"),
+	OPT_NOWHERE_TABLE("http3", POINTER, REFUSED, http3_rows, OPTION_ALLOW_EMPTY, "HTTP/3."),
+	OPT_NOWHERE_TABLE("udp", POINTER, ACCEPTED, udp_rows, 0, "UDP."),
+	OPT_NOWHERE_TABLE("observability", POINTER, ACCEPTED, observability_rows, 0,
+			  "Defaults of the routers' `observability`."),
+	OPT_END,
+};

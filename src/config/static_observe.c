@@ -1,0 +1,155 @@
+#include "config/static_rows.h"
+
+static const struct option metrics_prometheus_rows[] = {
+	ROW("buckets", FLOATS, "0.1,0.3,1.2,5"), ROW("addEntryPointsLabels", BOOL, "true"),
+	ROW("addRoutersLabels", BOOL, NULL),     ROW("addServicesLabels", BOOL, "true"),
+	ROW("entryPoint", STRING, "traefik"),    ROW("manualRouting", BOOL, NULL),
+	ROW("headerLabels", PAIRS, NULL),        OPT_END,
+};
+
+static const struct option metrics_datadog_rows[] = {
+	ROW("address", STRING, "localhost:8125"),
+	ROW("pushInterval", DURATION, "10s"),
+	ROW("addEntryPointsLabels", BOOL, "true"),
+	ROW("addRoutersLabels", BOOL, NULL),
+	ROW("addServicesLabels", BOOL, "true"),
+	ROW("prefix", STRING, "traefik"),
+	OPT_END,
+};
+
+static const struct option metrics_stats_d_rows[] = {
+	ROW("address", STRING, "localhost:8125"),
+	ROW("pushInterval", DURATION, "10s"),
+	ROW("addEntryPointsLabels", BOOL, "true"),
+	ROW("addRoutersLabels", BOOL, NULL),
+	ROW("addServicesLabels", BOOL, "true"),
+	ROW("prefix", STRING, "traefik"),
+	OPT_END,
+};
+
+static const struct option metrics_influx_db2_rows[] = {
+	ROW("address", STRING, "http://localhost:8086"),
+	ROW("token", CONTENT, NULL),
+	ROW("pushInterval", DURATION, "10s"),
+	ROW("org", STRING, NULL),
+	ROW("bucket", STRING, NULL),
+	ROW("addEntryPointsLabels", BOOL, "true"),
+	ROW("addRoutersLabels", BOOL, NULL),
+	ROW("addServicesLabels", BOOL, "true"),
+	ROW("additionalLabels", PAIRS, NULL),
+	OPT_END,
+};
+
+static const struct option otlp_grpc_rows[] = {
+	ROW("endpoint", STRING, "localhost:4317"),
+	ROW("insecure", BOOL, NULL),
+	ROW("headers", PAIRS, NULL),
+	TABLE("tls", POINTER, client_tls_rows, 0),
+	OPT_END,
+};
+
+static const struct option otlp_http_rows[] = {
+	ROW("endpoint", STRING, "https://localhost:4318"),
+	ROW("headers", PAIRS, NULL),
+	TABLE("tls", POINTER, client_tls_rows, 0),
+	OPT_END,
+};
+
+static const struct option metrics_otlp_rows[] = {
+	ROW("addEntryPointsLabels", BOOL, "true"),
+	ROW("addRoutersLabels", BOOL, NULL),
+	ROW("addServicesLabels", BOOL, "true"),
+	ROW("explicitBoundaries", FLOATS,
+	    "0.005,0.01,0.025,0.05,0.075,0.1,0.25,0.5,0.75,1,2.5,5,7.5,10"),
+	ROW("pushInterval", DURATION, "10s"),
+	ROW("serviceName", STRING, "traefik"),
+	ROW("resourceAttributes", PAIRS, NULL),
+	TABLE("grpc", POINTER, otlp_grpc_rows, OPTION_ALLOW_EMPTY),
+	TABLE("http", POINTER, otlp_http_rows, OPTION_ALLOW_EMPTY),
+	OPT_END,
+};
+
+const struct option metrics_rows[] = {
+	ROW("addInternals", BOOL, NULL),
+	TABLE("prometheus", POINTER, metrics_prometheus_rows, OPTION_ALLOW_EMPTY),
+	TABLE("datadog", POINTER, metrics_datadog_rows, OPTION_ALLOW_EMPTY),
+	TABLE("statsD", POINTER, metrics_stats_d_rows, OPTION_ALLOW_EMPTY),
+	TABLE("influxDB2", POINTER, metrics_influx_db2_rows, OPTION_ALLOW_EMPTY),
+	TABLE("otlp", POINTER, metrics_otlp_rows, OPTION_ALLOW_EMPTY),
+	OPT_END,
+};
+
+static const struct option tracing_otlp_rows[] = {
+	TABLE("grpc", POINTER, otlp_grpc_rows, OPTION_ALLOW_EMPTY),
+	TABLE("http", POINTER, otlp_http_rows, OPTION_ALLOW_EMPTY),
+	OPT_END,
+};
+
+#define REMOVED_TRACING(key) \
+	ROW_REMOVED(key, "this tracing back-end was removed in Traefik v3, use tracing.otlp")
+
+const struct option tracing_rows[] = {
+	TABLE("otlp", POINTER, tracing_otlp_rows, OPTION_ALLOW_EMPTY),
+	ROW("serviceName", STRING, "traefik"),
+	ROW("resourceAttributes", PAIRS, NULL),
+	ROW("capturedRequestHeaders", LIST, NULL),
+	ROW("capturedResponseHeaders", LIST, NULL),
+	ROW("safeQueryParams", LIST, NULL),
+	ROW("sampleRate", FLOAT, "1"),
+	ROW("addInternals", BOOL, NULL),
+	ROW("globalAttributes", PAIRS, NULL),
+	REMOVED_TRACING("jaeger"),
+	REMOVED_TRACING("zipkin"),
+	REMOVED_TRACING("datadog"),
+	REMOVED_TRACING("instana"),
+	REMOVED_TRACING("haystack"),
+	REMOVED_TRACING("elastic"),
+	ROW_REMOVED("spanNameLimit", "removed in Traefik v3, names of spans have a fixed length"),
+	OPT_END,
+};
+
+static const struct option access_log_filters_rows[] = {
+	ROW("statusCodes", LIST, NULL),
+	ROW("retryAttempts", BOOL, NULL),
+	ROW("minDuration", DURATION, NULL),
+	OPT_END,
+};
+
+static const struct option access_log_fields_headers_rows[] = {
+	ROW("defaultMode", STRING, "drop"),
+	ROW("names", PAIRS, NULL),
+	OPT_END,
+};
+
+static const struct option access_log_fields_query_parameters_rows[] = {
+	ROW("defaultMode", STRING, "keep"),
+	OPT_END,
+};
+
+static const struct option access_log_fields_rows[] = {
+	ROW("defaultMode", STRING, "keep"),
+	ROW("names", PAIRS, NULL),
+	TABLE("headers", POINTER, access_log_fields_headers_rows, 0),
+	TABLE("queryParameters", POINTER, access_log_fields_query_parameters_rows, 0),
+	OPT_END,
+};
+
+const struct option log_otlp_rows[] = {
+	ROW("serviceName", STRING, "traefik"),
+	ROW("resourceAttributes", PAIRS, NULL),
+	TABLE("grpc", POINTER, otlp_grpc_rows, OPTION_ALLOW_EMPTY),
+	TABLE("http", POINTER, otlp_http_rows, OPTION_ALLOW_EMPTY),
+	OPT_END,
+};
+
+const struct option access_log_rows[] = {
+	ROW("filePath", STRING, NULL),
+	ROW("format", STRING, "common"),
+	ROW("bufferingSize", INT, NULL),
+	ROW("addInternals", BOOL, NULL),
+	ROW("dualOutput", BOOL, NULL),
+	TABLE("filters", POINTER, access_log_filters_rows, 0),
+	TABLE("fields", POINTER, access_log_fields_rows, 0),
+	TABLE("otlp", POINTER, log_otlp_rows, OPTION_ALLOW_EMPTY),
+	OPT_END,
+};

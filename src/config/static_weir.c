@@ -1,0 +1,91 @@
+#include "config/static.h"
+
+#define AT_LEAST(n) .min = (n), .max = INT64_MAX
+
+static const struct option limits_rows[] = {
+	OPT_INT("connectionsPerWorker", struct weir_limits_config, connections_per_worker, "16384",
+		"Most client connections of one worker, all entry points together.", AT_LEAST(1)),
+	OPT_SIZE("bufferMemory", struct weir_limits_config, buffer_bytes_per_worker, "256MiB",
+		 "Most memory for buffers of connections in one worker.", AT_LEAST(1 << 20)),
+	OPT_SIZE("exchangeMemory", struct weir_limits_config, exchange_bytes, "4MiB",
+		 "Most memory that one request and its response take besides their bodies.",
+		 AT_LEAST(64 << 10)),
+	OPT_SIZE("bodyQueue", struct weir_limits_config, body_queue_bytes, "256KiB",
+		 "Bytes of a body that may wait for its receiver before its sender is stopped.",
+		 AT_LEAST(16 << 10)),
+	OPT_INT("headerFields", struct weir_limits_config, header_fields, "1000",
+		"Most header fields of a request or response.", AT_LEAST(1)),
+	OPT_SIZE("requestTarget", struct weir_limits_config, target_bytes, "64KiB",
+		 "Longest request target (path and query).", AT_LEAST(1 << 10)),
+	OPT_SIZE("responseHead", struct weir_limits_config, response_head_bytes, "1MiB",
+		 "Longest head of a server's response. The one of requests is "
+		 "`entryPoints.<name>.http.maxHeaderBytes`.",
+		 AT_LEAST(1 << 10)),
+	OPT_INT("upstreamConnections", struct weir_limits_config, upstream_connections, "4096",
+		"Most connections of one worker to one server.", AT_LEAST(1)),
+	OPT_INT("idleUpstreamConnections", struct weir_limits_config, idle_upstream_connections,
+		"1024", "Most idle connections of one worker to all servers together.",
+		AT_LEAST(0)),
+	OPT_DURATION("dnsCache", struct weir_limits_config, dns_cache_ns, "10s",
+		     "How long the addresses of a server's name are kept.", AT_LEAST(0)),
+	OPT_DURATION("stallTimeout", struct weir_limits_config, stall_timeout_ns, "60s",
+		     "Close a connection whose client takes no byte of its response for so long; "
+		     "0: never.",
+		     AT_LEAST(0)),
+	OPT_INT("acceptBurst", struct weir_limits_config, accept_burst, "64",
+		"Connections that a worker accepts before it looks after the others.", .min = 1,
+		.max = 65536),
+	OPT_END,
+};
+
+const struct option weir_plugin_options[] = {
+	OPT_SIZE("memory", struct weir_plugin_config, memory_bytes, "256MiB",
+		 "Most linear memory of one instance.", .min = 64 << 10, .max = INT64_C(4) << 30),
+	OPT_DURATION("callCPU", struct weir_plugin_config, call_cpu_ns, "1s",
+		     "Most CPU time of one call into the plugin.", AT_LEAST(1000000)),
+	OPT_DURATION("exchangeTime", struct weir_plugin_config, exchange_wall_ns, "30s",
+		     "Most time that the plugin takes for one request and its response, waits for "
+		     "bodies not counted; 0: any.",
+		     AT_LEAST(0)),
+	OPT_DURATION("initTime", struct weir_plugin_config, init_ns, "30s",
+		     "Most time to make and initialise one instance.", AT_LEAST(1000000)),
+	OPT_INT("instances", struct weir_plugin_config, max_instances_per_worker, "256",
+		"Most instances in one worker.", .min = 1, .max = UINT32_MAX),
+	OPT_INT("queue", struct weir_plugin_config, queue_length, "1024",
+		"Most requests that wait for an instance in one worker.", .min = 0,
+		.max = UINT32_MAX),
+	OPT_DURATION("queueTimeout", struct weir_plugin_config, queue_timeout_ns, "2s",
+		     "Longest wait for an instance; then the request gets 503.", AT_LEAST(0)),
+	OPT_DURATION("idleTimeout", struct weir_plugin_config, idle_timeout_ns, "10s",
+		     "Destroy an instance that was not used for so long.", AT_LEAST(0)),
+	OPT_INT("logLines", struct weir_plugin_config, log_lines_per_exchange, "100",
+		"Most lines that the plugin logs for one request.", .min = 0, .max = UINT32_MAX),
+	OPT_SIZE("bodyBuffer", struct weir_plugin_config, body_buffer_bytes, "64MiB",
+		 "Most bytes of a body that are kept for the plugin.", AT_LEAST(0)),
+	OPT_BOOL("stringifyConfig", struct weir_plugin_config, stringify_config, "true",
+		 "Give numbers and booleans of the plugin's configuration as strings, as Traefik "
+		 "does."),
+	OPT_END,
+};
+
+static const struct option plugins_rows[] = {
+	OPT_STRING("directory", struct weir_plugins_config, directory, "./plugins-local",
+		   "Where local plugins lie, as `src/<moduleName>/`.", .flags = OPTION_PATH),
+	OPT_OBJECT("defaults", struct weir_plugins_config, defaults, weir_plugin_options,
+		   "Limits of all plugins."),
+	OPT_MAP("perPlugin", struct weir_plugins_config, per_plugin, struct weir_plugin_config,
+		weir_plugin_options,
+		"Limits of single plugins, by their name in `experimental.localPlugins`; what is "
+		"absent is as in `defaults`."),
+	OPT_END,
+};
+
+const struct option weir_options[] = {
+	OPT_INT("workers", struct weir_config, workers, "0",
+		"Threads that serve connections; 0: as many as the CPU quota of the cgroup allows.",
+		.min = 0, .max = 1024),
+	OPT_OBJECT("limits", struct weir_config, limits, limits_rows,
+		   "What one process holds at most."),
+	OPT_OBJECT("plugins", struct weir_config, plugins, plugins_rows, "WebAssembly plugins."),
+	OPT_END,
+};

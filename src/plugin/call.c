@@ -79,8 +79,9 @@ void call_begin(struct instance *i, const char *name, const wasmtime_func_t *fun
 	must(arg_count <= ARRAY_LEN(c->args) && result_count <= 1);
 	for (size_t n = 0; n < arg_count; n++)
 		c->args[n] = args[n];
-	c->future = wasmtime_func_call_async(i->context, function, c->args, arg_count, &c->result,
-					     result_count, &c->trap, &c->error);
+	c->function = *function;
+	c->future = wasmtime_func_call_async(i->context, &c->function, c->args, arg_count,
+					     &c->result, result_count, &c->trap, &c->error);
 }
 
 void call_begin_instantiation(struct instance *i, uint64_t deadline_ns)

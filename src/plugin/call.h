@@ -10,7 +10,7 @@
 void call_attach(struct instance *i);
 
 /**
- * Starts a call that `call_run` then drives. `function` stays valid with the instance.
+ * Starts a call that `call_run` then drives. `function` is copied.
  * `deadline_ns` is monotonic.
  */
 void call_begin(struct instance *i, const char *name, const wasmtime_func_t *function,

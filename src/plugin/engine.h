@@ -17,9 +17,9 @@
 wasm_engine_t *engine_create(void);
 
 /**
- * Appends one line about the failure of a compilation or a call, with the guest's stack, innermost
- * first. `why` replaces the engine's own reason unless it is empty. Consumes `trap` and `error`, of
- * which at least one may be NULL.
+ * Appends one line about the failure of a compilation or a call, with the guest's stack (function,
+ * offset in the binary), innermost first. `why` replaces the engine's own reason unless it is
+ * empty. Consumes `trap` and `error`, of which at least one may be NULL.
  */
 void engine_explain(struct str *out, slice why, wasm_trap_t *trap, wasmtime_error_t *error);
 

@@ -53,6 +53,7 @@ struct fault {
 struct guest_call {
 	const char *name;
 	wasmtime_call_future_t *future;
+	wasmtime_func_t function;
 	wasm_trap_t *trap;
 	wasmtime_error_t *error;
 	wasmtime_val_t args[2];

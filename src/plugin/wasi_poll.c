@@ -170,7 +170,8 @@ enum wasi_outcome wasi_poll_finish(struct wasi *w, struct guest_memory m, const 
 	*result = poll_take(w, m, a, &p);
 	if (*result != 0)
 		return WASI_DONE;
-	p.now_ns = MAX(clock_mono_ns(), w->sleep_deadline_ns);
+	p.now_ns = clock_mono_ns();
+	p.now_ns = MAX(p.now_ns, w->sleep_deadline_ns);
 	*result = collect(&p);
 	if (*result == 0)
 		*result = guest_put_u32(m, p.result_address, p.event_count);

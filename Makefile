@@ -32,6 +32,7 @@ bench: build    ## weir beside nginx and HAProxy; writes docs/benchmarks.md
 	@scripts/bench
 
 install:        ## after make: binary, manual page and systemd unit below DESTDIR and PREFIX
+	@[ -x build/weir ] || { echo "there is no build/weir yet: run make first" >&2; exit 1; }
 	install -D -m 755 build/weir $(DESTDIR)$(PREFIX)/bin/weir
 	install -D -m 644 docs/weir.1 $(DESTDIR)$(PREFIX)/share/man/man1/weir.1
 	sed 's|@bindir@|$(PREFIX)/bin|' packaging/weir.service | install -D -m 644 /dev/stdin \

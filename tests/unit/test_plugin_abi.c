@@ -18,8 +18,11 @@ static int teardown(void **state)
 static enum weir_step begin(struct bench *b, const char *wat, struct fake *f,
 			    struct weir_exchange **e)
 {
+	enum weir_step step;
+
 	bench_open(b, wat, NULL);
-	return fake_drive(*e, weir_exchange_begin(e, b->pool, &fake_http, f));
+	step = weir_exchange_begin(e, b->pool, &fake_http, f);
+	return fake_drive(*e, step);
 }
 
 static void run(struct bench *b, const char *wat, struct fake *f, enum weir_step expected)

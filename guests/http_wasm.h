@@ -265,8 +265,9 @@ UNUSED static void write_text(uint32_t kind, struct text body)
 
 UNUSED static int64_t answer(uint32_t status, struct text body)
 {
-	http_set_status_code(status);
+	/* Headers first: a host that does not buffer may commit them with the status. */
 	set_header(RESPONSE_HEADERS, TEXT("content-type"), TEXT("text/plain"));
+	http_set_status_code(status);
 	write_text(RESPONSE_BODY, body);
 	return STOP;
 }

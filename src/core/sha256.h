@@ -1,0 +1,26 @@
+/*
+ * SHA-256 (FIPS 180-4) over bytes that come in parts.
+ */
+#ifndef CORE_SHA256_H
+#define CORE_SHA256_H
+
+#include "core/slice.h"
+
+#define SHA256_DIGEST_BYTES 32
+#define SHA256_BLOCK_BYTES 64
+
+/** Lifetime: from `sha256_begin` to `sha256_end`; owns nothing. */
+struct sha256 {
+	uint32_t state[8];
+	uint64_t total_bytes;
+	size_t pending;
+	unsigned char block[SHA256_BLOCK_BYTES];
+};
+
+void sha256_begin(struct sha256 *h);
+void sha256_add(struct sha256 *h, slice bytes);
+
+/** Writes the digest; `h` is of no use afterwards. */
+void sha256_end(struct sha256 *h, unsigned char digest[SHA256_DIGEST_BYTES]);
+
+#endif

@@ -1,0 +1,177 @@
+#include "plugin_fake.h"
+
+#include "plugin/scan.h"
+#include "plugin/sha256.h"
+#include "plugin/uri.h"
+
+struct pair {
+	const char *given;
+	const char *shown;
+};
+
+static void shown_targets(void **state)
+{
+	static const struct pair pairs[] = {
+		{"", "/"},
+		{"/", "/"},
+		{"*", "*"},
+		{"example.test:443", "/"},
+		{"/foo?", "/foo?"},
+		{"/foo??", "/foo??"},
+		{"//foo", "//foo"},
+		{"/a b", "/a%20b"},
+		{"/a b?q=go+language", "/a%20b?q=go+language"},
+		{"/a b?q=go language", "/a%20b?q=go language"},
+		{"/a%26b", "/a%26b"},
+		{"/a%2fb", "/a%2fb"},
+		{"/%7e (x)", "/~%20%28x%29"},
+		{"/a(b)*'!", "/a(b)*'!"},
+		{"/[x]", "/[x]"},
+		{"/\xc3\xa9", "/%C3%A9"},
+		{"/a#b", "/a%23b"},
+		{"/\"<>\\^`{|}", "/%22%3C%3E%5C%5E%60%7B%7C%7D"},
+		{"/%zz x", "/%zz%20x"},
+		{"http://example.test/p?q", "/p?q"},
+		{"HTTP://example.test", "/"},
+		{"http://example.test?q", "/?q"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(pairs); i++) {
+		struct str out = {0};
+
+		uri_show(&out, slice_from(pairs[i].given));
+		assert_string_equal(out.p, pairs[i].shown);
+		str_free(&out);
+	}
+}
+
+static void taken_uris(void **state)
+{
+	static const struct pair pairs[] = {
+		{"", "/"},
+		{"*", "*"},
+		{"/foo?", "/foo?"},
+		{"//foo", "//foo"},
+		{"/a b?q=go+language", "/a%20b?q=go+language"},
+		{"/a?q=a b\xff#c", "/a?q=a%20b%FF%23c"},
+		{"/a#b", "/a%23b"},
+		{"/a%20(b", "/a%20(b"},
+		{"http://h/p?q", "/p?q"},
+		{"a+b.c-1://h", "/"},
+		{"/?%zz", "/?%zz"},
+	};
+	static const char *const refused[] = {"rel",    "x",        "/%zz",   "/%4",
+					      "/a\nb",  "/\x7f",    "*?a",    "://h",
+					      "1a://h", "mailto:x", "http:/h"};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(pairs); i++) {
+		struct str out = {0}, again = {0};
+
+		assert_null(uri_take(&out, slice_from(pairs[i].given)));
+		assert_string_equal(out.p, pairs[i].shown);
+		/* What was taken is shown as it is. */
+		uri_show(&again, str_slice(&out));
+		assert_string_equal(again.p, out.p);
+		str_free(&out);
+		str_free(&again);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
+		struct str out = {0};
+
+		assert_non_null(uri_take(&out, slice_from(refused[i])));
+		str_free(&out);
+	}
+}
+
+static void digests(void **state)
+{
+	char hex[SHA256_HEX], *million = malloc(1000000);
+
+	(void)state;
+	assert_non_null(million);
+	sha256_hex(SLICE(""), hex);
+	assert_string_equal(hex,
+			    "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+	sha256_hex(SLICE("abc"), hex);
+	assert_string_equal(hex,
+			    "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+	sha256_hex(SLICE("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq"), hex);
+	assert_string_equal(hex,
+			    "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
+	memset(million, 'a', 1000000);
+	sha256_hex(slice_of(million, 1000000), hex);
+	assert_string_equal(hex,
+			    "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+	free(million);
+}
+
+static const char whole[] =
+	"(module (import \"a\" \"f\" (func (param i32 i32))) (import \"a\" \"t\" (table 1 2 "
+	"funcref))"
+	"(import \"a\" \"m\" (memory 1)) (import \"a\" \"g\" (global i32))"
+	"(func) (func (export \"handle_response\") (param i32 i32) (local i32) nop)"
+	"(func (export \"handle_request\") (result i64) (i64.const 1)))";
+
+/* Each byte in turn is changed, and each end cut off: never a wrong read, and where it fails an
+ * offset within the data. */
+static void damaged_modules(void **state)
+{
+	wasm_byte_vec_t wasm = fake_wasm(whole);
+	struct scan_facts facts;
+	struct weir_error error;
+
+	(void)state;
+	assert_int_equal(scan_module(&facts, slice_of(wasm.data, wasm.size), &error), 0);
+	assert_true(facts.response_empty);
+	for (size_t n = 0; n < wasm.size; n++) {
+		char *copy = malloc(n + 1);
+
+		assert_non_null(copy);
+		memcpy(copy, wasm.data, n);
+		if (scan_module(&facts, slice_of(copy, n), &error) != 0)
+			assert_int_equal(error.code, -EINVAL);
+		free(copy);
+		for (unsigned change = 1; change < 256; change += 7) {
+			char *changed = malloc(wasm.size);
+			size_t at = 0;
+
+			assert_non_null(changed);
+			memcpy(changed, wasm.data, wasm.size);
+			changed[n] = (char)(changed[n] ^ (char)change);
+			if (scan_module(&facts, slice_of(changed, wasm.size), &error) != 0 &&
+			    sscanf(error.text, "is a damaged WebAssembly module: at byte %zu",
+				   &at) == 1)
+				assert_true(at <= wasm.size);
+			free(changed);
+		}
+	}
+	wasm_byte_vec_delete(&wasm);
+}
+
+static void long_numbers(void **state)
+{
+	struct scan_facts facts;
+	struct weir_error error;
+
+	(void)state;
+	assert_int_equal(scan_module(&facts, SLICE("\0asm\1\0\0\0\1\x80\x80\x80\x80\x10"), &error),
+			 -EINVAL);
+	assert_string_equal(error.text,
+			    "is a damaged WebAssembly module: at byte 14 of 14 a number "
+			    "is too long");
+	assert_int_equal(scan_module(&facts, SLICE("\0asm\1\0\0\0\1\x80\x80\x80\x80\x00"), &error),
+			 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(shown_targets), cmocka_unit_test(taken_uris),
+		cmocka_unit_test(digests),       cmocka_unit_test(damaged_modules),
+		cmocka_unit_test(long_numbers),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

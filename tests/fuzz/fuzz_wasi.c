@@ -163,6 +163,19 @@ static uint64_t take_argument(struct input *in)
 	}
 }
 
+/* Something to point at where `take_argument` likes to point. */
+static void fill_memory(void)
+{
+	static const char *const paths[] = {"f", "d/g",    "../o/secret", "o/secret",
+					    "n", "d/../l", "d/n"};
+	static const uint32_t iovecs[] = {0x1000, 5, 0xfff0, 0x10, 0x1001, 300};
+
+	memset(memory.base, 0, MEMORY_BYTES);
+	for (size_t i = 0; i < ARRAY_LEN(paths); i++)
+		memcpy(memory.base + (i + 1) * 0x100, paths[i], strlen(paths[i]) + 1);
+	memcpy(memory.base + 0x800, iovecs, sizeof iovecs);
+}
+
 static void put_bytes(struct input *in)
 {
 	size_t at = take(in, 2), n = take(in, 1);
@@ -226,7 +239,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct wasi *w;
 	char path[128];
 
-	memset(memory.base, 0, MEMORY_BYTES);
+	fill_memory();
 	make_mount();
 	path_of("m", path);
 	mounts[0].host_path = mounts[1].host_path = path;

@@ -84,6 +84,7 @@ struct exchange *exchange_begin(struct exchange_pool *pool, const struct exchang
 	x->peer = x->peer_host = (slice){NULL, 0};
 	x->peer_address = (struct address){{0}};
 	x->tls = false;
+	x->client_method = METHOD_OTHER;
 	x->request = (struct request){.framing = FRAMING_NONE};
 	x->response = (struct response){.version = HTTP_1_1};
 	fields_init(&x->request.fields, &x->arena);
@@ -287,13 +288,18 @@ void exchange_respond(struct exchange *x)
 	walk(x);
 }
 
-void exchange_fail(struct exchange *x, int status)
+void exchange_reply(struct exchange *x, int status, slice body, bool as_error)
 {
 	OBJ_CHECK(x, EXCHANGE_MAGIC);
 	must(x->service_active);
 	x->service_active = false;
-	answer_status(x, status);
+	exchange_answer(x, status, body, as_error);
 	exchange_respond(x);
+}
+
+void exchange_fail(struct exchange *x, int status)
+{
+	exchange_reply(x, status, slice_from(status_text(status)), false);
 }
 
 void exchange_service_done(struct exchange *x)
@@ -370,4 +376,22 @@ struct body *exchange_put_stage(struct exchange *x, struct body **where, struct 
 	body_init(stage, x->pool->limits.body_queue_bytes);
 	*where = stage;
 	return inner;
+}
+
+/* The query still follows its path in the bytes of the request line. */
+static bool is_one_piece(const struct request *q)
+{
+	return q->path.n > 0 && q->path.p + q->path.n + 1 == q->query.p && q->path.p[q->path.n] == '?';
+}
+
+slice exchange_target(struct exchange *x)
+{
+	const struct request *q = &x->request;
+
+	OBJ_CHECK(x, EXCHANGE_MAGIC);
+	if (!q->has_query)
+		return q->path.n > 0 ? q->path : SLICE("/");
+	if (is_one_piece(q))
+		return slice_of(q->path.p, q->path.n + 1 + q->query.n);
+	return arena_format(&x->arena, "%.*s?%.*s", SLICE_ARG(q->path), SLICE_ARG(q->query));
 }

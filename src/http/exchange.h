@@ -68,8 +68,10 @@ struct exchange {
 	size_t at;      /* request: next to enter; response: how many are still to be left */
 	size_t entered; /* middlewares whose on_request was called */
 	char *states;
+	enum method client_method; /* of the request as it came: says whether the client expects a body */
 	bool walking;
 	bool service_active;
+	void *service_state; /* the service's own, while it is active */
 	bool own_answer; /* the response was made by the proxy, not by a service */
 	bool failed;     /* the response could not be sent completely */
 
@@ -125,6 +127,9 @@ void exchange_respond(struct exchange *x);
 /** From the service instead of `exchange_respond`: no response could be had; the service is done. Body: the status text. */
 void exchange_fail(struct exchange *x, int status);
 
+/** From the service instead of `exchange_respond`: an answer that the proxy makes itself, as `exchange_answer`; the service is done. */
+void exchange_reply(struct exchange *x, int status, slice body, bool as_error);
+
 /** From the service after `exchange_respond`: it will not touch the exchange any more. */
 void exchange_service_done(struct exchange *x);
 
@@ -139,6 +144,9 @@ void exchange_end(struct exchange **x, bool failed);
  * what was there is returned, to be consumed by the caller.
  */
 struct body *exchange_put_stage(struct exchange *x, struct body **where, struct body *stage);
+
+/** The request's target as it is now, in origin form or "*". `p` is NULL when the arena is full. */
+slice exchange_target(struct exchange *x);
 
 /** A middleware's state within the exchange. */
 void *exchange_state(struct exchange *x, size_t index);

@@ -9,6 +9,7 @@
 #include "http/h1_server_private.h"
 
 #define LINGER_MS 1000u
+#define NEW_CONNECTION_GRACE_MS 1000u
 #define LINGER_BYTES_MAX ((uint64_t)1024 * 1024)
 #define PIPELINE_BYTES_MAX BUFFER_SMALL_BYTES
 
@@ -241,6 +242,7 @@ static void begin_exchange(struct h1_connection *c, size_t head_bytes)
 	x->peer = peer;
 	x->peer_host = (slice){peer.p + c->peer_host_at, c->peer_host_n};
 	x->peer_address = c->address;
+	x->client_method = x->request.method_id;
 	c->state = H1_BUSY;
 	c->responding = false;
 	c->requests++;
@@ -522,6 +524,18 @@ static bool is_any(const struct h1_connection *c)
 	return true;
 }
 
+/* Connections that have not said anything yet get a moment: their first request may be on its way. */
+static void hurry_new_ones(struct h1_server *s)
+{
+	LIST_FOR_EACH(e, &s->connections)
+	{
+		struct h1_connection *c = container_of(e, struct h1_connection, link);
+
+		if (c->state == H1_IDLE)
+			loop_arm(s->loop, &c->timer, NEW_CONNECTION_GRACE_MS, idle_timed_out);
+	}
+}
+
 void h1_server_drain(struct h1_server *s, void (*stopped)(struct h1_server *))
 {
 	OBJ_CHECK(s, H1_SERVER_MAGIC);
@@ -529,6 +543,7 @@ void h1_server_drain(struct h1_server *s, void (*stopped)(struct h1_server *))
 	s->draining = true;
 	s->stopped = stopped;
 	close_where(s, is_between_requests);
+	hurry_new_ones(s);
 	listener_stop(&s->listener, on_listener_stopped);
 }
 

@@ -38,7 +38,7 @@ static enum framing client_framing(const struct exchange *x)
 {
 	const struct response *r = &x->response;
 
-	if (status_has_no_body(r->status, x->request.method_id))
+	if (status_has_no_body(r->status, x->client_method))
 		return FRAMING_NONE;
 	if (r->framing == FRAMING_LENGTH)
 		return FRAMING_LENGTH;
@@ -47,34 +47,23 @@ static enum framing client_framing(const struct exchange *x)
 	return x->request.version == HTTP_1_0 ? FRAMING_CLOSE : FRAMING_CHUNKED;
 }
 
-static bool describes_hop(enum field_id id)
-{
-	return id == FIELD_CONNECTION || id == FIELD_KEEP_ALIVE || id == FIELD_TRANSFER_ENCODING ||
-	       id == FIELD_PROXY_CONNECTION;
-}
-
-/* Framing and connection fields are this hop's: whatever came with the response goes, except a length without a body. */
+/*
+ * Framing and connection fields are this hop's: whatever came with the response goes, except the length of a body that the client does
+ * not expect (HEAD, 304).
+ */
 static void set_hop_fields(struct h1_connection *c, enum framing framing)
 {
 	struct exchange *x = c->x;
 	struct fields *f = &x->response.fields;
-	size_t kept = 0;
-	bool date = false;
 
-	for (size_t i = 0; i < f->count; i++) {
-		enum field_id id = f->list[i].id;
-		bool length = id == FIELD_CONTENT_LENGTH;
-
-		if (describes_hop(id) || (length && framing != FRAMING_NONE) ||
-		    (length && x->response.status == 204))
-			continue;
-		date |= id == FIELD_DATE;
-		if (kept != i)
-			f->list[kept] = f->list[i];
-		kept++;
-	}
-	f->count = kept;
-	if (!date)
+	(void)fields_remove_id(f, FIELD_CONNECTION);
+	(void)fields_remove_id(f, FIELD_KEEP_ALIVE);
+	(void)fields_remove_id(f, FIELD_PROXY_CONNECTION);
+	(void)fields_remove_id(f, FIELD_TRANSFER_ENCODING);
+	if (framing != FRAMING_NONE || x->response.status == 204 ||
+	    !status_has_no_body(x->response.status, x->client_method))
+		(void)fields_remove_id(f, FIELD_CONTENT_LENGTH);
+	if (!fields_have(f, FIELD_DATE))
 		(void)fields_add_id(f, FIELD_DATE, date_now());
 }
 
@@ -102,7 +91,7 @@ static char *put_length(char *to, uint64_t n)
 static bool says_empty(const struct exchange *x, enum framing framing)
 {
 	return framing == FRAMING_NONE && x->response.framing == FRAMING_NONE &&
-	       !status_has_no_body(x->response.status, x->request.method_id);
+	       !status_has_no_body(x->response.status, x->client_method);
 }
 
 #define HOP_BYTES_MAX 128

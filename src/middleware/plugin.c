@@ -1,0 +1,354 @@
+#include "middleware/plugin.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "core/clock.h"
+#include "core/log.h"
+#include "middleware/plugin_private.h"
+
+static struct plugin_middleware *self(struct middleware *m)
+{
+	OBJ_CHECK(m, MIDDLEWARE_MAGIC);
+	return container_of(m, struct plugin_middleware, middleware);
+}
+
+static void set_stage(struct plugin_visit *v, enum plugin_stage from, enum plugin_stage to)
+{
+	must(v->stage == from);
+	v->stage = to;
+}
+
+uint64_t plugin_body_limit(const struct plugin_visit *v)
+{
+	return weir_plugin_facts(v->m->use->plugin)->limits.body_bytes;
+}
+
+void plugin_resume_later(struct plugin_visit *v)
+{
+	OBJ_CHECK(v, PLUGIN_VISIT_MAGIC);
+	loop_defer(v->x->loop, &v->again);
+}
+
+static void on_again(struct task *t)
+{
+	exchange_resume(container_of(t, struct plugin_visit, again)->x);
+}
+
+static void on_wake(struct timer *t)
+{
+	exchange_resume(container_of(t, struct plugin_visit, wake)->x);
+}
+
+static void on_pool_wake(void *context, struct weir_exchange *guest, void *x)
+{
+	(void)context;
+	(void)guest;
+	plugin_resume_later(x);
+}
+
+const struct weir_pool_events plugin_pool_events = {.wake = on_pool_wake};
+
+static void arm_wake(struct plugin_visit *v)
+{
+	uint64_t at = weir_exchange_wake_at_ns(v->guest), now = clock_mono_ns();
+
+	if (at == UINT64_MAX)
+		loop_disarm(v->x->loop, &v->wake);
+	else
+		loop_arm(v->x->loop, &v->wake, at > now ? (at - now) / 1000000u + 1 : 1, on_wake);
+}
+
+/* Whether the guest must be stepped again later; arranges for it. */
+static bool must_wait(struct plugin_visit *v, enum weir_step step)
+{
+	switch (step) {
+	case WEIR_YIELD:
+		plugin_resume_later(v);
+		return true;
+	case WEIR_WAIT_BODY:
+	case WEIR_WAIT_INSTANCE:
+	case WEIR_WAIT_TIMER:
+		arm_wake(v);
+		return true;
+	case WEIR_NEXT:
+	case WEIR_STOP:
+	case WEIR_DONE:
+	case WEIR_FAILED:
+		break;
+	}
+	loop_disarm(v->x->loop, &v->wake);
+	return false;
+}
+
+static void log_failure(const struct plugin_visit *v)
+{
+	enum weir_cause cause = v->guest != NULL ? weir_exchange_cause(v->guest) : WEIR_CAUSE_MEMORY;
+	const struct weir_error *e = v->guest != NULL ? weir_exchange_error(v->guest) : NULL;
+
+	log_error_with((LOG_TEXT("middlewareName", v->m->middleware.name), LOG_STRING("middlewareType", "wasm"),
+			LOG_STRING("cause", weir_cause_text(cause)), LOG_STRING("error", e != NULL ? e->text : "")),
+		       "Plugin failed");
+}
+
+/* The client gets the status and nothing of what the guest did or said. */
+static enum middleware_verdict fail(struct plugin_visit *v)
+{
+	enum weir_cause cause = v->guest != NULL ? weir_exchange_cause(v->guest) : WEIR_CAUSE_MEMORY;
+	int status = (int)weir_cause_status(cause);
+	struct exchange *x = v->x;
+	slice text;
+
+	log_failure(v);
+	weir_exchange_end(&v->guest);
+	v->stage = PLUGIN_OVER;
+	text = arena_format(&x->arena, "%s\n", status_text(status));
+	exchange_answer(x, status, text, true);
+	if (cause == WEIR_CAUSE_BUSY)
+		(void)fields_add_id(&x->response.fields, FIELD_RETRY_AFTER, SLICE("1"));
+	return MW_ANSWERED;
+}
+
+static enum weir_step begin(struct plugin_middleware *m, struct exchange *x, struct plugin_visit *v)
+{
+	struct plugin_part *part = plugin_use_part(m->use, x->loop);
+
+	v->magic = PLUGIN_VISIT_MAGIC;
+	v->x = x;
+	v->m = m;
+	v->again.run = on_again;
+	fields_init(&v->early_fields, &x->arena);
+	spool_init(&v->request_kept);
+	spool_init(&v->request_new);
+	spool_init(&v->response_kept);
+	spool_init(&v->response_new);
+	set_stage(v, PLUGIN_NEW, PLUGIN_ASKED);
+	if (part == NULL)
+		return WEIR_FAILED;
+	plugin_part_busy(part);
+	return weir_exchange_begin(&v->guest, part->pool, &plugin_http, v);
+}
+
+static enum middleware_verdict pass_on(struct plugin_visit *v)
+{
+	v->facts = *weir_exchange_facts(v->guest);
+	v->responding = true;
+	if (plugin_settle_request(v) < 0)
+		return fail(v);
+	set_stage(v, PLUGIN_ASKED, PLUGIN_PASSED);
+	/* A guest that has nothing to do with the response is free for others while the upstream works. */
+	if (!v->facts.response_wanted)
+		weir_exchange_end(&v->guest);
+	return MW_CONTINUE;
+}
+
+static enum middleware_verdict stop(struct plugin_visit *v)
+{
+	v->facts = *weir_exchange_facts(v->guest);
+	weir_exchange_end(&v->guest);
+	set_stage(v, PLUGIN_ASKED, PLUGIN_OVER);
+	return plugin_settle_stop(v) < 0 ? MW_FAILED : MW_ANSWERED;
+}
+
+static enum middleware_verdict on_request(struct middleware *m, struct exchange *x, void *state)
+{
+	struct plugin_visit *v = state;
+	enum weir_step step = v->stage == PLUGIN_NEW ? begin(self(m), x, v) : weir_exchange_step(v->guest);
+
+	if (must_wait(v, step))
+		return MW_PENDING;
+	switch (step) {
+	case WEIR_NEXT:
+		return pass_on(v);
+	case WEIR_STOP:
+		return stop(v);
+	default:
+		return fail(v);
+	}
+}
+
+static void on_response_body(struct body *b, void *consumer)
+{
+	(void)b;
+	plugin_resume_later(consumer);
+}
+
+/* Takes what has arrived of the response's body. Returns true when it is complete or cannot be. */
+static bool collect(struct plugin_visit *v)
+{
+	struct body *b = v->response_in;
+
+	while (b->bytes > 0 && v->collect_error == 0) {
+		slice front = body_front(b);
+
+		v->collect_error = v->response_kept.n + front.n > plugin_body_limit(v)
+					   ? -EFBIG
+					   : spool_add(&v->response_kept, front);
+		body_take(b, front.n);
+	}
+	if (body_broken(b))
+		v->collect_error = b->abort_code;
+	return v->collect_error != 0 || body_finished(b);
+}
+
+static void start_collecting(struct plugin_visit *v)
+{
+	struct exchange *x = v->x;
+
+	set_stage(v, PLUGIN_PASSED, PLUGIN_COLLECTING);
+	v->response_in = x->response_body;
+	if (x->response.framing == FRAMING_NONE && v->response_in->state == BODY_OPEN)
+		body_end(v->response_in);
+	body_set_consumer(v->response_in, on_response_body, v);
+}
+
+/* The guest has had its say over the collected response. */
+static enum middleware_verdict answered(struct plugin_visit *v)
+{
+	int error = v->collect_error, r = 0;
+
+	set_stage(v, PLUGIN_ANSWERING, PLUGIN_OVER);
+	if (error == 0)
+		r = plugin_settle_response(v);
+	weir_exchange_end(&v->guest);
+	if (error == 0)
+		return r < 0 ? MW_FAILED : MW_CONTINUE;
+	log_error_with((LOG_TEXT("middlewareName", v->m->middleware.name), LOG_STRING("error", strerror(-error))),
+		       "Response could not be collected for the plugin");
+	exchange_answer(v->x, error == -EFBIG || error == -ENOMEM ? 500 : 502,
+			slice_from(status_text(error == -EFBIG || error == -ENOMEM ? 500 : 502)), false);
+	return MW_ANSWERED;
+}
+
+static enum middleware_verdict on_buffered_response(struct plugin_visit *v)
+{
+	enum weir_step step;
+
+	if (v->stage == PLUGIN_PASSED)
+		start_collecting(v);
+	if (v->stage == PLUGIN_COLLECTING) {
+		if (!collect(v))
+			return MW_PENDING;
+		body_set_consumer(v->response_in, NULL, NULL);
+		set_stage(v, PLUGIN_COLLECTING, PLUGIN_ANSWERING);
+		step = weir_exchange_response(v->guest, v->collect_error != 0 ? WEIR_RESPONSE_ERROR : 0);
+	} else {
+		step = weir_exchange_step(v->guest);
+	}
+	if (must_wait(v, step))
+		return MW_PENDING;
+	return step == WEIR_DONE ? answered(v) : fail(v);
+}
+
+static enum middleware_verdict on_response(struct middleware *m, struct exchange *x, void *state)
+{
+	struct plugin_visit *v = state;
+
+	(void)m;
+	(void)x;
+	if (v->stage == PLUGIN_OVER)
+		return MW_CONTINUE;
+	if (v->stage == PLUGIN_PASSED && plugin_merge_head(v) < 0)
+		return MW_FAILED;
+	if (v->guest != NULL && v->facts.features & WEIR_FEATURE_BUFFER_RESPONSE)
+		return on_buffered_response(v);
+	return plugin_settle_prefix(v) < 0 ? MW_FAILED : MW_CONTINUE;
+}
+
+/* The response is out: the guest's last call, for its own books. */
+static enum middleware_verdict on_sent(struct middleware *m, struct exchange *x, void *state)
+{
+	struct plugin_visit *v = state;
+	enum weir_step step;
+
+	(void)m;
+	if (v->guest == NULL)
+		return MW_CONTINUE;
+	if (v->stage == PLUGIN_AFTER) {
+		step = weir_exchange_step(v->guest);
+	} else if (v->stage == PLUGIN_PASSED) {
+		set_stage(v, PLUGIN_PASSED, PLUGIN_AFTER);
+		step = weir_exchange_response(v->guest,
+					      WEIR_RESPONSE_SENT | (x->failed ? WEIR_RESPONSE_ERROR : 0));
+	} else {
+		/* In the middle of a call that nobody waits for any more. */
+		weir_exchange_end(&v->guest);
+		return MW_CONTINUE;
+	}
+	if (must_wait(v, step))
+		return MW_PENDING;
+	if (step == WEIR_FAILED)
+		log_failure(v);
+	weir_exchange_end(&v->guest);
+	return MW_CONTINUE;
+}
+
+static void on_end(struct middleware *m, struct exchange *x, void *state)
+{
+	struct plugin_visit *v = state;
+
+	(void)m;
+	if (v->stage == PLUGIN_NEW)
+		return;
+	OBJ_CHECK(v, PLUGIN_VISIT_MAGIC);
+	loop_disarm(x->loop, &v->wake);
+	loop_cancel(x->loop, &v->again);
+	weir_exchange_end(&v->guest);
+	replay_stop(&v->request_replay);
+	replay_stop(&v->response_replay);
+	if (v->request_out.magic == BODY_MAGIC)
+		body_free(&v->request_out);
+	if (v->response_out.magic == BODY_MAGIC)
+		body_free(&v->response_out);
+	spool_free(&v->request_kept);
+	spool_free(&v->request_new);
+	spool_free(&v->response_kept);
+	spool_free(&v->response_new);
+	v->magic = 0;
+}
+
+static void destroy(struct middleware **m)
+{
+	struct plugin_middleware *p = self(*m);
+
+	*m = NULL;
+	plugin_use_release(&p->use);
+	p->middleware.magic = 0;
+	free(p->name);
+	free(p);
+}
+
+static const struct middleware_class class = {
+	.name = "plugin",
+	.state_bytes = sizeof(struct plugin_visit),
+	.on_request = on_request,
+	.on_response = on_response,
+	.on_sent = on_sent,
+	.on_end = on_end,
+	.destroy = destroy,
+};
+
+int plugin_middleware_create(struct middleware **m, const struct dynamic_middleware *config,
+			     const struct middleware_world *world, struct weir_error *e)
+{
+	struct plugin_middleware *p = calloc(1, sizeof *p);
+	struct str json = {0};
+	int r;
+
+	if (p == NULL)
+		return error_set(e, -ENOMEM, "out of memory");
+	p->middleware = (struct middleware){.magic = MIDDLEWARE_MAGIC, .class = &class};
+	p->name = slice_dup(config->object.name);
+	p->middleware.name = slice_from(p->name);
+	dynamic_plugin_json(config->plugin_config,
+			    plugin_registry_stringifies(world->plugins, config->plugin_alias), &json);
+	if (p->name == NULL || json.failed)
+		r = error_set(e, -ENOMEM, "out of memory");
+	else
+		r = plugin_use_get(&p->use, world->plugins, config->plugin_alias, str_slice(&json), e);
+	str_free(&json);
+	*m = &p->middleware;
+	if (r < 0)
+		destroy(m);
+	return r;
+}

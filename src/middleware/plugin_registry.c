@@ -1,0 +1,435 @@
+#include "middleware/plugin_registry.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "config/tree.h"
+#include "core/clock.h"
+#include "core/log.h"
+#include "core/map.h"
+#include "middleware/plugin_manifest.h"
+#include "middleware/plugin_private.h"
+
+#define REGISTRY_MAGIC 0x70726567u
+#define WASM_BYTES_MAX ((size_t)64 * 1024 * 1024)
+#define TICK_MS 1000u
+
+/** One declared plugin. */
+struct plugin_source {
+	slice alias;
+	const struct weir_plugin_config *limits;
+	const char *reason; /* why it cannot be used; NULL: it can */
+	slice wasm;
+	const char **envs;
+	size_t env_count;
+	struct weir_mount *mounts;
+	size_t mount_count;
+};
+
+struct plugin_registry {
+	uint32_t magic;
+	struct weir_host *host;
+	const struct static_config *config;
+	const struct loop_group *loops;
+	struct arena arena;
+	struct plugin_source *sources;
+	size_t source_count;
+	pthread_mutex_t lock; /* guards what follows and the counts of all uses */
+	struct map uses;
+	size_t live; /* uses whose parts are not all gone */
+};
+
+static enum log_level level_of(enum weir_log_level level)
+{
+	switch (level) {
+	case WEIR_LOG_DEBUG:
+		return LOG_DEBUG;
+	case WEIR_LOG_INFO:
+		return LOG_INFO;
+	case WEIR_LOG_WARN:
+		return LOG_WARN;
+	case WEIR_LOG_ERROR:
+		break;
+	}
+	return LOG_ERROR;
+}
+
+static void on_guest_line(void *context, const struct weir_log_line *line)
+{
+	const struct log_field fields[] = {LOG_TEXT("middlewareType", SLICE("wasm")),
+					   LOG_TEXT("plugin", line->plugin)};
+
+	(void)context;
+	log_write(level_of(line->level), fields, ARRAY_LEN(fields), "%.*s", SLICE_ARG(line->text));
+}
+
+static bool is_level_enabled(void *context, enum weir_log_level level)
+{
+	(void)context;
+	return log_enabled(level_of(level));
+}
+
+/* "NAME=value" of the proxy's own variables that the configuration names; an unset one is empty, as in Traefik. */
+static int fill_envs(struct plugin_registry *r, struct plugin_source *s, const struct option_list *names)
+{
+	s->envs = ARENA_ARRAY(&r->arena, const char *, names->count + 1);
+	if (s->envs == NULL)
+		return -ENOMEM;
+	for (size_t i = 0; i < names->count; i++) {
+		const char *value = getenv(names->items[i].p);
+		slice pair = arena_format(&r->arena, "%.*s=%s", SLICE_ARG(names->items[i]),
+					  value != NULL ? value : "");
+
+		if (pair.p == NULL)
+			return -ENOMEM;
+		s->envs[s->env_count++] = pair.p;
+	}
+	return 0;
+}
+
+/* HOSTDIR[:GUESTDIR][:ro] */
+static int parse_mount(struct plugin_registry *r, struct weir_mount *m, slice text, struct weir_error *e)
+{
+	slice rest = text, host = {NULL, 0}, guest;
+	size_t colon;
+
+	m->read_only = slice_ends(rest, SLICE(":ro"));
+	if (m->read_only)
+		rest.n -= 3;
+	colon = slice_find(rest, ':');
+	host = slice_first(rest, colon);
+	guest = colon < rest.n ? slice_from_at(rest, colon + 1) : host;
+	if (host.n == 0 || slice_find(guest, ':') < guest.n)
+		return error_set(e, -EINVAL, "settings.mounts: invalid directory \"%.*s\", expected HOST[:GUEST][:ro]",
+				 SLICE_ARG(text));
+	m->host_path = arena_copy(&r->arena, host).p;
+	m->guest_path = arena_copy(&r->arena, guest).p;
+	return m->host_path != NULL && m->guest_path != NULL ? 0 : error_set(e, -ENOMEM, "out of memory");
+}
+
+static int fill_mounts(struct plugin_registry *r, struct plugin_source *s, const struct option_list *texts,
+		       struct weir_error *e)
+{
+	s->mounts = ARENA_ARRAY(&r->arena, struct weir_mount, texts->count + 1);
+	if (s->mounts == NULL)
+		return error_set(e, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < texts->count; i++) {
+		int result = parse_mount(r, &s->mounts[s->mount_count++], texts->items[i], e);
+
+		if (result < 0)
+			return result;
+	}
+	return 0;
+}
+
+static int load_source(struct plugin_registry *r, struct plugin_source *s, const struct local_plugin_config *c,
+		       struct weir_error *e)
+{
+	slice directory = arena_format(&r->arena, "%.*s/plugins-local/src/%.*s",
+				       SLICE_ARG(r->config->weir.plugins.directory), SLICE_ARG(c->module_name));
+	struct plugin_manifest manifest = {{NULL, 0}};
+	slice path;
+	int result;
+
+	if (directory.p == NULL)
+		return error_set(e, -ENOMEM, "out of memory");
+	result = plugin_manifest_read(&manifest, &r->arena, directory.p, e);
+	if (result < 0)
+		return result;
+	path = arena_format(&r->arena, "%s/%.*s", directory.p, SLICE_ARG(manifest.wasm_path));
+	if (path.p == NULL || fill_envs(r, s, &c->envs) < 0)
+		return error_set(e, -ENOMEM, "out of memory");
+	result = tree_read_file(&r->arena, path.p, WASM_BYTES_MAX, &s->wasm, e);
+	return result < 0 ? result : fill_mounts(r, s, &c->mounts, e);
+}
+
+static int load_sources(struct plugin_registry *r, struct weir_error *e)
+{
+	const struct option_map *declared = &r->config->experimental.local_plugins;
+	int first = 0;
+
+	r->sources = ARENA_ARRAY(&r->arena, struct plugin_source, declared->count + 1);
+	if (r->sources == NULL)
+		return error_set(e, -ENOMEM, "out of memory");
+	OPTION_MAP_FOR_EACH(entry, declared)
+	{
+		struct plugin_source *s = &r->sources[r->source_count++];
+		struct weir_error reason = {0};
+
+		s->alias = entry->name;
+		s->limits = static_plugin_limits(r->config, entry->name.p);
+		if (load_source(r, s, entry->value, &reason) == 0)
+			continue;
+		s->reason = arena_copy(&r->arena, slice_from(reason.text)).p;
+		log_error_with((LOG_TEXT("plugin", s->alias), LOG_CAUSE(&reason)), "Plugin cannot be loaded");
+		if (first == 0) {
+			first = reason.code;
+			(void)error_set(e, first, "plugin %.*s: %s", SLICE_ARG(s->alias), reason.text);
+		}
+	}
+	return r->config->experimental.abort_on_plugin_failure ? first : 0;
+}
+
+int plugin_registry_create(struct plugin_registry **registry, const struct static_config *config,
+			   const struct loop_group *loops, struct weir_error *e)
+{
+	const struct weir_host_options options = {.log = on_guest_line, .log_enabled = is_level_enabled};
+	struct plugin_registry *r = calloc(1, sizeof *r);
+	int result;
+
+	if (r == NULL)
+		return error_set(e, -ENOMEM, "out of memory");
+	r->magic = REGISTRY_MAGIC;
+	r->config = config;
+	r->loops = loops;
+	arena_init(&r->arena, 16384, SIZE_MAX);
+	must(pthread_mutex_init(&r->lock, NULL) == 0);
+	result = weir_host_create(&r->host, &options, e);
+	if (result == 0)
+		result = load_sources(r, e);
+	if (result < 0) {
+		plugin_registry_destroy(&r);
+		return result;
+	}
+	*registry = r;
+	return 0;
+}
+
+void plugin_registry_destroy(struct plugin_registry **registry)
+{
+	struct plugin_registry *r;
+
+	if (*registry == NULL)
+		return;
+	OBJ_TAKE(r, registry, REGISTRY_MAGIC);
+	must(r->live == 0 && r->uses.count == 0);
+	map_free(&r->uses);
+	weir_host_destroy(&r->host);
+	arena_free(&r->arena);
+	(void)pthread_mutex_destroy(&r->lock);
+	r->magic = 0;
+	free(r);
+}
+
+static const struct plugin_source *find_source(const struct plugin_registry *r, slice alias)
+{
+	for (size_t i = 0; i < r->source_count; i++) {
+		if (slice_equal(r->sources[i].alias, alias))
+			return &r->sources[i];
+	}
+	return NULL;
+}
+
+bool plugin_registry_stringifies(const struct plugin_registry *r, slice alias)
+{
+	const struct plugin_source *s = find_source(r, alias);
+
+	return s == NULL || s->limits->stringify_config;
+}
+
+static uint64_t to_ms(int64_t ns)
+{
+	return ns <= 0 ? 0 : (uint64_t)(ns + 999999) / 1000000u;
+}
+
+static uint64_t unless_zero(uint64_t value)
+{
+	return value == 0 ? UINT64_MAX : value;
+}
+
+static struct weir_limits limits_of(const struct weir_plugin_config *c)
+{
+	return (struct weir_limits){
+		.memory_bytes = (uint64_t)c->memory_bytes,
+		.init_ms = to_ms(c->init_ns),
+		.call_cpu_ms = to_ms(c->call_cpu_ns),
+		.exchange_wall_ms = unless_zero(to_ms(c->exchange_wall_ns)),
+		.idle_ms = to_ms(c->idle_timeout_ns),
+		.queue_wait_ms = to_ms(c->queue_timeout_ns),
+		.body_bytes = (uint64_t)c->body_buffer_bytes,
+		.instances = (uint32_t)c->max_instances_per_worker,
+		.queue_length = (uint32_t)c->queue_length,
+		.log_lines = (uint32_t)c->log_lines_per_exchange,
+	};
+}
+
+static void free_part(void *memory)
+{
+	struct plugin_part *part = memory;
+
+	loop_disarm(part->loop, &part->tick);
+	weir_pool_destroy(&part->pool);
+	free(part);
+}
+
+static void free_use(struct plugin_use *u)
+{
+	weir_plugin_unref(&u->plugin);
+	u->magic = 0;
+	free(u->key);
+	free(u);
+}
+
+static struct plugin_use *create_use(struct plugin_registry *r, const struct plugin_source *s, slice json,
+				     struct weir_error *e)
+{
+	const struct weir_plugin_options options = {
+		.name = s->alias.p,
+		.wasm = s->wasm,
+		.config = json,
+		.envs = s->envs,
+		.env_count = s->env_count,
+		.mounts = s->mounts,
+		.mount_count = s->mount_count,
+		.limits = limits_of(s->limits),
+	};
+	struct plugin_use *u = calloc(1, sizeof *u);
+
+	if (u == NULL) {
+		(void)error_set(e, -ENOMEM, "out of memory");
+		return NULL;
+	}
+	u->registry = r;
+	u->alias = s->alias;
+	if (weir_plugin_create(&u->plugin, r->host, &options, e) < 0) {
+		free(u);
+		return NULL;
+	}
+	if (per_loop_init(&u->pools, r->loops, free_part) < 0) {
+		(void)error_set(e, -ENOMEM, "out of memory");
+		free_use(u);
+		return NULL;
+	}
+	u->magic = PLUGIN_USE_MAGIC;
+	return u;
+}
+
+static struct plugin_use *find_use(struct plugin_registry *r, const char *key)
+{
+	struct plugin_use *u;
+
+	(void)pthread_mutex_lock(&r->lock);
+	u = map_get(&r->uses, slice_from(key));
+	if (u != NULL)
+		u->references++;
+	(void)pthread_mutex_unlock(&r->lock);
+	return u;
+}
+
+/* Takes over `key`. */
+static int add_use(struct plugin_registry *r, struct plugin_use *u, char *key)
+{
+	int result;
+
+	u->key = key;
+	u->references = 1;
+	(void)pthread_mutex_lock(&r->lock);
+	result = map_put(&r->uses, slice_from(key), u);
+	r->live += result == 0;
+	(void)pthread_mutex_unlock(&r->lock);
+	if (result < 0) {
+		free(u->pools.parts);
+		free_use(u);
+	}
+	return result;
+}
+
+int plugin_use_get(struct plugin_use **use, struct plugin_registry *r, slice alias, slice json,
+		   struct weir_error *e)
+{
+	const struct plugin_source *s;
+	struct str key = {0};
+	char *text;
+
+	OBJ_CHECK(r, REGISTRY_MAGIC);
+	s = find_source(r, alias);
+	if (s == NULL)
+		return error_set(e, -ENOENT, "unknown plugin type: %.*s", SLICE_ARG(alias));
+	if (s->reason != NULL)
+		return error_set(e, -EINVAL, "plugin %.*s: %s", SLICE_ARG(alias), s->reason);
+	str_format(&key, "%.*s %.*s", SLICE_ARG(alias), SLICE_ARG(json));
+	text = str_take(&key);
+	if (text == NULL)
+		return error_set(e, -ENOMEM, "out of memory");
+	*use = find_use(r, text);
+	if (*use != NULL) {
+		free(text);
+		return 0;
+	}
+	/* Without the lock, which workers take too: there is one builder at a time. */
+	*use = create_use(r, s, json, e);
+	if (*use == NULL) {
+		free(text);
+		error_prefix(e, "plugin %.*s: ", SLICE_ARG(alias));
+		return e->code;
+	}
+	return add_use(r, *use, text) < 0 ? error_set(e, -ENOMEM, "out of memory") : 0;
+}
+
+static void on_parts_released(struct per_loop *p)
+{
+	struct plugin_use *u = container_of(p, struct plugin_use, pools);
+	struct plugin_registry *r = u->registry;
+
+	OBJ_CHECK(u, PLUGIN_USE_MAGIC);
+	(void)pthread_mutex_lock(&r->lock);
+	free_use(u);
+	r->live--;
+	(void)pthread_mutex_unlock(&r->lock);
+}
+
+void plugin_use_release(struct plugin_use **use)
+{
+	struct plugin_registry *r;
+	struct plugin_use *u;
+	bool last;
+
+	if (*use == NULL)
+		return;
+	OBJ_TAKE(u, use, PLUGIN_USE_MAGIC);
+	r = u->registry;
+	(void)pthread_mutex_lock(&r->lock);
+	must(u->references > 0);
+	last = --u->references == 0;
+	if (last)
+		(void)map_remove(&r->uses, slice_from(u->key));
+	(void)pthread_mutex_unlock(&r->lock);
+	if (last)
+		per_loop_release(&u->pools, on_parts_released);
+}
+
+static void on_tick(struct timer *t)
+{
+	struct plugin_part *part = container_of(t, struct plugin_part, tick);
+
+	if (weir_pool_tick(part->pool, clock_mono_ns()))
+		loop_arm(part->loop, t, TICK_MS, on_tick);
+}
+
+void plugin_part_busy(struct plugin_part *part)
+{
+	if (!timer_armed(&part->tick))
+		loop_arm(part->loop, &part->tick, TICK_MS, on_tick);
+}
+
+struct plugin_part *plugin_use_part(struct plugin_use *u, struct loop *loop)
+{
+	struct plugin_part *part;
+	void **place;
+
+	OBJ_CHECK(u, PLUGIN_USE_MAGIC);
+	place = per_loop_part(&u->pools, loop);
+	if (*place != NULL)
+		return *place;
+	part = calloc(1, sizeof *part);
+	if (part == NULL)
+		return NULL;
+	part->loop = loop;
+	if (weir_pool_create(&part->pool, u->plugin, &plugin_pool_events) < 0) {
+		free(part);
+		return NULL;
+	}
+	*place = part;
+	return part;
+}

@@ -1,0 +1,31 @@
+/*
+ * Weighted round robin: which of several servers comes next.
+ */
+#ifndef PROXY_BALANCER_H
+#define PROXY_BALANCER_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "core/arena.h"
+
+/**
+ * The order of one round, computed once (earliest deadline first, as Traefik's wrr: between two turns of a server lie the turns that its weight
+ * leaves to the others), and the position in it, which all workers share. Lives in its generation's arena.
+ */
+struct balancer {
+	uint16_t *round; /* server numbers */
+	uint32_t length; /* 0: no server may be chosen */
+	_Atomic uint32_t next;
+};
+
+/** Longest round; weights that need more are rounded to fit. */
+#define BALANCER_ROUND_MAX 8192u
+
+/** A weight of 0 excludes a server. Returns 0, or -ENOMEM. */
+int balancer_init(struct balancer *b, struct arena *arena, const int64_t *weights, size_t count);
+
+/** The number of the next server, or -1 if there is none. Any thread. */
+int balancer_next(struct balancer *b);
+
+#endif

@@ -1,0 +1,398 @@
+#include "proxy/build.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "core/log.h"
+#include "net/url.h"
+
+/* More servers than this in one service are a mistake in a template. */
+#define SERVERS_MAX 4096u
+
+/* One build. Reasons are texts in the generation's arena; NULL means the object works. */
+struct build {
+	struct generation *g;
+	const char **middleware_reasons; /* parallel to the configuration's middlewares */
+	bool *middleware_tried;
+	const char **service_reasons;
+	bool *service_tried;
+	struct router_entry **entries; /* per entry point, room for every router */
+	size_t *entry_counts;
+};
+
+static uint64_t to_ms(int64_t ns)
+{
+	return ns <= 0 ? 0 : (uint64_t)(ns + 999999) / 1000000u;
+}
+
+static const char *keep_reason(struct build *b, const char *text)
+{
+	slice copy = arena_copy(&b->g->arena, slice_from(text));
+
+	return copy.p != NULL ? copy.p : "out of memory";
+}
+
+/* The settings of connections to one server: the service's transport, or the static default. */
+static struct client_options client_options(const struct build *b, const struct dynamic_servers_transport *t)
+{
+	const struct static_config *c = b->g->world->config;
+	const struct weir_limits_config *limits = &c->weir.limits;
+	struct client_options o = {
+		.connections_max = (size_t)limits->upstream_connections,
+		.dns_ttl_ms = to_ms(limits->dns_cache_ns),
+		.continue_timeout_ms = 1000,
+		.head = {.head_bytes_max = (size_t)limits->response_head_bytes,
+			 .fields_max = (size_t)limits->header_fields},
+	};
+
+	if (t == NULL) {
+		o.connect_timeout_ms = to_ms(c->servers_transport.dial_timeout_ns);
+		o.response_header_timeout_ms = to_ms(c->servers_transport.response_header_timeout_ns);
+		o.idle_timeout_ms = to_ms(c->servers_transport.idle_timeout_ns);
+		o.idle_max = (size_t)MAX(c->servers_transport.max_idle_connections_per_host, 0);
+	} else {
+		o.connect_timeout_ms = to_ms(t->forwarding_timeouts.dial_ns);
+		o.response_header_timeout_ms = to_ms(t->forwarding_timeouts.response_header_ns);
+		o.idle_timeout_ms = to_ms(t->forwarding_timeouts.idle_conn_ns);
+		o.idle_max = (size_t)MAX(t->max_idle_conns_per_host, 0);
+	}
+	/* 0 is Go's DefaultMaxIdleConnsPerHost, which Traefik passes on. */
+	o.idle_max = MIN(o.idle_max == 0 ? 2 : o.idle_max, (size_t)limits->idle_upstream_connections);
+	return o;
+}
+
+static int make_server(struct build *b, struct server *to, const struct dynamic_server *from,
+		       const struct client_options *options, struct weir_error *e)
+{
+	struct url u;
+	int r = url_parse(from->url, &u, e);
+
+	if (r < 0)
+		return r;
+	if (!slice_equal_nocase(u.scheme, SLICE("http")))
+		return error_set(e, -ENOTSUP, "server URL \"%.*s\": scheme \"%.*s\" is not available yet, expected http",
+				 SLICE_ARG(from->url), SLICE_ARG(u.scheme));
+	to->host = u.authority;
+	to->path = from->preserve_path ? u.path : (slice){NULL, 0};
+	return upstream_get(&to->upstream, b->g->world->upstreams, u.host, u.port, options);
+}
+
+static int fill_servers(struct build *b, struct load_balancer *lb, const struct dynamic_load_balancer *c,
+			const struct client_options *options, struct weir_error *e)
+{
+	int64_t *weights = ARENA_ARRAY(&b->g->arena, int64_t, c->servers.count);
+	int r;
+
+	lb->servers = ARENA_ARRAY(&b->g->arena, struct server, c->servers.count);
+	if (weights == NULL || lb->servers == NULL)
+		return error_set(e, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < c->servers.count; i++) {
+		const struct dynamic_server *from = c->servers.items[i];
+
+		lb->count = i + 1;
+		weights[i] = from->weight;
+		r = make_server(b, &lb->servers[i], from, options, e);
+		if (r < 0)
+			return r;
+	}
+	return balancer_init(&lb->balancer, &b->g->arena, weights, lb->count);
+}
+
+/* Returns NULL and the reason if the service cannot work. */
+static struct load_balancer *make_service(struct build *b, const struct dynamic_service *c, struct weir_error *e)
+{
+	const struct dynamic_load_balancer *d = c->load_balancer;
+	const struct dynamic_servers_transport *t = NULL;
+	struct load_balancer *lb;
+	struct client_options options;
+
+	if (c->object.disabled.n > 0 || d == NULL) {
+		(void)error_set(e, -EINVAL, "%.*s", SLICE_ARG(c->object.disabled));
+		return NULL;
+	}
+	if (d->servers.count > SERVERS_MAX) {
+		(void)error_set(e, -E2BIG, "%zu servers, expected at most %u", d->servers.count, SERVERS_MAX);
+		return NULL;
+	}
+	if (d->servers_transport.n > 0) {
+		t = dynamic_servers_transport_find(b->g->config, d->servers_transport);
+		if (t == NULL || t->object.disabled.n > 0) {
+			(void)error_set(e, -ENOENT, "servers transport not found %.*s", SLICE_ARG(d->servers_transport));
+			return NULL;
+		}
+	}
+	options = client_options(b, t);
+	lb = ARENA_NEW(&b->g->arena, struct load_balancer);
+	if (lb == NULL) {
+		(void)error_set(e, -ENOMEM, "out of memory");
+		return NULL;
+	}
+	lb->magic = LOAD_BALANCER_MAGIC;
+	lb->service = (struct service){SERVICE_MAGIC, &load_balancer_class, c->object.name};
+	lb->pass_host_header = d->pass_host_header;
+	if (fill_servers(b, lb, d, &options, e) < 0) {
+		load_balancer_release(lb);
+		return NULL;
+	}
+	return lb;
+}
+
+/* The place of a name in a sorted list of named objects, or `count`. */
+static size_t find_index(void *const *objects, size_t count, slice name)
+{
+	size_t low = 0, high = count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		const struct dynamic_object *o = objects[middle];
+		int order = slice_compare(o->name, name);
+
+		if (order == 0)
+			return middle;
+		if (order < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return count;
+}
+
+/* The service of that name, made on first use, or NULL and why not. */
+static struct service *find_service(struct build *b, slice name, struct weir_error *e)
+{
+	struct generation *g = b->g;
+	size_t i = find_index((void *const *)g->config->services, g->service_count, name);
+
+	if (g->world->ping != NULL && slice_equal(name, g->world->ping->name))
+		return g->world->ping;
+	if (i == g->service_count) {
+		(void)error_set(e, -ENOENT, "the service \"%.*s\" does not exist", SLICE_ARG(name));
+		return NULL;
+	}
+	if (!b->service_tried[i]) {
+		struct weir_error reason = {0};
+
+		b->service_tried[i] = true;
+		g->services[i] = make_service(b, g->config->services[i], &reason);
+		if (g->services[i] == NULL)
+			b->service_reasons[i] = keep_reason(b, reason.text);
+	}
+	if (g->services[i] == NULL) {
+		(void)error_set(e, -EINVAL, "service \"%.*s\": %s", SLICE_ARG(name), b->service_reasons[i]);
+		return NULL;
+	}
+	return &g->services[i]->service;
+}
+
+static void make_middleware(struct build *b, size_t i)
+{
+	const struct dynamic_middleware *c = b->g->config->middlewares[i];
+	struct weir_error reason = {0};
+	int r = -EINVAL;
+
+	if (c->object.disabled.n > 0)
+		(void)error_set(&reason, r, "%.*s", SLICE_ARG(c->object.disabled));
+	else
+		r = middleware_create(&b->g->middlewares[i], c, &b->g->world->middlewares, &reason);
+	if (r < 0)
+		b->middleware_reasons[i] = keep_reason(b, reason.text);
+}
+
+static struct middleware *find_middleware(struct build *b, slice name, struct weir_error *e)
+{
+	struct generation *g = b->g;
+	size_t i = find_index((void *const *)g->config->middlewares, g->middleware_count, name);
+
+	if (i == g->middleware_count) {
+		(void)error_set(e, -ENOENT, "middleware \"%.*s\" does not exist", SLICE_ARG(name));
+		return NULL;
+	}
+	if (!b->middleware_tried[i])
+		make_middleware(b, i);
+	b->middleware_tried[i] = true;
+	if (g->middlewares[i] == NULL)
+		(void)error_set(e, -EINVAL, "middleware \"%.*s\": %s", SLICE_ARG(name),
+				b->middleware_reasons[i]);
+	return g->middlewares[i];
+}
+
+static int add_middlewares(struct build *b, struct chain *chain, struct option_list names, struct weir_error *e)
+{
+	for (size_t i = 0; i < names.count; i++) {
+		struct middleware *m = find_middleware(b, names.items[i], e);
+
+		if (m == NULL)
+			return -EINVAL;
+		chain->list[chain->count++] = m;
+	}
+	return 0;
+}
+
+static int make_chain(struct build *b, struct chain *chain, const struct dynamic_router *r,
+		      const struct entry_point *p, struct weir_error *e)
+{
+	const struct option_list *outer = &p->config->http.middlewares;
+	int result;
+
+	chain->list = ARENA_ARRAY(&b->g->arena, struct middleware *, outer->count + r->middlewares.count);
+	if (chain->list == NULL)
+		return error_set(e, -ENOMEM, "out of memory");
+	result = add_middlewares(b, chain, *outer, e);
+	if (result == 0)
+		result = add_middlewares(b, chain, r->middlewares, e);
+	if (result < 0)
+		return result;
+	chain->service = find_service(b, r->service, e);
+	if (chain->service == NULL)
+		return -EINVAL;
+	chain_finish(chain);
+	return 0;
+}
+
+static enum rule_syntax syntax_of(slice name)
+{
+	return slice_equal(name, SLICE("v2")) ? RULE_V2 : RULE_V3;
+}
+
+/* One router on one entry point. */
+static int add_route(struct build *b, const struct dynamic_router *r, const struct entry_point *p,
+		     struct weir_error *e)
+{
+	struct generation *g = b->g;
+	struct route *route = ARENA_NEW(&g->arena, struct route);
+	int result;
+
+	if (route == NULL)
+		return error_set(e, -ENOMEM, "out of memory");
+	*route = (struct route){.generation = g, .entry_point = p, .name = r->object.name};
+	result = rule_compile(r->rule, syntax_of(r->rule_syntax), NULL, &route->rule, e);
+	if (result < 0)
+		return result;
+	g->routes[g->route_count++] = route;
+	result = make_chain(b, &route->chain, r, p, e);
+	if (result < 0)
+		return result;
+	b->entries[p->index][b->entry_counts[p->index]++] =
+		(struct router_entry){.rule = route->rule, .priority = r->priority, .target = route};
+	return 0;
+}
+
+static void log_disabled(const struct dynamic_router *r, slice entry_point, const char *why)
+{
+	log_error_with((LOG_TEXT("entryPointName", entry_point), LOG_TEXT("routerName", r->object.name),
+			LOG_STRING("error", why)),
+		       "Router is disabled");
+}
+
+static const struct entry_point *find_entry_point(const struct generation_world *w, slice name)
+{
+	for (size_t i = 0; i < w->entry_point_count; i++) {
+		if (slice_equal(w->entry_points[i].name, name))
+			return &w->entry_points[i];
+	}
+	return NULL;
+}
+
+/* Only lack of memory is an error here: everything else disables the router. */
+static int add_router(struct build *b, const struct dynamic_router *r)
+{
+	const struct generation_world *w = b->g->world;
+	struct option_list names = r->entry_points.count > 0 ? r->entry_points : w->config->default_entry_points;
+
+	if (r->object.disabled.n > 0) {
+		log_disabled(r, (slice){NULL, 0}, r->object.disabled.p);
+		return 0;
+	}
+	for (size_t i = 0; i < names.count; i++) {
+		const struct entry_point *p = find_entry_point(w, names.items[i]);
+		struct weir_error e = {0};
+		int result;
+
+		if (p == NULL) {
+			log_error_with((LOG_TEXT("entryPointName", names.items[i]),
+					LOG_TEXT("routerName", r->object.name)),
+				       "EntryPoint doesn't exist");
+			continue;
+		}
+		result = add_route(b, r, p, &e);
+		if (result == -ENOMEM)
+			return result;
+		if (result < 0)
+			log_disabled(r, p->name, e.text);
+	}
+	return 0;
+}
+
+/* Traefik's ping@internal: a router that comes before all others on ping's entry point. */
+static int add_ping(struct build *b)
+{
+	struct generation *g = b->g;
+	const struct ping_config *c = g->world->config->ping;
+	const struct entry_point *p = c != NULL ? find_entry_point(g->world, c->entry_point) : NULL;
+	struct route *route;
+
+	if (p == NULL || c->manual_routing)
+		return 0;
+	route = ARENA_NEW(&g->arena, struct route);
+	if (route == NULL)
+		return -ENOMEM;
+	*route = (struct route){.generation = g, .entry_point = p, .name = SLICE("ping@internal")};
+	route->chain.service = g->world->ping;
+	chain_finish(&route->chain);
+	if (rule_compile(SLICE("PathPrefix(`/ping`)"), RULE_V3, NULL, &route->rule, NULL) < 0)
+		return -ENOMEM;
+	g->routes[g->route_count++] = route;
+	b->entries[p->index][b->entry_counts[p->index]++] =
+		(struct router_entry){.rule = route->rule, .priority = INT64_MAX, .target = route};
+	return 0;
+}
+
+static int prepare(struct build *b)
+{
+	struct generation *g = b->g;
+	const struct dynamic_config *c = g->config;
+	size_t points = g->world->entry_point_count;
+
+	g->service_count = c->service_count;
+	g->middleware_count = c->middleware_count;
+	g->services = ARENA_ARRAY(&g->arena, struct load_balancer *, c->service_count);
+	g->middlewares = ARENA_ARRAY(&g->arena, struct middleware *, c->middleware_count);
+	/* One more than the configuration has: ping's. */
+	g->routes = ARENA_ARRAY(&g->arena, struct route *, c->router_count * points + 1);
+	g->routers = ARENA_ARRAY(&g->arena, struct router_set *, points);
+	g->pins = ARENA_ARRAY(&g->arena, uint32_t, g->world->workers);
+	b->service_reasons = ARENA_ARRAY(&g->arena, const char *, c->service_count);
+	b->service_tried = ARENA_ARRAY(&g->arena, bool, c->service_count);
+	b->middleware_reasons = ARENA_ARRAY(&g->arena, const char *, c->middleware_count);
+	b->middleware_tried = ARENA_ARRAY(&g->arena, bool, c->middleware_count);
+	b->entries = ARENA_ARRAY(&g->arena, struct router_entry *, points);
+	b->entry_counts = ARENA_ARRAY(&g->arena, size_t, points);
+	if (g->services == NULL || g->middlewares == NULL || g->routes == NULL || g->routers == NULL ||
+	    g->pins == NULL || b->service_reasons == NULL || b->service_tried == NULL ||
+	    b->middleware_reasons == NULL || b->middleware_tried == NULL || b->entries == NULL ||
+	    b->entry_counts == NULL) {
+		g->service_count = g->middleware_count = 0;
+		g->routers = NULL;
+		return -ENOMEM;
+	}
+	for (size_t i = 0; i < points; i++) {
+		b->entries[i] = ARENA_ARRAY(&g->arena, struct router_entry, c->router_count + 1);
+		if (b->entries[i] == NULL)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+int build_routers(struct generation *g)
+{
+	struct build b = {.g = g};
+	int r = prepare(&b);
+
+	if (r == 0)
+		r = add_ping(&b);
+	for (size_t i = 0; r == 0 && i < g->config->router_count; i++)
+		r = add_router(&b, g->config->routers[i]);
+	for (size_t i = 0; r == 0 && i < g->world->entry_point_count; i++)
+		r = router_set_new(b.entries[i], b.entry_counts[i], &g->routers[i], NULL);
+	return r;
+}

@@ -1,0 +1,12 @@
+/*
+ * Private to generation.c and build.c: from plain values to the graph of a generation.
+ */
+#ifndef PROXY_BUILD_H
+#define PROXY_BUILD_H
+
+#include "proxy/generation.h"
+
+/** Fills in routes, services, middlewares and router sets. Returns 0 or -ENOMEM; what was made so far is the generation's. */
+int build_routers(struct generation *g);
+
+#endif

@@ -1,0 +1,154 @@
+#include "proxy/entry_point.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static uint64_t to_ms(int64_t ns)
+{
+	/* A positive time-out never becomes "none". */
+	return ns <= 0 ? 0 : (uint64_t)(ns + 999999) / 1000000u;
+}
+
+static size_t to_size(int64_t n)
+{
+	return n < 0 ? 0 : (size_t)n;
+}
+
+static struct h1_server_options server_options(const struct entry_point_config *c, const struct weir_limits_config *limits)
+{
+	return (struct h1_server_options){
+		.head = {.head_bytes_max = to_size(c->http.max_header_bytes),
+			 .fields_max = to_size(limits->header_fields),
+			 .target_bytes_max = to_size(limits->target_bytes)},
+		.read_timeout_ms = to_ms(c->transport.read_timeout_ns),
+		.write_timeout_ms = to_ms(c->transport.write_timeout_ns),
+		.idle_timeout_ms = to_ms(c->transport.idle_timeout_ns),
+		.stall_timeout_ms = to_ms(limits->stall_timeout_ns),
+		.keep_alive_max_ms = to_ms(c->transport.keep_alive_max_ns),
+		.keep_alive_max_requests = (uint64_t)MAX(c->transport.keep_alive_max_requests, 0),
+		.connections_max = to_size(limits->connections_per_worker),
+		.accept_burst = (unsigned)limits->accept_burst,
+	};
+}
+
+static unsigned denied_characters(const struct encoded_characters_config *c)
+{
+	return (c->allow_slash ? 0 : PATH_ENCODED_SLASH) | (c->allow_back_slash ? 0 : PATH_ENCODED_BACKSLASH) |
+	       (c->allow_null ? 0 : PATH_ENCODED_NULL) | (c->allow_semicolon ? 0 : PATH_ENCODED_SEMICOLON) |
+	       (c->allow_percent ? 0 : PATH_ENCODED_PERCENT) |
+	       (c->allow_question_mark ? 0 : PATH_ENCODED_QUESTION_MARK) | (c->allow_hash ? 0 : PATH_ENCODED_HASH);
+}
+
+static enum forwarded_underscores underscores(enum alias_headers strategy)
+{
+	switch (strategy) {
+	case ALIAS_HEADERS_DELETE:
+		return FORWARDED_DELETE;
+	case ALIAS_HEADERS_REJECT:
+		return FORWARDED_REJECT;
+	case ALIAS_HEADERS_UNSET:
+	case ALIAS_HEADERS_KEEP:
+		break;
+	}
+	return FORWARDED_KEEP;
+}
+
+static int create_forwarded(struct entry_point *p, struct weir_error *e)
+{
+	const struct forwarded_headers_config *c = &p->config->forwarded_headers;
+	const struct forwarded_options options = {
+		.insecure = c->insecure,
+		.trusted_ips = c->trusted_ips.items,
+		.trusted_ips_count = c->trusted_ips.count,
+		.connection = c->connection.items,
+		.connection_count = c->connection.count,
+		.not_append_for = c->not_append_x_forwarded_for,
+		.add_scheme_headers = c->add_x_forwarded_scheme_headers,
+		.underscores = underscores(p->config->http.alias_headers),
+	};
+
+	return forwarded_new(&options, &p->forwarded, e);
+}
+
+static int fill_in(struct entry_point *p, const struct static_config *config, struct weir_error *e)
+{
+	const struct entry_point_config *c = p->config;
+	int r = listen_address_parse(c->address, &p->address, e);
+
+	p->magic = ENTRY_POINT_MAGIC;
+	p->name = c->name;
+	if (r == 0)
+		r = create_forwarded(p, e);
+	p->path = (struct path_options){.sanitize = c->http.sanitize_path,
+					.encode_semicolons = c->http.encode_query_semicolons};
+	p->encoded_denied = denied_characters(&c->http.encoded_characters);
+	p->server = server_options(c, &config->weir.limits);
+	if (r < 0)
+		error_prefix(e, "entryPoints.%.*s: ", SLICE_ARG(p->name));
+	return r;
+}
+
+int entry_points_create(struct entry_point **list, size_t *count, const struct static_config *config,
+			struct weir_error *e)
+{
+	struct entry_point *made = calloc(MAX(config->entry_points.count, 1), sizeof *made);
+
+	if (made == NULL)
+		return error_set(e, -ENOMEM, "entry points: out of memory");
+	*count = 0;
+	OPTION_MAP_FOR_EACH(entry, &config->entry_points)
+	{
+		struct entry_point *p = &made[*count];
+		int r;
+
+		p->index = (*count)++;
+		p->config = entry->value;
+		r = fill_in(p, config, e);
+		if (r < 0) {
+			entry_points_destroy(&made, *count, 0);
+			return r;
+		}
+	}
+	*list = made;
+	return 0;
+}
+
+int entry_points_listen(struct entry_point *list, size_t count, size_t workers, struct weir_error *e)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct entry_point *p = &list[i];
+		int r;
+
+		p->fds = malloc(workers * sizeof *p->fds);
+		if (p->fds == NULL)
+			return error_set(e, -ENOMEM, "entry points: out of memory");
+		for (size_t w = 0; w < workers; w++)
+			p->fds[w] = -1;
+		r = listener_bind(&p->address, p->config->reuse_port, p->fds, workers, e);
+		if (r < 0) {
+			for (size_t w = 0; w < workers; w++)
+				p->fds[w] = -1;
+			error_prefix(e, "entryPoints.%.*s: ", SLICE_ARG(p->name));
+			return r;
+		}
+	}
+	return 0;
+}
+
+void entry_points_destroy(struct entry_point **list, size_t count, size_t workers)
+{
+	struct entry_point *all = *list;
+
+	*list = NULL;
+	for (size_t i = 0; all != NULL && i < count; i++) {
+		for (size_t w = 0; all[i].fds != NULL && w < workers; w++) {
+			if (all[i].fds[w] >= 0)
+				(void)close(all[i].fds[w]);
+		}
+		free(all[i].fds);
+		forwarded_free(&all[i].forwarded);
+		all[i].magic = 0;
+	}
+	free(all);
+}

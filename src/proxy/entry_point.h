@@ -1,0 +1,39 @@
+/*
+ * What an entry point does to every exchange before a router is chosen. Immutable from start to end of the process.
+ */
+#ifndef PROXY_ENTRY_POINT_H
+#define PROXY_ENTRY_POINT_H
+
+#include "config/static.h"
+#include "http/h1_server.h"
+#include "proxy/forwarded.h"
+#include "proxy/path.h"
+
+#define ENTRY_POINT_MAGIC 0x656e7472u
+
+struct entry_point {
+	uint32_t magic;
+	size_t index; /* among the process's entry points */
+	slice name;
+	const struct entry_point_config *config;
+	struct listen_address address;
+	struct forwarded *forwarded;
+	struct path_options path;
+	unsigned encoded_denied; /* enum path_encoded */
+	struct h1_server_options server;
+	int *fds; /* one listening socket per worker; -1 once handed over */
+};
+
+/**
+ * All entry points of a configuration (which must outlive them), without listening yet. Returns 0, or a negative errno value with
+ * `e` naming the entry point.
+ */
+int entry_points_create(struct entry_point **list, size_t *count, const struct static_config *config,
+			struct weir_error *e);
+
+/** Opens the sockets of all, one per worker. Returns as above; what was opened is closed by `entry_points_destroy`. */
+int entry_points_listen(struct entry_point *list, size_t count, size_t workers, struct weir_error *e);
+
+void entry_points_destroy(struct entry_point **list, size_t count, size_t workers);
+
+#endif

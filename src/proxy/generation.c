@@ -1,0 +1,65 @@
+#include "proxy/generation.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "core/log.h"
+#include "proxy/build.h"
+
+#define ARENA_BLOCK_BYTES ((size_t)64 * 1024)
+#define ARENA_MAX_BYTES ((size_t)1024 * 1024 * 1024)
+
+void generation_set_state(struct generation *g, enum generation_state from, enum generation_state to)
+{
+	int expected = (int)from;
+
+	OBJ_CHECK(g, GENERATION_MAGIC);
+	must(atomic_compare_exchange_strong(&g->state, &expected, (int)to));
+}
+
+int generation_build(struct generation **generation, const struct generation_world *world,
+		     struct dynamic_config *config, uint64_t number)
+{
+	struct generation *g = calloc(1, sizeof *g);
+	int r;
+
+	if (g == NULL)
+		return -ENOMEM;
+	g->magic = GENERATION_MAGIC;
+	g->number = number;
+	g->world = world;
+	g->config = dynamic_ref(config);
+	arena_init(&g->arena, ARENA_BLOCK_BYTES, ARENA_MAX_BYTES);
+	r = build_routers(g);
+	if (r < 0) {
+		generation_set_state(g, GENERATION_BUILDING, GENERATION_DRAINING);
+		generation_destroy(&g);
+		return r;
+	}
+	generation_set_state(g, GENERATION_BUILDING, GENERATION_READY);
+	*generation = g;
+	return 0;
+}
+
+void generation_destroy(struct generation **generation)
+{
+	struct generation *g;
+
+	OBJ_TAKE(g, generation, GENERATION_MAGIC);
+	must(atomic_load(&g->holders) == 0);
+	must(atomic_load(&g->state) == GENERATION_READY || atomic_load(&g->state) == GENERATION_DRAINING);
+	for (size_t i = 0; g->routers != NULL && i < g->world->entry_point_count; i++)
+		router_set_free(&g->routers[i]);
+	for (size_t i = 0; i < g->route_count; i++)
+		rule_free(&g->routes[i]->rule);
+	for (size_t i = 0; i < g->middleware_count; i++)
+		middleware_destroy(&g->middlewares[i]);
+	for (size_t i = 0; i < g->service_count; i++) {
+		if (g->services[i] != NULL)
+			load_balancer_release(g->services[i]);
+	}
+	dynamic_destroy(&g->config);
+	arena_free(&g->arena);
+	g->magic = 0;
+	free(g);
+}

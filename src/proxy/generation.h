@@ -1,0 +1,82 @@
+/*
+ * A generation: everything that a dynamic configuration says, built, linked and immutable. Published to the workers by message; destroyed when every
+ * worker has taken a newer one and its last request on this one has ended.
+ *
+ *   BUILDING -> READY -> CURRENT -> DRAINING -> DEAD
+ */
+#ifndef PROXY_GENERATION_H
+#define PROXY_GENERATION_H
+
+#include <stdatomic.h>
+
+#include "config/dynamic.h"
+#include "config/static.h"
+#include "middleware/registry.h"
+#include "proxy/entry_point.h"
+#include "proxy/load_balancer.h"
+#include "proxy/router.h"
+#include "proxy/upstream.h"
+
+/** What a router leads to. In its generation's arena. */
+struct route {
+	struct generation *generation;
+	const struct entry_point *entry_point;
+	slice name; /* "r1@file" */
+	struct rule *rule;
+	struct chain chain;
+};
+
+/* X(NAME) */
+#define GENERATION_STATES(X) X(BUILDING) X(READY) X(CURRENT) X(DRAINING) X(DEAD)
+
+enum generation_state {
+#define X(name) GENERATION_##name,
+	GENERATION_STATES(X)
+#undef X
+};
+
+/** What a build needs; all of it outlives the generation. */
+struct generation_world {
+	const struct static_config *config;
+	const struct entry_point *entry_points;
+	size_t entry_point_count;
+	struct upstream_registry *upstreams;
+	struct middleware_world middlewares;
+	struct service *ping; /* NULL: off */
+	size_t workers;
+};
+
+#define GENERATION_MAGIC 0x67656e65u
+
+struct generation {
+	uint32_t magic;
+	_Atomic int state;
+	uint64_t number;
+	struct arena arena;
+	struct dynamic_config *config; /* one reference */
+	const struct generation_world *world;
+	struct router_set **routers; /* one per entry point */
+	struct route **routes;
+	size_t route_count;
+	struct load_balancer **services;
+	size_t service_count;
+	struct middleware **middlewares;
+	size_t middleware_count;
+	_Atomic size_t holders; /* workers that may still use it */
+	uint32_t *pins;         /* one per worker, its own: exchanges in progress */
+};
+
+/**
+ * Builds from a merged configuration, taking a reference to it. What is wrong with one router, service or middleware disables that one and is logged; only
+ * lack of memory fails the build. Blocks (plugins are compiled and initialised): not on a loop. Returns 0 or -ENOMEM.
+ */
+int generation_build(struct generation **generation, const struct generation_world *world,
+		     struct dynamic_config *config, uint64_t number);
+
+/** Nobody holds it: READY (never published) or DRAINING with no holders. */
+void generation_destroy(struct generation **generation);
+
+/** The state must be `from`. */
+void generation_set_state(struct generation *g, enum generation_state from, enum generation_state to);
+
+#endif

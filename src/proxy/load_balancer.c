@@ -1,0 +1,158 @@
+#include "proxy/load_balancer.h"
+
+#include <errno.h>
+
+#include "core/log.h"
+#include "proxy/entry_point.h"
+#include "proxy/generation.h"
+
+/* One exchange on its way to one server. In the exchange's arena. */
+struct forwarding {
+	struct client_call call;
+	struct exchange *x;
+};
+
+static struct load_balancer *self(struct service *s)
+{
+	struct load_balancer *b = container_of(s, struct load_balancer, service);
+
+	OBJ_CHECK(b, LOAD_BALANCER_MAGIC);
+	return b;
+}
+
+/* RFC 9110 section 15.6, with the statuses that Traefik chooses (section "Errors" of its proxy). */
+static int status_of(int code)
+{
+	switch (code) {
+	case -ETIMEDOUT:
+		return 504;
+	case -EBUSY:
+	case -ENOBUFS:
+		return 503;
+	case -ENOMEM:
+		return 500;
+	default:
+		return 502;
+	}
+}
+
+static void on_responded(struct client_call *call)
+{
+	struct forwarding *f = container_of(call, struct forwarding, call);
+	struct exchange *x = f->x;
+
+	forwarded_answer(&x->response);
+	if (call->complete)
+		exchange_service_done(x);
+	exchange_respond(x);
+}
+
+static void on_informed(struct client_call *call, const struct response *interim)
+{
+	struct exchange *x = container_of(call, struct forwarding, call)->x;
+
+	x->client->inform(x, interim);
+}
+
+static void on_failed(struct client_call *call, int code)
+{
+	struct exchange *x = container_of(call, struct forwarding, call)->x;
+	const struct body *b = x->request_body;
+	int status = status_of(code);
+
+	/* The client's own fault: its body was malformed. */
+	if (b->state == BODY_ABORTED && b->abort_code == -EPROTO)
+		status = 400;
+	log_debug_with((LOG_TEXT("serviceName", x->chain->service->name), LOG_STRING("error", strerror(-code)),
+			LOG_INTEGER("status", status)),
+		       "Request could not be forwarded");
+	exchange_fail(x, status);
+}
+
+static void on_done(struct client_call *call)
+{
+	exchange_service_done(container_of(call, struct forwarding, call)->x);
+}
+
+/* The request target for the upstream: with preservePath behind the path of the server's URL, joined by exactly one slash. */
+static slice make_target(struct exchange *x, const struct server *s)
+{
+	slice target = exchange_target(x), base = s->path;
+
+	while (base.n > 0 && base.p[base.n - 1] == '/')
+		base.n--;
+	if (base.n == 0 || target.p == NULL || target.p[0] != '/')
+		return target;
+	return arena_format(&x->arena, "%.*s%.*s", SLICE_ARG(base), SLICE_ARG(target));
+}
+
+/* What this hop says for itself: Host, and the coding of a body of unknown length. Returns 0 or -ENOMEM. */
+static int set_hop_fields(struct exchange *x, const struct load_balancer *b, const struct server *s)
+{
+	struct request *q = &x->request;
+	const struct route *route = x->route;
+	struct forwarded_peer peer = {.address = &x->peer_address, .text = x->peer_host, .tls = x->tls};
+	int r = forwarded_send(route->entry_point->forwarded, q, &peer, false);
+
+	if (r == 0)
+		r = fields_set_id(&q->fields, FIELD_HOST, b->pass_host_header ? q->authority : s->host);
+	if (r == 0 && q->framing == FRAMING_CHUNKED)
+		r = fields_set_id(&q->fields, FIELD_TRANSFER_ENCODING, SLICE("chunked"));
+	return r;
+}
+
+static void start(struct service *service, struct exchange *x)
+{
+	struct load_balancer *b = self(service);
+	int chosen = balancer_next(&b->balancer);
+	struct forwarding *f;
+	struct server *s;
+	struct client *c;
+	slice target;
+
+	if (chosen < 0) {
+		exchange_reply(x, 503, SLICE("no available server\n"), true);
+		return;
+	}
+	s = &b->servers[chosen];
+	c = upstream_client(s->upstream, x->loop);
+	f = ARENA_NEW(&x->arena, struct forwarding);
+	target = make_target(x, s);
+	if (c == NULL || f == NULL || target.p == NULL || set_hop_fields(x, b, s) < 0) {
+		exchange_fail(x, 500);
+		return;
+	}
+	f->x = x;
+	f->call = (struct client_call){.magic = CALL_MAGIC,
+				       .request = &x->request,
+				       .target = target,
+				       .request_body = x->request_body,
+				       .arena = &x->arena,
+				       .response = &x->response,
+				       .response_body = x->response_body,
+				       .response_trailers = &x->response_trailers,
+				       .responded = on_responded,
+				       .informed = on_informed,
+				       .failed = on_failed,
+				       .done = on_done};
+	x->service_state = f;
+	client_start(c, &f->call);
+}
+
+static void cancel(struct service *service, struct exchange *x)
+{
+	struct forwarding *f = x->service_state;
+
+	(void)self(service);
+	client_cancel(&f->call);
+}
+
+const struct service_class load_balancer_class = {.name = "loadBalancer", .start = start, .cancel = cancel};
+
+void load_balancer_release(struct load_balancer *b)
+{
+	OBJ_CHECK(b, LOAD_BALANCER_MAGIC);
+	for (size_t i = 0; i < b->count; i++)
+		upstream_release(&b->servers[i].upstream);
+	b->magic = 0;
+}

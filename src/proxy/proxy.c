@@ -1,0 +1,302 @@
+#include "proxy/proxy.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "core/log.h"
+#include "middleware/plugin_registry.h"
+#include "proxy/internal.h"
+#include "proxy/worker.h"
+
+#define PROXY_MAGIC 0x70726f78u
+
+const slice proxy_internal_services[] = {{PING_SERVICE_NAME, sizeof PING_SERVICE_NAME - 1}};
+const size_t proxy_internal_services_count = ARRAY_LEN(proxy_internal_services);
+
+struct proxy {
+	uint32_t magic;
+	struct loop *control;
+	const struct static_config *config;
+	struct entry_point *entry_points;
+	size_t entry_point_count;
+	struct worker **workers;
+	size_t worker_count;
+	struct loop_group loops;
+	struct worker_events events;
+	struct generation_world world;
+	struct ping_service ping;
+	_Atomic bool terminating;
+
+	struct generation *current;
+	size_t generations_live; /* published and not destroyed */
+	uint64_t next_number;
+
+	/* One build at a time, in libuv's pool. */
+	uv_work_t build;
+	bool building;
+	struct dynamic_config *build_config;
+	struct generation *built;
+	int build_result;
+	struct dynamic_config *waiting; /* the newest configuration that came meanwhile */
+
+	size_t drained_workers;
+	bool draining;
+	proxy_drained_fn *drained;
+	void *drained_context;
+};
+
+static size_t count_workers(const struct static_config *config)
+{
+	return (size_t)MAX(config->weir.workers, 1);
+}
+
+/* A message to the control thread about something that a worker has seen. */
+struct notice {
+	struct message message;
+	struct proxy *proxy;
+	struct generation *generation;
+};
+
+static void send_notice(struct proxy *p, struct generation *g, void (*run)(struct message *))
+{
+	struct notice *n = malloc(sizeof *n);
+
+	/* Losing one would leak a generation or hang the end; a few bytes are waited for. */
+	must(n != NULL);
+	*n = (struct notice){.message = {.run = run}, .proxy = p, .generation = g};
+	if (!loop_post(p->control, &n->message))
+		free(n);
+}
+
+static void on_generation_released(struct message *m)
+{
+	struct notice *n = container_of(m, struct notice, message);
+	struct generation *g = n->generation;
+
+	OBJ_CHECK(n->proxy, PROXY_MAGIC);
+	log_debug_with((LOG_INTEGER("generation", g->number)), "Generation has ended");
+	generation_destroy(&g);
+	n->proxy->generations_live--;
+	free(n);
+}
+
+static void released(struct generation *g, void *context)
+{
+	send_notice(context, g, on_generation_released);
+}
+
+static void on_worker_drained(struct message *m)
+{
+	struct notice *n = container_of(m, struct notice, message);
+	struct proxy *p = n->proxy;
+
+	OBJ_CHECK(p, PROXY_MAGIC);
+	free(n);
+	if (++p->drained_workers == p->worker_count)
+		p->drained(p->drained_context);
+}
+
+static void worker_drained(struct worker *w)
+{
+	send_notice(w->events->context, NULL, on_worker_drained);
+}
+
+static int create_workers(struct proxy *p, struct weir_error *e)
+{
+	size_t count = count_workers(p->config);
+
+	p->workers = calloc(count, sizeof(struct worker *));
+	p->loops.loops = calloc(count, sizeof(struct loop *));
+	if (p->workers == NULL || p->loops.loops == NULL)
+		return error_set(e, -ENOMEM, "workers: out of memory");
+	for (size_t i = 0; i < count; i++) {
+		int r = worker_create(&p->workers[i], (unsigned)i, p->entry_points, p->entry_point_count,
+				      p->config, &p->events);
+
+		p->worker_count += p->workers[i] != NULL;
+		if (r < 0)
+			return error_set(e, r, "worker %zu: %s", i, strerror(-r));
+		p->loops.loops[i] = &p->workers[i]->loop;
+		p->loops.count = i + 1;
+	}
+	return 0;
+}
+
+static int start_workers(struct proxy *p, struct weir_error *e)
+{
+	for (size_t i = 0; i < p->worker_count; i++) {
+		int r = worker_start(p->workers[i]);
+
+		if (r < 0)
+			return error_set(e, r, "worker %zu: thread: %s", i, strerror(-r));
+	}
+	return 0;
+}
+
+static void fill_world(struct proxy *p)
+{
+	p->world.config = p->config;
+	p->world.entry_points = p->entry_points;
+	p->world.entry_point_count = p->entry_point_count;
+	p->world.workers = p->worker_count;
+	if (p->config->ping != NULL) {
+		ping_service_init(&p->ping, &p->terminating, (int)p->config->ping->terminating_status);
+		p->world.ping = &p->ping.service;
+	}
+}
+
+int proxy_create(struct proxy **proxy, struct loop *control, const struct static_config *config,
+		 struct weir_error *e)
+{
+	struct proxy *p = calloc(1, sizeof *p);
+	int r;
+
+	if (p == NULL)
+		return error_set(e, -ENOMEM, "out of memory");
+	p->magic = PROXY_MAGIC;
+	p->control = control;
+	p->config = config;
+	p->next_number = 1;
+	p->events = (struct worker_events){worker_drained, released, p};
+	r = entry_points_create(&p->entry_points, &p->entry_point_count, config, e);
+	if (r == 0)
+		r = entry_points_listen(p->entry_points, p->entry_point_count, count_workers(config), e);
+	if (r == 0)
+		r = create_workers(p, e);
+	if (r == 0)
+		r = upstream_registry_create(&p->world.upstreams, &p->loops);
+	if (r == 0)
+		r = plugin_registry_create(&p->world.middlewares.plugins, config, &p->loops, e);
+	if (r == 0) {
+		fill_world(p);
+		r = start_workers(p, e);
+	}
+	if (r < 0) {
+		proxy_destroy(&p);
+		return r;
+	}
+	*proxy = p;
+	return 0;
+}
+
+static void start_build(struct proxy *p);
+
+static void run_build(uv_work_t *work)
+{
+	struct proxy *p = container_of(work, struct proxy, build);
+
+	p->build_result = generation_build(&p->built, &p->world, p->build_config, p->next_number);
+}
+
+static void publish(struct proxy *p, struct generation *g)
+{
+	struct generation *old = p->current;
+
+	generation_set_state(g, GENERATION_READY, GENERATION_CURRENT);
+	atomic_store(&g->holders, p->worker_count);
+	p->current = g;
+	p->generations_live++;
+	if (old != NULL)
+		generation_set_state(old, GENERATION_CURRENT, GENERATION_DRAINING);
+	for (size_t i = 0; i < p->worker_count; i++)
+		must(worker_publish(p->workers[i], g) == 0);
+}
+
+static void on_built(uv_work_t *work, int status)
+{
+	struct proxy *p = container_of(work, struct proxy, build);
+
+	OBJ_CHECK(p, PROXY_MAGIC);
+	p->building = false;
+	if (status == 0 && p->build_result == 0) {
+		p->next_number++;
+		if (p->draining)
+			generation_destroy(&p->built);
+		else
+			publish(p, p->built);
+		p->built = NULL;
+	} else {
+		log_error("The configuration could not be built: %s; the last one keeps serving",
+			  strerror(status == 0 ? -p->build_result : -status));
+	}
+	dynamic_destroy(&p->build_config);
+	if (p->waiting != NULL && !p->draining) {
+		p->build_config = p->waiting;
+		p->waiting = NULL;
+		start_build(p);
+	}
+}
+
+static void start_build(struct proxy *p)
+{
+	p->building = true;
+	must(uv_queue_work(&p->control->uv, &p->build, run_build, on_built) == 0);
+}
+
+void proxy_apply(struct proxy *p, struct dynamic_config *config)
+{
+	OBJ_CHECK(p, PROXY_MAGIC);
+	if (p->draining)
+		return;
+	if (p->building) {
+		dynamic_destroy(&p->waiting);
+		p->waiting = dynamic_ref(config);
+		return;
+	}
+	p->build_config = dynamic_ref(config);
+	start_build(p);
+}
+
+bool proxy_is_ready(const struct proxy *p)
+{
+	OBJ_CHECK(p, PROXY_MAGIC);
+	return p->current != NULL;
+}
+
+void proxy_drain(struct proxy *p, proxy_drained_fn *drained, void *context)
+{
+	OBJ_CHECK(p, PROXY_MAGIC);
+	must(!p->draining);
+	p->draining = true;
+	p->drained = drained;
+	p->drained_context = context;
+	atomic_store(&p->terminating, true);
+	for (size_t i = 0; i < p->worker_count; i++)
+		must(worker_drain(p->workers[i]) == 0);
+}
+
+/* Takes the current generation from the workers, and waits until it and a build in progress are gone. */
+static void end_generations(struct proxy *p)
+{
+	p->draining = true;
+	if (p->current != NULL) {
+		generation_set_state(p->current, GENERATION_CURRENT, GENERATION_DRAINING);
+		for (size_t i = 0; i < p->worker_count; i++)
+			must(worker_publish(p->workers[i], NULL) == 0);
+		p->current = NULL;
+	}
+	while (p->generations_live > 0 || p->building)
+		(void)uv_run(&p->control->uv, UV_RUN_ONCE);
+	dynamic_destroy(&p->waiting);
+}
+
+void proxy_destroy(struct proxy **proxy)
+{
+	struct proxy *p;
+
+	if (*proxy == NULL)
+		return;
+	OBJ_TAKE(p, proxy, PROXY_MAGIC);
+	end_generations(p);
+	for (size_t i = 0; i < p->worker_count; i++)
+		worker_stop(p->workers[i]);
+	for (size_t i = 0; i < p->worker_count; i++)
+		worker_destroy(&p->workers[i]);
+	plugin_registry_destroy(&p->world.middlewares.plugins);
+	upstream_registry_destroy(&p->world.upstreams);
+	entry_points_destroy(&p->entry_points, p->entry_point_count, count_workers(p->config));
+	free(p->workers);
+	free(p->loops.loops);
+	p->magic = 0;
+	free(p);
+}

@@ -1,0 +1,42 @@
+/*
+ * The proxy as a whole, seen from the control thread: start, take new configurations, drain, end.
+ */
+#ifndef PROXY_PROXY_H
+#define PROXY_PROXY_H
+
+#include "config/dynamic.h"
+#include "config/static.h"
+#include "net/loop.h"
+
+struct proxy;
+
+/** Called on the control loop when the proxy has ended its last connection. */
+typedef void proxy_drained_fn(void *context);
+
+/** Services that exist without configuration, for `dynamic_link`. */
+extern const slice proxy_internal_services[];
+extern const size_t proxy_internal_services_count;
+
+/**
+ * Opens the entry points, reads the plugins, starts the workers. `control` is the calling thread's loop; `config` and `control` outlive the
+ * proxy. Returns 0 or a negative errno value with everything undone.
+ */
+int proxy_create(struct proxy **proxy, struct loop *control, const struct static_config *config,
+		 struct weir_error *e);
+
+/**
+ * Builds a generation from a merged and linked configuration (a reference is taken) off all loops, and publishes it. While one is being built, only the
+ * newest of later ones is remembered. Control thread.
+ */
+void proxy_apply(struct proxy *p, struct dynamic_config *config);
+
+/** Whether a configuration has been published. */
+bool proxy_is_ready(const struct proxy *p);
+
+/** From now on ping says so; entry points drain within their grace times; then `drained` is called. */
+void proxy_drain(struct proxy *p, proxy_drained_fn *drained, void *context);
+
+/** After `drained` (or before any connection): ends the workers and frees everything. Runs the control loop's messages meanwhile. */
+void proxy_destroy(struct proxy **proxy);
+
+#endif

@@ -1,0 +1,187 @@
+#include "proxy/upstream.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "core/map.h"
+#include "core/str.h"
+
+#define REGISTRY_MAGIC 0x75707265u
+#define UPSTREAM_MAGIC 0x75707374u
+
+struct upstream_registry {
+	uint32_t magic;
+	const struct loop_group *loops;
+	pthread_mutex_t lock; /* guards what follows and the counts of all endpoints */
+	struct map by_key;
+	size_t live; /* endpoints whose parts are not all gone */
+};
+
+struct upstream {
+	uint32_t magic;
+	unsigned references;
+	struct upstream_registry *registry;
+	char *key;
+	char *host;
+	uint16_t port;
+	struct client_options options;
+	struct per_loop clients;
+};
+
+int upstream_registry_create(struct upstream_registry **registry, const struct loop_group *loops)
+{
+	struct upstream_registry *r = calloc(1, sizeof *r);
+
+	if (r == NULL)
+		return -ENOMEM;
+	r->magic = REGISTRY_MAGIC;
+	r->loops = loops;
+	must(pthread_mutex_init(&r->lock, NULL) == 0);
+	*registry = r;
+	return 0;
+}
+
+void upstream_registry_destroy(struct upstream_registry **registry)
+{
+	struct upstream_registry *r;
+
+	if (*registry == NULL)
+		return;
+	OBJ_TAKE(r, registry, REGISTRY_MAGIC);
+	must(r->live == 0 && r->by_key.count == 0);
+	map_free(&r->by_key);
+	(void)pthread_mutex_destroy(&r->lock);
+	r->magic = 0;
+	free(r);
+}
+
+static void free_client(void *part)
+{
+	struct client *c = part;
+
+	client_destroy(&c);
+}
+
+static void free_upstream(struct upstream *u)
+{
+	u->magic = 0;
+	free(u->key);
+	free(u->host);
+	free(u);
+}
+
+/* Every option that makes a difference to a connection is part of the key. */
+static char *make_key(slice host, uint16_t port, const struct client_options *o)
+{
+	const uint64_t numbers[] = {port,
+				    o->connect_timeout_ms,
+				    o->response_header_timeout_ms,
+				    o->idle_timeout_ms,
+				    o->idle_max,
+				    o->connections_max,
+				    o->dns_ttl_ms,
+				    o->continue_timeout_ms,
+				    o->head.head_bytes_max,
+				    o->head.fields_max};
+	struct str key = {0};
+
+	str_add(&key, host);
+	for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
+		str_add_char(&key, ' ');
+		str_add_u64(&key, numbers[i]);
+	}
+	return str_take(&key);
+}
+
+static struct upstream *create(struct upstream_registry *r, char *key, slice host, uint16_t port,
+			       const struct client_options *options)
+{
+	struct upstream *u = calloc(1, sizeof *u);
+
+	if (u == NULL)
+		return NULL;
+	*u = (struct upstream){.magic = UPSTREAM_MAGIC, .registry = r, .port = port, .options = *options};
+	u->host = slice_dup(host);
+	if (u->host == NULL || per_loop_init(&u->clients, r->loops, free_client) < 0) {
+		free_upstream(u);
+		return NULL;
+	}
+	if (map_put(&r->by_key, slice_from(key), u) < 0) {
+		free(u->clients.parts);
+		free_upstream(u);
+		return NULL;
+	}
+	u->key = key;
+	r->live++;
+	return u;
+}
+
+int upstream_get(struct upstream **upstream, struct upstream_registry *r, slice host, uint16_t port,
+		 const struct client_options *options)
+{
+	char *key = make_key(host, port, options);
+	struct upstream *u;
+
+	OBJ_CHECK(r, REGISTRY_MAGIC);
+	if (key == NULL)
+		return -ENOMEM;
+	(void)pthread_mutex_lock(&r->lock);
+	u = map_get(&r->by_key, slice_from(key));
+	if (u == NULL)
+		u = create(r, key, host, port, options);
+	if (u != NULL)
+		u->references++;
+	(void)pthread_mutex_unlock(&r->lock);
+	if (u == NULL || u->key != key)
+		free(key);
+	*upstream = u;
+	return u != NULL ? 0 : -ENOMEM;
+}
+
+static void on_parts_released(struct per_loop *p)
+{
+	struct upstream *u = container_of(p, struct upstream, clients);
+	struct upstream_registry *r = u->registry;
+
+	OBJ_CHECK(u, UPSTREAM_MAGIC);
+	(void)pthread_mutex_lock(&r->lock);
+	free_upstream(u);
+	r->live--;
+	(void)pthread_mutex_unlock(&r->lock);
+}
+
+void upstream_release(struct upstream **upstream)
+{
+	struct upstream_registry *r;
+	struct upstream *u;
+	bool last;
+
+	if (*upstream == NULL)
+		return;
+	OBJ_TAKE(u, upstream, UPSTREAM_MAGIC);
+	r = u->registry;
+	(void)pthread_mutex_lock(&r->lock);
+	must(u->references > 0);
+	last = --u->references == 0;
+	if (last)
+		(void)map_remove(&r->by_key, slice_from(u->key));
+	(void)pthread_mutex_unlock(&r->lock);
+	if (last)
+		per_loop_release(&u->clients, on_parts_released);
+}
+
+struct client *upstream_client(struct upstream *u, struct loop *loop)
+{
+	void **part;
+
+	OBJ_CHECK(u, UPSTREAM_MAGIC);
+	part = per_loop_part(&u->clients, loop);
+	if (*part == NULL) {
+		struct client *c;
+
+		if (client_create(&c, loop, slice_from(u->host), u->port, &u->options) < 0)
+			return NULL;
+		*part = c;
+	}
+	return *part;
+}

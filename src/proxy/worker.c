@@ -1,0 +1,330 @@
+#include "proxy/worker.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+
+#include "core/log.h"
+
+#define DRAIN_POLL_MS 20u
+
+static uint64_t to_ms(int64_t ns)
+{
+	return ns <= 0 ? 0 : (uint64_t)(ns + 999999) / 1000000u;
+}
+
+static struct worker *worker_of(struct exchange *x)
+{
+	return container_of(x->loop, struct worker, loop);
+}
+
+static void drop_hold(struct worker *w, struct generation *g)
+{
+	if (atomic_fetch_sub(&g->holders, 1) == 1)
+		w->events->released(g, w->events->context);
+}
+
+/* The last thing in an exchange's life. */
+static void unpin(struct exchange *x)
+{
+	const struct route *route = x->route;
+	struct generation *g = route->generation;
+	struct worker *w = worker_of(x);
+
+	OBJ_CHECK(g, GENERATION_MAGIC);
+	must(g->pins[w->index] > 0);
+	if (--g->pins[w->index] == 0 && g != w->generation)
+		drop_hold(w, g);
+}
+
+static void refuse(struct exchange *x, int status)
+{
+	slice text = arena_format(&x->arena, "%s\n", status_text(status));
+
+	exchange_refuse(x, status, text, true);
+}
+
+static int negative_to_status(int r)
+{
+	return r < 0 ? 503 : r;
+}
+
+/* What the entry point does before routing, in Traefik's order. Returns 0 or the status to refuse with. */
+static int prepare(const struct entry_point *p, struct exchange *x, struct rule_input *in)
+{
+	struct request *q = &x->request;
+	const struct forwarded_peer peer = {.address = &x->peer_address, .text = x->peer_host, .tls = x->tls};
+	int r = forwarded_underscores(p->forwarded, &q->fields);
+
+	if (r == 0)
+		r = path_prepare(q, &p->path, &x->arena);
+	if (r == 0)
+		r = forwarded_receive(p->forwarded, q, &peer);
+	if (r == 0)
+		r = path_host(q->authority, &x->arena, &in->host);
+	if (r == 0)
+		r = path_routing(q->path, &x->arena, &in->path);
+	return negative_to_status(r);
+}
+
+static void handle(struct h1_server *s, struct exchange *x)
+{
+	struct worker_entry *entry = s->owner;
+	struct worker *w = entry->worker;
+	const struct entry_point *p = entry->entry_point;
+	struct rule_input in = {.request = &x->request, .peer = &x->peer_address, .arena = &x->arena};
+	int status = prepare(p, x, &in);
+	struct route *route = NULL;
+
+	if (status == 0 && w->generation != NULL)
+		route = router_find(w->generation->routers[p->index], &in);
+	if (status == 0 && in.failed)
+		status = 503;
+	if (status == 0 && route != NULL && p->encoded_denied != 0 &&
+	    path_is_denied(x->request.path, p->encoded_denied))
+		status = 400;
+	if (status != 0) {
+		refuse(x, status);
+		return;
+	}
+	if (route == NULL) {
+		exchange_refuse(x, 404, SLICE("404 page not found\n"), true);
+		return;
+	}
+	w->generation->pins[w->index]++;
+	x->route = route;
+	x->on_release = unpin;
+	exchange_start(x, &route->chain);
+}
+
+static int start_entry(struct worker_entry *entry, struct worker *w, struct entry_point *p)
+{
+	int r;
+
+	entry->worker = w;
+	entry->entry_point = p;
+	r = h1_server_start(&entry->server, &w->loop, &w->exchanges, p->fds[w->index], &p->server, handle, entry);
+	if (r < 0)
+		return r;
+	p->fds[w->index] = -1;
+	entry->started = true;
+	return 0;
+}
+
+int worker_create(struct worker **worker, unsigned index, struct entry_point *entry_points, size_t count,
+		  const struct static_config *config, const struct worker_events *events)
+{
+	const struct weir_limits_config *limits = &config->weir.limits;
+	const struct exchange_limits exchange = {.arena_bytes_max = (size_t)limits->exchange_bytes,
+						 .body_queue_bytes = (size_t)limits->body_queue_bytes};
+	struct worker *w = calloc(1, sizeof *w);
+	int r;
+
+	if (w == NULL)
+		return -ENOMEM;
+	r = loop_init(&w->loop, (size_t)limits->buffer_bytes_per_worker);
+	if (r < 0) {
+		free(w);
+		return r;
+	}
+	w->magic = WORKER_MAGIC;
+	w->index = w->loop.index = index;
+	w->events = events;
+	exchange_pool_init(&w->exchanges, &w->loop, &exchange);
+	w->entries = calloc(MAX(count, 1), sizeof *w->entries);
+	*worker = w;
+	for (size_t i = 0; w->entries != NULL && i < count; i++) {
+		w->entry_count = i + 1;
+		r = start_entry(&w->entries[i], w, &entry_points[i]);
+		if (r < 0)
+			return r;
+	}
+	return w->entries != NULL ? 0 : -ENOMEM;
+}
+
+static void *run(void *argument)
+{
+	struct worker *w = argument;
+
+	(void)pthread_setname_np(pthread_self(), "weir-worker");
+	loop_run(&w->loop);
+	return NULL;
+}
+
+int worker_start(struct worker *w)
+{
+	sigset_t all, before;
+	int r;
+
+	/* Signals are the control thread's. */
+	(void)sigfillset(&all);
+	/* Faults belong to the thread that makes them; the engine turns a guest's into traps. */
+	(void)sigdelset(&all, SIGSEGV);
+	(void)sigdelset(&all, SIGBUS);
+	(void)sigdelset(&all, SIGILL);
+	(void)sigdelset(&all, SIGFPE);
+	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
+	r = -pthread_create(&w->thread, NULL, run, w);
+	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+	w->running = r == 0;
+	return r;
+}
+
+enum order_kind { ORDER_PUBLISH, ORDER_DRAIN, ORDER_STOP };
+
+struct order {
+	struct message message;
+	enum order_kind kind;
+	struct worker *worker;
+	struct generation *generation;
+};
+
+static void publish(struct worker *w, struct generation *g)
+{
+	struct generation *old = w->generation;
+
+	w->generation = g;
+	if (old != NULL && old->pins[w->index] == 0)
+		drop_hold(w, old);
+}
+
+static void poll_drained(struct timer *t)
+{
+	struct worker *w = container_of(t, struct worker, drain_poll);
+
+	if (w->exchanges.live_count > 0) {
+		loop_arm(&w->loop, t, DRAIN_POLL_MS, poll_drained);
+		return;
+	}
+	w->events->drained(w);
+}
+
+static void maybe_drained(struct worker *w)
+{
+	for (size_t i = 0; i < w->entry_count; i++) {
+		if (w->entries[i].started && !w->entries[i].stopped)
+			return;
+	}
+	poll_drained(&w->drain_poll);
+}
+
+static void on_server_stopped(struct h1_server *s)
+{
+	struct worker_entry *entry = s->owner;
+
+	loop_disarm(&entry->worker->loop, &entry->grace);
+	entry->stopped = true;
+	maybe_drained(entry->worker);
+}
+
+static void grace_is_over(struct timer *t)
+{
+	struct worker_entry *entry = container_of(t, struct worker_entry, grace);
+
+	h1_server_abort(&entry->server);
+}
+
+static void stop_accepting(struct timer *t)
+{
+	struct worker_entry *entry = container_of(t, struct worker_entry, grace);
+	const struct transport_config *c = &entry->entry_point->config->transport;
+
+	loop_arm(&entry->worker->loop, &entry->grace, MAX(to_ms(c->grace_ns), 1), grace_is_over);
+	h1_server_drain(&entry->server, on_server_stopped);
+}
+
+/* Traefik: lifeCycle.requestAcceptGraceTimeout, then lifeCycle.graceTimeOut. */
+static void drain(struct worker *w)
+{
+	w->draining = true;
+	for (size_t i = 0; i < w->entry_count; i++) {
+		struct worker_entry *entry = &w->entries[i];
+		uint64_t accept_ms;
+
+		if (!entry->started)
+			continue;
+		accept_ms = to_ms(entry->entry_point->config->transport.request_accept_grace_ns);
+		if (accept_ms > 0)
+			loop_arm(&w->loop, &entry->grace, accept_ms, stop_accepting);
+		else
+			stop_accepting(&entry->grace);
+	}
+	if (w->entry_count == 0)
+		maybe_drained(w);
+}
+
+static void obey(struct message *m)
+{
+	struct order *o = container_of(m, struct order, message);
+	struct worker *w = o->worker;
+
+	switch (o->kind) {
+	case ORDER_PUBLISH:
+		publish(w, o->generation);
+		break;
+	case ORDER_DRAIN:
+		drain(w);
+		break;
+	case ORDER_STOP:
+		loop_stop(&w->loop);
+		break;
+	}
+	free(o);
+}
+
+static int give(struct worker *w, enum order_kind kind, struct generation *g)
+{
+	struct order *o = calloc(1, sizeof *o);
+
+	OBJ_CHECK(w, WORKER_MAGIC);
+	if (o == NULL)
+		return -ENOMEM;
+	*o = (struct order){.message = {.run = obey}, .kind = kind, .worker = w, .generation = g};
+	must(loop_post(&w->loop, &o->message));
+	return 0;
+}
+
+int worker_publish(struct worker *w, struct generation *g)
+{
+	return give(w, ORDER_PUBLISH, g);
+}
+
+int worker_drain(struct worker *w)
+{
+	return give(w, ORDER_DRAIN, NULL);
+}
+
+void worker_stop(struct worker *w)
+{
+	OBJ_CHECK(w, WORKER_MAGIC);
+	if (!w->running)
+		return;
+	must(give(w, ORDER_STOP, NULL) == 0);
+	must(pthread_join(w->thread, NULL) == 0);
+	w->running = false;
+}
+
+static void ignore_stopped(struct h1_server *s)
+{
+	(void)s;
+}
+
+void worker_destroy(struct worker **worker)
+{
+	struct worker *w;
+
+	if (*worker == NULL)
+		return;
+	OBJ_TAKE(w, worker, WORKER_MAGIC);
+	must(!w->running && w->generation == NULL);
+	for (size_t i = 0; i < w->entry_count; i++) {
+		if (w->entries[i].started && !w->entries[i].server.draining)
+			h1_server_drain(&w->entries[i].server, ignore_stopped);
+	}
+	loop_disarm(&w->loop, &w->drain_poll);
+	loop_close(&w->loop);
+	exchange_pool_free(&w->exchanges);
+	free(w->entries);
+	w->magic = 0;
+	free(w);
+}

@@ -118,7 +118,10 @@ static void tell_status(struct decoder *d, const struct option *row, const struc
 		str_free(&path);
 		break;
 	case REFUSED:
-		(void)refuse(d, node, "not supported by weir%s%s", separator, hint);
+		if (d->context->refused != NULL)
+			d->context->refused(d->context->user, row, node);
+		else
+			(void)refuse(d, node, "not supported by weir%s%s", separator, hint);
 		break;
 	case REMOVED:
 		(void)refuse(d, node, "%s", row->hint);
@@ -143,7 +146,7 @@ static int decode_plain(struct decoder *d, const struct option *row, const struc
 		return d->result;
 	if (!value_equal(row, &value, &initial))
 		tell_status(d, row, node);
-	return 0;
+	return to != NULL ? read_value(d, row, node, to) : 0;
 }
 
 enum presence { PRESENT, ABSENT, INVALID };
@@ -403,9 +406,9 @@ static void decode_row(struct decoder *d, const struct option *row, const struct
 		if (row->type != OPTION_ARRAY && presence_of(d, row, node) != PRESENT)
 			return;
 		tell_status(d, row, node);
-		if (row->status == REFUSED)
+		if (row->status == REFUSED && d->context->refused == NULL)
 			return;
-		d->quiet |= row->status == ACCEPTED;
+		d->quiet |= row->status == ACCEPTED || row->status == REFUSED;
 	}
 	(void)decode_by_type(d, row, node, object);
 	d->quiet = quiet;

@@ -8,13 +8,6 @@ static void add_indent(struct str *out, unsigned indent)
 		str_add(out, SLICE("  "));
 }
 
-static void add_key(struct str *out, slice key, unsigned indent)
-{
-	add_indent(out, indent);
-	tree_add_yaml_string(out, key);
-	str_add_char(out, ':');
-}
-
 static bool is_absent(const struct option *row, const void *from)
 {
 	if (row->type == OPTION_TRISTATE)
@@ -42,7 +35,7 @@ static void dump_plain(struct str *out, const struct option *row, const char *fr
 {
 	if (is_absent(row, from) || (!how->defaults && is_default(row, from)))
 		return;
-	add_key(out, slice_from(row->name), how->indent);
+	tree_add_yaml_key(out, slice_from(row->name), how->indent);
 	str_add_char(out, ' ');
 	if ((row->flags & OPTION_SECRET) && !how->secrets && !is_default(row, from))
 		str_add(out, SLICE("xxxx"));
@@ -83,10 +76,10 @@ static void dump_map(struct str *out, const struct option *row, const struct opt
 
 	if (map->count == 0)
 		return;
-	add_key(out, slice_from(row->name), how->indent);
+	tree_add_yaml_key(out, slice_from(row->name), how->indent);
 	str_add_char(out, '\n');
 	for (size_t i = 0; i < map->count; i++) {
-		add_key(out, map->items[i].name, deeper.indent);
+		tree_add_yaml_key(out, map->items[i].name, deeper.indent);
 		if (row->type == OPTION_FREE_MAP)
 			dump_node(out, map->items[i].value, deeper.indent);
 		else
@@ -101,7 +94,7 @@ static void dump_array(struct str *out, const struct option *row, const struct o
 
 	if (array->count == 0)
 		return;
-	add_key(out, slice_from(row->name), how->indent);
+	tree_add_yaml_key(out, slice_from(row->name), how->indent);
 	str_add_char(out, '\n');
 	for (size_t i = 0; i < array->count; i++) {
 		add_indent(out, deeper.indent);
@@ -120,12 +113,13 @@ static void dump_pairs(struct str *out, const struct option *row, const void *fr
 	memcpy(&integers, from, sizeof integers);
 	if (strings.count == 0)
 		return;
-	add_key(out, slice_from(row->name), how->indent);
+	tree_add_yaml_key(out, slice_from(row->name), how->indent);
 	str_add_char(out, '\n');
 	for (size_t i = 0; i < strings.count; i++) {
-		add_key(out,
-			row->type == OPTION_PAIRS ? strings.items[i].key : integers.items[i].key,
-			how->indent + 1);
+		tree_add_yaml_key(out,
+				  row->type == OPTION_PAIRS ? strings.items[i].key
+							    : integers.items[i].key,
+				  how->indent + 1);
 		str_add_char(out, ' ');
 		if (row->type == OPTION_INT_PAIRS)
 			str_format(out, "%lld", (long long)integers.items[i].value);
@@ -137,18 +131,26 @@ static void dump_pairs(struct str *out, const struct option *row, const void *fr
 	}
 }
 
+/* A structure that is always there is left out if it has nothing to say; one that must not be empty
+ * says its defaults. */
 static void dump_object(struct str *out, const struct option *row, const void *object,
 			const struct option_dump *how)
 {
-	size_t before = out->n, body;
+	struct option_dump deeper = inside(how);
+	struct str body = {0};
 
-	add_key(out, slice_from(row->name), how->indent);
-	body = out->n;
-	dump_below(out, row->table, object, how);
-	if (row->type == OPTION_OBJECT && !out->failed && out->n - body <= 4) {
-		out->n = before;
-		out->p[before] = '\0';
+	option_dump(&body, row->table, object, &deeper);
+	if (body.n == 0 && row->type == OPTION_OBJECT)
+		return;
+	if (body.n == 0 && !(row->flags & OPTION_ALLOW_EMPTY)) {
+		deeper.defaults = true;
+		option_dump(&body, row->table, object, &deeper);
 	}
+	tree_add_yaml_key(out, slice_from(row->name), how->indent);
+	str_add(out, body.n > 0 ? SLICE("\n") : SLICE(" {}\n"));
+	str_add(out, str_slice(&body));
+	out->failed |= body.failed;
+	str_free(&body);
 }
 
 static void dump_row(struct str *out, const struct option *row, const char *from,
@@ -167,7 +169,7 @@ static void dump_row(struct str *out, const struct option *row, const char *from
 	case OPTION_FREE:
 		if (*pointer == NULL)
 			break;
-		add_key(out, slice_from(row->name), how->indent);
+		tree_add_yaml_key(out, slice_from(row->name), how->indent);
 		dump_node(out, *pointer, how->indent);
 		break;
 	case OPTION_MAP:

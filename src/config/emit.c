@@ -26,6 +26,33 @@ static bool plain_in_yaml(slice s)
 	return memchr(s.p, '\0', s.n) == NULL;
 }
 
+/* One rune of UTF-8 at `*i`, or -1 and one byte further. */
+static int32_t next_rune(slice s, size_t *i)
+{
+	static const int32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+	unsigned char c = (unsigned char)s.p[*i];
+	size_t n = c < 0x80             ? 1
+		   : (c & 0xe0) == 0xc0 ? 2
+		   : (c & 0xf0) == 0xe0 ? 3
+		   : (c & 0xf8) == 0xf0 ? 4
+					: 0;
+	int32_t rune = n == 1 ? c : c & (0x7f >> n);
+
+	for (size_t k = 1; k < n; k++) {
+		unsigned char more = *i + k < s.n ? (unsigned char)s.p[*i + k] : 0;
+
+		if ((more & 0xc0) != 0x80)
+			n = 0;
+		rune = (rune << 6) | (more & 0x3f);
+	}
+	if (n == 0 || rune < least[n] || rune > 0x10ffff || (rune >= 0xd800 && rune <= 0xdfff)) {
+		(*i)++;
+		return -1;
+	}
+	*i += n;
+	return rune;
+}
+
 void tree_add_yaml_string(struct str *out, slice text)
 {
 	if (plain_in_yaml(text)) {
@@ -33,18 +60,22 @@ void tree_add_yaml_string(struct str *out, slice text)
 		return;
 	}
 	str_add_char(out, '"');
-	for (size_t i = 0; i < text.n; i++) {
-		char c = text.p[i];
+	for (size_t i = 0; i < text.n;) {
+		size_t start = i;
+		int32_t rune = next_rune(text, &i);
 
-		if (c == '"' || c == '\\') {
+		if (rune == '"' || rune == '\\') {
 			str_add_char(out, '\\');
-			str_add_char(out, c);
-		} else if (c == '\n') {
+			str_add_char(out, (char)rune);
+		} else if (rune == '\n') {
 			str_add(out, SLICE("\\n"));
-		} else if ((unsigned char)c < 0x20 || c == 0x7f) {
-			str_format(out, "\\x%02x", (unsigned)(unsigned char)c);
+		} else if (rune == -1) {
+			str_add(out, SLICE("\\ufffd"));
+		} else if (rune < 0x20 || (rune >= 0x7f && rune < 0xa0) || rune == 0x2028 ||
+			   rune == 0x2029 || rune == 0xfeff || rune == 0xfffe || rune == 0xffff) {
+			str_format(out, "\\u%04x", (unsigned)rune);
 		} else {
-			str_add_char(out, c);
+			str_add(out, slice_of(text.p + start, i - start));
 		}
 	}
 	str_add_char(out, '"');
@@ -56,7 +87,23 @@ static void add_indent(struct str *out, unsigned indent)
 		str_add(out, SLICE("  "));
 }
 
-/* The shortest decimal that reads back as the same double. */
+/* Parsers find only the end of a short key by themselves. */
+#define LONG_KEY 100
+
+void tree_add_yaml_key(struct str *out, slice key, unsigned indent)
+{
+	add_indent(out, indent);
+	if (key.n > LONG_KEY)
+		str_add(out, SLICE("? "));
+	tree_add_yaml_string(out, key);
+	if (key.n > LONG_KEY) {
+		str_add_char(out, '\n');
+		add_indent(out, indent);
+	}
+	str_add_char(out, ':');
+}
+
+/* The shortest decimal that reads back as the same double, and as a float. */
 static void add_double(struct str *out, double value)
 {
 	char text[40];
@@ -67,18 +114,18 @@ static void add_double(struct str *out, double value)
 			break;
 	}
 	str_add(out, slice_from(text));
+	if (strpbrk(text, ".e") == NULL)
+		str_add(out, SLICE(".0"));
 }
 
 static void add_yaml_scalar(struct str *out, const struct tree_node *node)
 {
 	if (node->type == TREE_FLOAT && isfinite(node->number)) {
 		add_double(out, node->number);
-		if (node->number == trunc(node->number) && fabs(node->number) < 1e15)
-			str_add(out, SLICE(".0"));
 	} else if (node->type == TREE_FLOAT) {
 		str_add(out, isnan(node->number) ? SLICE(".nan")
-			     : node->number > 0  ? SLICE(".inf")
-						 : SLICE("-.inf"));
+			     : node->number > 0 ? SLICE(".inf")
+						: SLICE("-.inf"));
 	} else if (node->type == TREE_STRING) {
 		tree_add_yaml_string(out, node->text);
 	} else {
@@ -106,42 +153,14 @@ static void add_yaml_value(struct str *out, const struct tree_node *node, unsign
 void tree_add_yaml(struct str *out, const struct tree_node *node, unsigned indent)
 {
 	TREE_FOR_EACH (child, node) {
-		add_indent(out, indent);
 		if (node->kind == TREE_LIST) {
+			add_indent(out, indent);
 			str_add_char(out, '-');
 		} else {
-			tree_add_yaml_string(out, child->key);
-			str_add_char(out, ':');
+			tree_add_yaml_key(out, child->key, indent);
 		}
 		add_yaml_value(out, child, indent);
 	}
-}
-
-/* One rune of UTF-8 at `*i`, or -1 and one byte further. */
-static int32_t next_rune(slice s, size_t *i)
-{
-	static const int32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-	unsigned char c = (unsigned char)s.p[*i];
-	size_t n = c < 0x80             ? 1
-		   : (c & 0xe0) == 0xc0 ? 2
-		   : (c & 0xf0) == 0xe0 ? 3
-		   : (c & 0xf8) == 0xf0 ? 4
-					: 0;
-	int32_t rune = n == 1 ? c : c & (0x7f >> n);
-
-	for (size_t k = 1; k < n; k++) {
-		unsigned char more = *i + k < s.n ? (unsigned char)s.p[*i + k] : 0;
-
-		if ((more & 0xc0) != 0x80)
-			n = 0;
-		rune = (rune << 6) | (more & 0x3f);
-	}
-	if (n == 0 || rune < least[n] || rune > 0x10ffff || (rune >= 0xd800 && rune <= 0xdfff)) {
-		(*i)++;
-		return -1;
-	}
-	*i += n;
-	return rune;
 }
 
 static void add_json_string(struct str *out, slice s)

@@ -30,25 +30,28 @@ static bool is_index(slice name, uint64_t *index)
 	       slice_to_u64(slice_of(name.p + 1, name.n - 2), index);
 }
 
-static bool check_path(slice path)
+/* "name" or "name[12]". */
+static bool check_part(slice part)
 {
-	bool after_index = false;
-	slice rest = path, name;
+	size_t bracket = slice_find(part, '[');
 	uint64_t index;
 
-	if (path.n == 0 || path.p[0] == '[' || path.p[0] == '.' || path.p[path.n - 1] == '.')
+	if (bracket == 0 || part.n == 0)
 		return false;
-	while (next_name(&rest, &name)) {
-		if (name.n == 0 || name.p[0] == '.')
+	if (bracket < part.n)
+		return is_index(slice_from_at(part, bracket), &index);
+	return slice_find(part, ']') == part.n;
+}
+
+static bool check_path(slice path)
+{
+	slice part;
+
+	if (path.n == 0 || path.p[path.n - 1] == '.')
+		return false;
+	while (slice_next(&path, '.', &part))
+		if (!check_part(part))
 			return false;
-		if (name.p[0] == '[' && !is_index(name, &index))
-			return false;
-		if (after_index && name.p[0] == '[')
-			return false;
-		after_index = name.p[0] == '[';
-		if (after_index && rest.n > 0 && rest.p[0] != '.')
-			return false;
-	}
 	return true;
 }
 

@@ -47,17 +47,29 @@ int config_error(struct config_report *r, struct tree_place place, const char *f
 	return -EINVAL;
 }
 
+/* A flag's or variable's name is its path already, as long as it is about the value itself. */
+static void add_place_and_path(struct str *out, const struct tree_node *node)
+{
+	struct str path = {0};
+
+	tree_add_place(out, node->place);
+	tree_add_path(&path, node);
+	if (path.n > 0 && !(node->place.line == 0 && out->n > path.n &&
+			    slice_equal_nocase(slice_from_at(str_slice(out), out->n - path.n),
+					       str_slice(&path)))) {
+		str_add(out, SLICE(": "));
+		str_add(out, str_slice(&path));
+	}
+	str_add(out, SLICE(": "));
+	str_free(&path);
+}
+
 int config_error_at(struct config_report *r, const struct tree_node *node, const char *format, ...)
 {
 	struct str out = {0};
 	va_list args;
 
-	tree_add_place(&out, node->place);
-	str_add(&out, SLICE(": "));
-	if (node->parent != NULL) {
-		tree_add_path(&out, node);
-		str_add(&out, SLICE(": "));
-	}
+	add_place_and_path(&out, node);
 	va_start(args, format);
 	add_formatted(&out, format, args);
 	va_end(args);

@@ -152,8 +152,13 @@ static bool resolve_word(struct tree_node *node, slice raw)
 
 size_t parse_float_text(double value, char *out, size_t size)
 {
-	int n = snprintf(out, size, "%.6f", value);
+	int n;
 
+	if (!isfinite(value)) {
+		n = snprintf(out, size, "%s", isnan(value) ? "NaN" : value > 0 ? "+Inf" : "-Inf");
+		return (size_t)n;
+	}
+	n = snprintf(out, size, "%.6f", value);
 	must(n > 7 && (size_t)n < size);
 	if (strcmp(out + n - 7, ".000000") == 0)
 		out[n -= 7] = '\0';

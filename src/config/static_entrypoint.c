@@ -21,11 +21,20 @@ static int check_address(const void *value, struct weir_error *error)
 static int check_networks(const void *value, struct weir_error *error)
 {
 	const struct option_list *list = value;
-	struct address_set *set = NULL;
-	int r = address_set_new(list->items, list->count, &set, error);
 
-	address_set_free(&set);
-	return r;
+	for (size_t i = 0; i < list->count; i++) {
+		struct address_set *set = NULL;
+		int r = address_set_new(&list->items[i], 1, &set, NULL);
+
+		address_set_free(&set);
+		if (r < 0)
+			return error_set(error, r,
+					 "found \"%.*s\", expected an address such as 10.0.0.1 or "
+					 "a network such "
+					 "as 10.0.0.0/8",
+					 SLICE_ARG(slice_first(list->items[i], 100)));
+	}
+	return 0;
 }
 
 static const struct option life_cycle_rows[] = {

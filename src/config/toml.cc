@@ -1,12 +1,13 @@
 /* Compiled in, without exceptions of its own: the packaged library throws. */
 #define TOML_HEADER_ONLY 1
+#define TOML_MAX_NESTED_VALUES 64
 #define TOML_EXCEPTIONS 0
 #include <toml++/toml.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <new>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -34,6 +35,19 @@ void set_text(parse_value &value, const std::string &text)
 {
 	value.text = text.data();
 	value.text_n = text.size();
+}
+
+std::string date_text(const toml::node &node)
+{
+	std::ostringstream out;
+
+	if (const auto *date = node.as_date())
+		out << date->get();
+	else if (const auto *time = node.as_time())
+		out << time->get();
+	else if (const auto *both = node.as_date_time())
+		out << both->get();
+	return out.str();
 }
 
 /* The value without its children; `text` keeps the bytes that the value points to. */
@@ -66,6 +80,7 @@ void describe(parse_value &value, const toml::node &node, std::string &text)
 		text = b->get() ? "true" : "false";
 	} else {
 		value.type = type_time;
+		text = date_text(node);
 	}
 	set_text(value, text);
 }
@@ -119,8 +134,64 @@ bool add_children(reader &r, struct tree_node *parent, const toml::node &node)
 	return true;
 }
 
+/* The end of the string that begins at `at`, or of the text. */
+size_t skip_string(std::string_view text, size_t at)
+{
+	const char quote = text[at];
+	const bool multi = text.substr(at).substr(0, 3) == std::string(3, quote);
+	const size_t width = multi ? 3 : 1;
+
+	for (at += width; at < text.size(); at++) {
+		if (text[at] == '\\' && quote == '"')
+			at++;
+		else if (text[at] == '\n' && !multi)
+			return at;
+		else if (text.substr(at).substr(0, width) == std::string(width, quote))
+			return at + width;
+	}
+	return text.size();
+}
+
+/* The library recurses once per name of a dotted key, and sets no limit to that. */
+uint32_t line_of_deep_key(std::string_view text)
+{
+	uint32_t line = 1;
+	size_t names = 0;
+
+	for (size_t at = 0; at < text.size();) {
+		const char c = text[at];
+
+		if (c == '"' || c == '\'') {
+			const size_t end = skip_string(text, at);
+
+			line += static_cast<uint32_t>(
+				std::count(text.begin() + at, text.begin() + end, '\n'));
+			at = end;
+			continue;
+		}
+		if (c == '#')
+			at = std::min(text.find('\n', at), text.size());
+		if (at < text.size() &&
+		    std::string_view("\n=,{}[]").find(text[at]) != std::string_view::npos)
+			names = 0;
+		else if (c == '.' && ++names >= TOML_MAX_NESTED_VALUES)
+			return line;
+		if (at < text.size())
+			line += text[at++] == '\n';
+	}
+	return 0;
+}
+
 int parse(reader &r, std::string_view text)
 {
+	const uint32_t deep = line_of_deep_key(text);
+
+	if (deep > 0) {
+		static const char message[] =
+			"found a key with too many names, expected at most 64";
+
+		return parse_error(r.error, -E2BIG, r.source, deep, 1, message, sizeof message - 1);
+	}
 	const auto result = toml::parse(text, std::string_view{r.source});
 
 	if (result.failed()) {

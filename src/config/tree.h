@@ -140,6 +140,9 @@ void tree_add_place(struct str *out, struct tree_place place);
  * newline. */
 void tree_add_yaml(struct str *out, const struct tree_node *node, unsigned indent);
 
+/** Appends "key:", indented. */
+void tree_add_yaml_key(struct str *out, slice key, unsigned indent);
+
 /** Appends one YAML scalar, quoted if it must be to come back as the string that it is. */
 void tree_add_yaml_string(struct str *out, slice text);
 

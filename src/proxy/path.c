@@ -53,18 +53,31 @@ static unsigned class_of(char c)
 	return classes[(unsigned char)c];
 }
 
+/* Whether the slash at `at` begins a segment that sanitising removes: an empty one, "." or "..". */
+static bool is_dirty_at(slice path, size_t at)
+{
+	slice rest = slice_from_at(path, at + 1);
+	size_t dots = 0;
+
+	while (dots < rest.n && dots < 2 && rest.p[dots] == '.')
+		dots++;
+	if (dots == rest.n)
+		return dots > 0;
+	return rest.p[dots] == '/';
+}
+
 /* What one look at a path finds. */
 struct findings {
 	bool refused;
 	bool invalid;     /* a byte that is neither allowed nor encoded */
 	bool percent;     /* at least one percent sequence */
 	bool bad_percent; /* one without two hexadecimal digits */
-	bool dots;        /* "//" or "/.": sanitising may change something */
+	bool dirty;       /* sanitising changes something */
 };
 
 static struct findings look(slice path)
 {
-	unsigned all = 0xff, any = 0, dots = 0;
+	unsigned all = 0xff, any = 0;
 	struct findings f = {0};
 
 	for (size_t i = 0; i < path.n; i++) {
@@ -72,12 +85,11 @@ static struct findings look(slice path)
 
 		all &= class;
 		any |= class;
-		if (path.p[i] == '/' && i + 1 < path.n)
-			dots |= path.p[i + 1] == '/' || path.p[i + 1] == '.';
+		if (path.p[i] == '/' && !f.dirty)
+			f.dirty = is_dirty_at(path, i);
 	}
 	f.refused = any & REFUSED;
 	f.invalid = !(all & VALID);
-	f.dots = dots;
 	f.percent = slice_find(path, '%') < path.n;
 	for (size_t i = slice_find(path, '%'); f.percent && i < path.n; i++) {
 		if (path.p[i] != '%')
@@ -261,7 +273,7 @@ int path_prepare(struct request *r, const struct path_options *options, struct a
 		return code;
 	if (f.invalid || f.percent)
 		f = look(r->path);
-	if (f.dots && options->sanitize)
+	if (f.dirty && options->sanitize)
 		code = sanitize(r->path, arena, &r->path);
 	return code != 0 ? code : prepare_query(r, options->encode_semicolons, arena);
 }

@@ -83,6 +83,8 @@ static void fail_expected(struct parser *p, const char *what)
 {
 	const struct rule_token *t = &p->token;
 
+	if (stopped(p))
+		return; /* the lexer has found a fault in this token */
 	if (t->kind == RULE_TOKEN_NEWLINE)
 		rule_lexer_fail(&p->lexer, t->at, "expected %s, found newline", what);
 	else if (is_literal(t->kind))
@@ -135,6 +137,8 @@ static void missing_comma(struct parser *p)
 {
 	bool newline = p->token.kind == RULE_TOKEN_NEWLINE;
 
+	if (stopped(p))
+		return;
 	rule_lexer_fail(&p->lexer, p->token.at, "missing ','%s in argument list",
 			newline ? " before newline" : "");
 }

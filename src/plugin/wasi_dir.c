@@ -83,6 +83,7 @@ static void list_entry(struct listing *l, int dir, const struct dirent64 *entry)
 static uint32_t list(struct listing *l, int dir)
 {
 	char *chunk = malloc(CHUNK_BYTES);
+	uint32_t error;
 	ssize_t n = 0;
 
 	if (chunk == NULL)
@@ -96,8 +97,10 @@ static uint32_t list(struct listing *l, int dir)
 			at += entry->d_reclen;
 		}
 	}
+	/* A directory that has been removed is empty. */
+	error = n < 0 && errno != ENOENT ? wasi_errno_of(errno) : WASI_ESUCCESS;
 	free(chunk);
-	return n < 0 ? wasi_errno_of(errno) : WASI_ESUCCESS;
+	return error;
 }
 
 /* The cookie of an entry is the kernel's own; 0 is the start. */

@@ -360,6 +360,43 @@ def test_read_timeout_does_not_cut_a_slow_upstream(upstream, proxy):
         assert client.response().body == b"late"
 
 
+# --- half-closed connections
+
+def test_client_that_shut_down_its_sending_side(upstream, proxy):
+    """That looks like a client that went away: it gets its whole response or the end of the connection, at once."""
+    p = behind(proxy, upstream())
+    with p.connect() as client:
+        client.send(request_bytes())
+        client.end_of_input()
+        rest = client.to_end()
+    assert rest == b"" or (rest.startswith(b"HTTP/1.1 200 ") and rest.endswith(b"\r\n\r\nok"))
+    assert p.fetch().status == 200
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+def test_body_broken_off_by_half_close(upstream, proxy, framing):
+    """The upstream must not take the part for the whole."""
+    whole = threading.Event()
+
+    def serve(connection):
+        request = connection.record(connection.read_head())
+        connection.reader.body(request, is_response=False)
+        whole.set()
+
+    server = upstream(serve=serve)
+    p = behind(proxy, server)
+    with p.connect() as client:
+        fields = [("Content-Length", "100")] if framing == "length" else [("Transfer-Encoding", "chunked")]
+        client.send(head("POST / HTTP/1.1", [("Host", "a"), *fields]) + b"5\r\nhello\r\n")
+        client.end_of_input()
+        try:
+            client.to_end()
+        except Closed as closed:
+            assert closed.reset
+    wait_until(lambda: server.open_connections == 0, "the upstream exchange is ended")
+    assert not whole.is_set()
+
+
 # --- limits
 
 def test_head_too_large(relay):

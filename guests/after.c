@@ -1,5 +1,6 @@
 /*
- * Calls, in the response phase, what may be refused there. Configuration {"features": N, "call": NAME}.
+ * Calls, in the response phase, what may be refused there. Configuration {"features": N, "call":
+ * NAME}.
  */
 #include "http_wasm.h"
 

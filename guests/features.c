@@ -1,6 +1,6 @@
 /*
- * Shows enable_features: asks for the configured "init" while it initialises and for the number in the
- * request's X-Features; answers "init=A request=B", the two results.
+ * Shows enable_features: asks for the configured "init" while it initialises and for the number in
+ * the request's X-Features; answers "init=A request=B", the two results.
  */
 #include "http_wasm.h"
 

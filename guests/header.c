@@ -20,7 +20,8 @@ static void load(enum action action, struct text section)
 	struct rule *rule = &rules[rules_n];
 	uint32_t at = 0;
 
-	while (rules_n < sizeof rules / sizeof *rules && json_next(section, &at, &rule->name, &rule->value)) {
+	while (rules_n < sizeof rules / sizeof *rules &&
+	       json_next(section, &at, &rule->name, &rule->value)) {
 		rule->action = action;
 		rule = &rules[++rules_n];
 	}
@@ -47,7 +48,9 @@ EXPORT("handle_request") int64_t handle_request(void)
 		else if (rules[i].action == ADD_RESPONSE)
 			http_add_header(RESPONSE_HEADERS, name.p, name.n, value.p, value.n);
 		else
-			set_header(rules[i].action == SET_REQUEST ? REQUEST_HEADERS : RESPONSE_HEADERS, name, value);
+			set_header(rules[i].action == SET_REQUEST ? REQUEST_HEADERS
+								  : RESPONSE_HEADERS,
+				   name, value);
 	}
 	return NEXT;
 }

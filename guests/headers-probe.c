@@ -1,7 +1,7 @@
 /*
- * Answers with what it can read of the headers: the lines "name: value" of the request in the order of
- * get_header_names. The path selects edge cases: /set-host, /empty-name, /kind,
- * /trailers, /crlf, /crlf-request, /add, /limits, /response (the response phase logs what it sees).
+ * Answers with what it can read of the headers: the lines "name: value" of the request in the order
+ * of get_header_names. The path selects edge cases: /set-host, /empty-name, /kind, /trailers,
+ * /crlf, /crlf-request, /add, /limits, /response (the response phase logs what it sees).
  */
 #include "http_wasm.h"
 
@@ -14,7 +14,8 @@ static void list(struct out *out, uint32_t kind)
 
 	for (uint32_t i = 0; i < count_n >> 32; i++) {
 		struct text key = text_of(name);
-		uint64_t values_n = http_get_header_values(kind, key.p, key.n, values, sizeof values);
+		uint64_t values_n =
+			http_get_header_values(kind, key.p, key.n, values, sizeof values);
 		const char *value = values;
 
 		for (uint32_t j = 0; j < values_n >> 32; j++) {
@@ -30,7 +31,8 @@ static void list(struct out *out, uint32_t kind)
 	}
 }
 
-/* How the getters treat a buffer of 0, exactly fitting and one too small: "N written N untouched ...". */
+/* How the getters treat a buffer of 0, exactly fitting and one too small: "N written N untouched
+ * ...". */
 static void probe_limits(struct out *out)
 {
 	static char probe[8192];

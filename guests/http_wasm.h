@@ -31,11 +31,14 @@ HTTP("get_protocol_version") uint32_t http_get_protocol_version(void *buf, uint3
 HTTP("get_source_addr") uint32_t http_get_source_addr(void *buf, uint32_t limit);
 HTTP("get_header_names") uint64_t http_get_header_names(uint32_t kind, void *buf, uint32_t limit);
 HTTP("get_header_values")
-uint64_t http_get_header_values(uint32_t kind, const void *name, uint32_t name_n, void *buf, uint32_t limit);
+uint64_t http_get_header_values(uint32_t kind, const void *name, uint32_t name_n, void *buf,
+				uint32_t limit);
 HTTP("set_header_value")
-void http_set_header(uint32_t kind, const void *name, uint32_t name_n, const void *value, uint32_t value_n);
+void http_set_header(uint32_t kind, const void *name, uint32_t name_n, const void *value,
+		     uint32_t value_n);
 HTTP("add_header_value")
-void http_add_header(uint32_t kind, const void *name, uint32_t name_n, const void *value, uint32_t value_n);
+void http_add_header(uint32_t kind, const void *name, uint32_t name_n, const void *value,
+		     uint32_t value_n);
 HTTP("remove_header") void http_remove_header(uint32_t kind, const void *name, uint32_t name_n);
 HTTP("read_body") uint64_t http_read_body(uint32_t kind, void *buf, uint32_t limit);
 HTTP("write_body") void http_write_body(uint32_t kind, const void *p, uint32_t n);
@@ -160,7 +163,8 @@ UNUSED static struct text config_text(void)
 	return (struct text){config, n <= sizeof config ? n : 0};
 }
 
-/** A string inside JSON text from its opening quote; sets `*end` behind the closing one. Escapes stay. */
+/** A string inside JSON text from its opening quote; sets `*end` behind the closing one. Escapes
+ * stay. */
 UNUSED static struct text json_string(struct text json, uint32_t at, uint32_t *end)
 {
 	uint32_t i = at + 1;
@@ -197,7 +201,8 @@ UNUSED static uint32_t json_skip(struct text json, uint32_t at)
 	return at;
 }
 
-/** The next member of the compact JSON object `json` from `*at` (0 at first): its name and raw value. */
+/** The next member of the compact JSON object `json` from `*at` (0 at first): its name and raw
+ * value. */
 UNUSED static bool json_next(struct text json, uint32_t *at, struct text *name, struct text *value)
 {
 	uint32_t i = *at, end;
@@ -211,8 +216,7 @@ UNUSED static bool json_next(struct text json, uint32_t *at, struct text *name, 
 	if (i >= json.n)
 		return false;
 	end = json_skip(json, i);
-	*value = json.p[i] == '"' ? json_string(json, i, &end)
-				  : (struct text){json.p + i, end - i};
+	*value = json.p[i] == '"' ? json_string(json, i, &end) : (struct text){json.p + i, end - i};
 	*at = end;
 	return true;
 }

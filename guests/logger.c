@@ -1,6 +1,6 @@
 /*
- * Says something at every log level and on stdout and stderr, in every phase; answers which levels are
- * enabled, from debug to none, as digits.
+ * Says something at every log level and on stdout and stderr, in every phase; answers which levels
+ * are enabled, from debug to none, as digits.
  */
 #include "wasi.h"
 

@@ -1,6 +1,7 @@
 /*
- * Writes a response body, a header and a status in the request phase and continues: the bytes come before
- * the upstream's. With the configuration {"rewrite": "true"} the response phase writes again, which replaces all.
+ * Writes a response body, a header and a status in the request phase and continues: the bytes come
+ * before the upstream's. With the configuration {"rewrite": "true"} the response phase writes
+ * again, which replaces all.
  */
 #include "http_wasm.h"
 

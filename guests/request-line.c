@@ -1,6 +1,7 @@
 /*
- * Shows and changes the request line. The request's X-Set-Uri and X-Set-Method are applied if present
- * (X-Set-Uri: "<empty>" sets an empty one); with X-Show the guest answers "METHOD URI VERSION PEER".
+ * Shows and changes the request line. The request's X-Set-Uri and X-Set-Method are applied if
+ * present (X-Set-Uri: "<empty>" sets an empty one); with X-Show the guest answers "METHOD URI
+ * VERSION PEER".
  */
 #include "http_wasm.h"
 

@@ -1,5 +1,6 @@
 /*
- * Collects both bodies and replaces every "from" by "to" (configuration), leaving Content-Length to the host.
+ * Collects both bodies and replaces every "from" by "to" (configuration), leaving Content-Length to
+ * the host.
  */
 #include "http_wasm.h"
 

@@ -1,7 +1,7 @@
 /*
- * Rewrites bodies while it reads them: each chunk is written back before the next one is read, so reads must
- * go on over the original. Upper-cases ASCII letters and appends the configured "tail" to the response. The response's
- * Content-Length is removed and set anew as published rewriters do.
+ * Rewrites bodies while it reads them: each chunk is written back before the next one is read, so
+ * reads must go on over the original. Upper-cases ASCII letters and appends the configured "tail"
+ * to the response. The response's Content-Length is removed and set anew as published rewriters do.
  */
 #include "http_wasm.h"
 

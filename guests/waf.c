@@ -1,7 +1,7 @@
 /*
- * Blocks like a web application firewall: a request whose URI or body contains "attack" gets 403 without a
- * body; a response whose header X-Leak is present or whose body contains "secret" is emptied by a status and
- * Content-Length: 0 and by nothing else.
+ * Blocks like a web application firewall: a request whose URI or body contains "attack" gets 403
+ * without a body; a response whose header X-Leak is present or whose body contains "secret" is
+ * emptied by a status and Content-Length: 0 and by nothing else.
  */
 #include "http_wasm.h"
 

@@ -1,6 +1,7 @@
 /*
- * Answers with what WASI gives it. The path is the question: /args /environ /clocks /random /preopens
- * /read/NAME /write/NAME /list /unlink/NAME /symlink/NAME; names are relative to the first preopened directory.
+ * Answers with what WASI gives it. The path is the question: /args /environ /clocks /random
+ * /preopens /read/NAME /write/NAME /list /unlink/NAME /symlink/NAME; names are relative to the
+ * first preopened directory.
  */
 #include "wasi.h"
 
@@ -31,7 +32,8 @@ static void show_environ(void)
 	static char text[16384];
 	uint32_t count = 0, size_bytes = 0;
 
-	if (wasi_environ_sizes_get(&count, &size_bytes) != 0 || count > 256 || size_bytes > sizeof text)
+	if (wasi_environ_sizes_get(&count, &size_bytes) != 0 || count > 256 ||
+	    size_bytes > sizeof text)
 		return;
 	wasi_environ_get(entries, text);
 	for (uint32_t i = 0; i < count; i++) {
@@ -99,7 +101,8 @@ static void write_file(struct text name)
 {
 	struct text content = TEXT("written by the guest");
 	struct wasi_iovec iov = {(void *)(uintptr_t)content.p, content.n};
-	uint32_t fd = 0, n = 0, error = open_path(name, WASI_CREATE | WASI_TRUNCATE, WASI_RIGHT_WRITE, &fd);
+	uint32_t fd = 0, n = 0,
+		 error = open_path(name, WASI_CREATE | WASI_TRUNCATE, WASI_RIGHT_WRITE, &fd);
 
 	if (error == 0) {
 		error = wasi_fd_write(fd, &iov, 1, &n);
@@ -111,7 +114,8 @@ static void write_file(struct text name)
 static void list_directory(void)
 {
 	static char entries[8192];
-	uint32_t used = 0, at = 0, fd = 0, error = open_path(TEXT("."), WASI_DIRECTORY, WASI_RIGHT_READDIR, &fd);
+	uint32_t used = 0, at = 0, fd = 0,
+		 error = open_path(TEXT("."), WASI_DIRECTORY, WASI_RIGHT_READDIR, &fd);
 
 	if (error == 0)
 		error = wasi_fd_readdir(fd, entries, sizeof entries, 0, &used);
@@ -164,7 +168,8 @@ EXPORT("handle_request") int64_t handle_request(void)
 	else if (ask(uri, TEXT("/unlink/"), &rest))
 		out_errno(TEXT("unlink"), wasi_path_unlink_file(FIRST_PREOPEN, rest.p, rest.n));
 	else if (ask(uri, TEXT("/symlink/"), &rest))
-		out_errno(TEXT("symlink"), wasi_path_symlink(target.p, target.n, FIRST_PREOPEN, rest.p, rest.n));
+		out_errno(TEXT("symlink"),
+			  wasi_path_symlink(target.p, target.n, FIRST_PREOPEN, rest.p, rest.n));
 	return answer(200, out_slice(&out));
 }
 

@@ -1,6 +1,6 @@
 /*
- * Exits. Configuration {"phase": "start" | "init" | "request" | "response", "code": N}; the last two only
- * for evil URIs.
+ * Exits. Configuration {"phase": "start" | "init" | "request" | "response", "code": N}; the last
+ * two only for evil URIs.
  */
 #include "../wasi.h"
 

@@ -1,13 +1,14 @@
 /*
- * On evil URIs sets headers without end, on the side that the configuration's "side" names (request or
- * response), each with a new name and 64 KiB of value.
+ * On evil URIs sets headers without end, on the side that the configuration's "side" names (request
+ * or response), each with a new name and 64 KiB of value.
  */
 #include "../http_wasm.h"
 
 EXPORT("handle_request") int64_t handle_request(void)
 {
 	static char value[PAGE_SIZE];
-	uint32_t kind = config_is(TEXT("side"), TEXT("request")) ? REQUEST_HEADERS : RESPONSE_HEADERS;
+	uint32_t kind =
+		config_is(TEXT("side"), TEXT("request")) ? REQUEST_HEADERS : RESPONSE_HEADERS;
 
 	if (!uri_is_evil())
 		return NEXT;

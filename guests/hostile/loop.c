@@ -1,5 +1,6 @@
 /*
- * Never returns. Configuration {"phase": "init" | "request" | "response"}; the last two only for evil URIs.
+ * Never returns. Configuration {"phase": "init" | "request" | "response"}; the last two only for
+ * evil URIs.
  */
 #include "../http_wasm.h"
 

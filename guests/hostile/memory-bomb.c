@@ -1,5 +1,6 @@
 /*
- * On evil URIs grows its memory page by page, touching every page, until memory.grow fails, and then traps.
+ * On evil URIs grows its memory page by page, touching every page, until memory.grow fails, and
+ * then traps.
  */
 #include "../http_wasm.h"
 

@@ -1,6 +1,6 @@
 /*
- * Traps. Configuration {"phase": "init" | "request" | "response", "features": N}; the last two only for evil
- * URIs, after having set headers, a status and a body that must not reach the client.
+ * Traps. Configuration {"phase": "init" | "request" | "response", "features": N}; the last two only
+ * for evil URIs, after having set headers, a status and a body that must not reach the client.
  */
 #include "../http_wasm.h"
 

@@ -1,7 +1,7 @@
 /*
  * Calls every host function of http_handler with pointers outside its memory. The URI is /evil/F/V:
- * F indexes `calls`, V indexes `pointers`. Configuration {"phase": "request" | "response" | "init", ...}: in
- * init, F and V come from the configuration's "call" and "pointer".
+ * F numbers the call, V the pointer. Configuration {"phase": "request" | "response" | "init",
+ * ...}: in init, F and V come from the configuration's "call" and "pointer".
  */
 #include "../http_wasm.h"
 
@@ -32,46 +32,116 @@ static struct range wild(uint32_t variant)
 	}
 }
 
-static void call(uint32_t function, struct range r)
+static void call_message(uint32_t function, struct range r)
+{
+	char *p = (char *)(uintptr_t)r.at;
+
+	switch (function) {
+	case 0:
+		http_enable_features(r.at);
+		break;
+	case 1:
+		http_get_config(p, r.n);
+		break;
+	case 2:
+		http_log_enabled((int32_t)r.at);
+		break;
+	case 3:
+		http_log(LOG_ERROR, p, r.n);
+		break;
+	case 4:
+		http_get_method(p, r.n);
+		break;
+	case 5:
+		http_set_method(p, r.n);
+		break;
+	case 6:
+		http_get_uri(p, r.n);
+		break;
+	case 7:
+		http_set_uri(p, r.n);
+		break;
+	case 8:
+		http_get_protocol_version(p, r.n);
+		break;
+	case 9:
+		http_get_source_addr(p, r.n);
+		break;
+	default:
+		break;
+	}
+}
+
+static void call_content(uint32_t function, struct range r)
 {
 	char *p = (char *)(uintptr_t)r.at;
 	char buf[8];
 
 	switch (function) {
-	case 0: http_enable_features(r.at); break;
-	case 1: http_get_config(p, r.n); break;
-	case 2: http_log_enabled((int32_t)r.at); break;
-	case 3: http_log(LOG_ERROR, p, r.n); break;
-	case 4: http_get_method(p, r.n); break;
-	case 5: http_set_method(p, r.n); break;
-	case 6: http_get_uri(p, r.n); break;
-	case 7: http_set_uri(p, r.n); break;
-	case 8: http_get_protocol_version(p, r.n); break;
-	case 9: http_get_source_addr(p, r.n); break;
-	case 10: http_get_header_names(REQUEST_HEADERS, p, r.n); break;
-	case 11: http_get_header_values(REQUEST_HEADERS, p, r.n, buf, sizeof buf); break;
-	case 12: http_get_header_values(REQUEST_HEADERS, "host", 4, p, r.n); break;
-	case 13: http_set_header(REQUEST_HEADERS, p, r.n, "v", 1); break;
-	case 14: http_set_header(RESPONSE_HEADERS, "n", 1, p, r.n); break;
-	case 15: http_add_header(REQUEST_HEADERS, p, r.n, "v", 1); break;
-	case 16: http_add_header(RESPONSE_HEADERS, "n", 1, p, r.n); break;
-	case 17: http_remove_header(REQUEST_HEADERS, p, r.n); break;
-	case 18: http_read_body(REQUEST_BODY, p, r.n); break;
-	case 19: http_write_body(REQUEST_BODY, p, r.n); break;
-	case 20: http_write_body(RESPONSE_BODY, p, r.n); break;
-	case 21: http_get_header_names(r.at, p, r.n); break;
-	case 22: http_read_body(r.at, p, r.n); break;
-	case 23: http_set_status_code(r.at); break;
-	case 24: http_get_status_code(); break;
-	default: break;
+	case 10:
+		http_get_header_names(REQUEST_HEADERS, p, r.n);
+		break;
+	case 11:
+		http_get_header_values(REQUEST_HEADERS, p, r.n, buf, sizeof buf);
+		break;
+	case 12:
+		http_get_header_values(REQUEST_HEADERS, "host", 4, p, r.n);
+		break;
+	case 13:
+		http_set_header(REQUEST_HEADERS, p, r.n, "v", 1);
+		break;
+	case 14:
+		http_set_header(RESPONSE_HEADERS, "n", 1, p, r.n);
+		break;
+	case 15:
+		http_add_header(REQUEST_HEADERS, p, r.n, "v", 1);
+		break;
+	case 16:
+		http_add_header(RESPONSE_HEADERS, "n", 1, p, r.n);
+		break;
+	case 17:
+		http_remove_header(REQUEST_HEADERS, p, r.n);
+		break;
+	case 18:
+		http_read_body(REQUEST_BODY, p, r.n);
+		break;
+	case 19:
+		http_write_body(REQUEST_BODY, p, r.n);
+		break;
+	case 20:
+		http_write_body(RESPONSE_BODY, p, r.n);
+		break;
+	case 21:
+		http_get_header_names(r.at, p, r.n);
+		break;
+	case 22:
+		http_read_body(r.at, p, r.n);
+		break;
+	case 23:
+		http_set_status_code(r.at);
+		break;
+	case 24:
+		http_get_status_code();
+		break;
+	default:
+		break;
 	}
+}
+
+static void call(uint32_t function, struct range r)
+{
+	if (function < 10)
+		call_message(function, r);
+	else
+		call_content(function, r);
 }
 
 EXPORT("_initialize") void initialize(void)
 {
 	http_enable_features(FEATURE_BUFFER_REQUEST | FEATURE_BUFFER_RESPONSE);
 	if (config_is(TEXT("phase"), TEXT("init")))
-		call(text_number(config_get(TEXT("call"))), wild(text_number(config_get(TEXT("pointer")))));
+		call(text_number(config_get(TEXT("call"))),
+		     wild(text_number(config_get(TEXT("pointer")))));
 }
 
 static void act(struct text phase)

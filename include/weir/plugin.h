@@ -14,8 +14,8 @@
  *   step = weir_exchange_begin(&e, pool, &http, x);
  *   while (step is WEIR_YIELD or WEIR_WAIT_*) { wait as it says; step = weir_exchange_step(e); }
  *   WEIR_STOP    send the response that the guest made
- *   WEIR_NEXT    send the request on, then weir_exchange_response(e, flags), stepping until
- * WEIR_DONE WEIR_FAILED  answer with the cause's status and a plain text, never with guest text
+ *   WEIR_NEXT    send the request on, then weir_exchange_response(e, flags) until WEIR_DONE
+ *   WEIR_FAILED  answer with the cause's status and a plain text, never with guest text
  *   weir_exchange_end(&e), in any state, exactly once
  *
  * The rules of the ABI (phases, features, encodings, validation, traps) live in the library; the
@@ -51,10 +51,10 @@ struct weir_exchange;
  *   STOP           request phase over: the response is the guest's
  *   DONE           response phase over
  *   WAIT_BODY      step again when request body bytes, their end or an error arrived
- *   WAIT_INSTANCE  step again when the pool's wake callback names this exchange, or at its wake
- * time WAIT_TIMER     the guest sleeps: step again at `weir_exchange_wake_at_ns` YIELD          the
- * slice is over: step again after other work FAILED         see `weir_exchange_cause`; only
- * `weir_exchange_end` may follow
+ *   WAIT_INSTANCE  step again when the pool's wake callback names it, or at its wake time
+ *   WAIT_TIMER     the guest sleeps: step again at `weir_exchange_wake_at_ns`
+ *   YIELD          the slice is over: step again after other work
+ *   FAILED         see `weir_exchange_cause`; only `weir_exchange_end` may follow
  */
 #define WEIR_STEPS(X) \
 	X(NEXT, "next") \
@@ -139,23 +139,22 @@ struct weir_log_line {
 	void *x; /* the exchange's, or NULL while an instance is initialised */
 };
 
-/** Limits of a plugin; in the host's options the defaults for all its plugins. Other values than 0
- * are taken as they are. */
+/**
+ * Limits of a plugin; in the host's options the defaults for all its plugins. The numbers in
+ * parentheses apply where both are 0.
+ */
 struct weir_limits {
-	uint64_t memory_bytes; /* linear memory of one instance; `memory.grow` past it gives -1. 256
-				  MiB */
-	uint64_t init_ms;      /* wall time to make and initialise one instance. 30000 */
-	uint64_t call_cpu_ms;  /* CPU time of one guest call. 1000 */
-	uint64_t exchange_wall_ms; /* both calls of an exchange, waits for body bytes and upstream
-				      not counted. 30000 */
-	uint64_t idle_ms; /* an instance that idled so long is destroyed by `weir_pool_tick`. 10000
-			   */
-	uint64_t queue_wait_ms; /* longest wait for an instance. 2000 */
-	uint64_t body_bytes; /* of each body that the guest reads or writes in one phase. 64 MiB */
-	uint32_t instances;  /* per pool. 256 */
-	uint32_t queue_length;   /* exchanges that wait for an instance, per pool. 1024 */
-	uint32_t log_lines;      /* per exchange, and per initialisation. 100 */
-	uint32_t table_elements; /* of each table. 1000000 */
+	uint64_t memory_bytes;     /* linear memory of one instance (256 MiB) */
+	uint64_t init_ms;          /* wall time to make and initialise one instance (30000) */
+	uint64_t call_cpu_ms;      /* CPU time of one guest call (1000) */
+	uint64_t exchange_wall_ms; /* of an exchange's calls, without waits for bodies (30000) */
+	uint64_t idle_ms;          /* then `weir_pool_tick` destroys an instance (10000) */
+	uint64_t queue_wait_ms;    /* longest wait for an instance (2000) */
+	uint64_t body_bytes;       /* of each body that is read or written in one phase (64 MiB) */
+	uint32_t instances;        /* per pool (256) */
+	uint32_t queue_length;     /* exchanges that wait for an instance, per pool (1024) */
+	uint32_t log_lines;        /* per exchange, and per initialisation (100) */
+	uint32_t table_elements;   /* of each table (1000000) */
 };
 
 struct weir_host_options {
@@ -223,8 +222,7 @@ void weir_plugin_unref(struct weir_plugin **plugin);
 struct weir_plugin_facts {
 	const char *name;
 	const char *hash;
-	bool response_empty; /* `handle_response` does nothing: it is never called, and no instance
-				is held for it */
+	bool response_empty;       /* `handle_response` does nothing, and is never called */
 	struct weir_limits limits; /* in force, defaults filled in */
 };
 
@@ -371,9 +369,8 @@ struct weir_exchange_facts {
 	bool request_body_written;     /* replaced; possibly by nothing */
 	bool response_body_prefixed;   /* written before WEIR_NEXT or WEIR_STOP */
 	bool response_body_written;    /* replaced after WEIR_NEXT; possibly by nothing */
-	bool response_length_prefixed; /* content-length set, added or removed before WEIR_NEXT or
-					  WEIR_STOP */
-	bool response_length_written;  /* the same, after WEIR_NEXT */
+	bool response_length_prefixed; /* content-length changed before WEIR_NEXT or WEIR_STOP */
+	bool response_length_written;  /* content-length changed after WEIR_NEXT */
 	uint64_t request_body_read_bytes;
 };
 
@@ -389,12 +386,13 @@ enum weir_step weir_exchange_begin(struct weir_exchange **exchange, struct weir_
 /** Goes on after WEIR_YIELD or WEIR_WAIT_*. A call that comes too early is harmless. */
 enum weir_step weir_exchange_step(struct weir_exchange *exchange);
 
-/** Flags of `weir_exchange_response`. */
-#define WEIR_RESPONSE_ERROR \
-	1u /* no complete response could be produced for the client: the guest sees is_error = 1 \
-	    */
-#define WEIR_RESPONSE_SENT \
-	2u /* already on its way (upgrades, unbuffered): changes by the guest are ignored */
+/**
+ * Flags of `weir_exchange_response`. ERROR: no complete response could be produced for the client;
+ * the guest sees is_error = 1. SENT: the response is on its way (upgrades). With either, changes by
+ * a guest that has buffer_response are ignored.
+ */
+#define WEIR_RESPONSE_ERROR 1u
+#define WEIR_RESPONSE_SENT 2u
 
 /**
  * After WEIR_NEXT, once: calls `handle_response` where the guest has one. With buffer_response:
@@ -410,7 +408,8 @@ uint64_t weir_exchange_wake_at_ns(const struct weir_exchange *exchange);
 /** Valid until `weir_exchange_end`. */
 const struct weir_exchange_facts *weir_exchange_facts(const struct weir_exchange *exchange);
 
-/** After WEIR_FAILED; else WEIR_CAUSE_NONE. */
+/** After WEIR_FAILED; else WEIR_CAUSE_NONE. NULL, from a failed begin, is allowed here and below.
+ */
 enum weir_cause weir_exchange_cause(const struct weir_exchange *exchange);
 
 /** After WEIR_FAILED: one line for the log, with the guest's stack. The library does not log it.

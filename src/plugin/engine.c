@@ -94,7 +94,9 @@ static void add_frame(struct str *out, const wasm_frame_t *frame)
 		str_add(out, slice_of(name->data, MIN(name->size, (size_t)120)));
 	else
 		str_format(out, "func[%u]", wasm_frame_func_index(frame));
-	str_format(out, "@0x%zx", wasm_frame_module_offset(frame));
+	/* Where a stack overflows, the engine does not know it. */
+	if (wasm_frame_module_offset(frame) != SIZE_MAX)
+		str_format(out, "@0x%zx", wasm_frame_module_offset(frame));
 }
 
 static void add_stack(struct str *out, const wasm_trap_t *trap, const wasmtime_error_t *error)

@@ -327,12 +327,18 @@ const struct weir_exchange_facts *weir_exchange_facts(const struct weir_exchange
 
 enum weir_cause weir_exchange_cause(const struct weir_exchange *e)
 {
+	if (e == NULL)
+		return WEIR_CAUSE_MEMORY;
 	OBJ_CHECK(e, EXCHANGE_MAGIC);
 	return e->cause;
 }
 
 const struct weir_error *weir_exchange_error(const struct weir_exchange *e)
 {
+	static const struct weir_error no_memory = {-ENOMEM, "not enough memory for an exchange"};
+
+	if (e == NULL)
+		return &no_memory;
 	OBJ_CHECK(e, EXCHANGE_MAGIC);
 	return &e->error;
 }

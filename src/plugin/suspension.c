@@ -13,17 +13,16 @@ static bool may_go_on(void *env)
 	return i->suspension.finished;
 }
 
-static struct instance *begin(wasmtime_caller_t *caller, int kind, const wasmtime_val_t *args,
-			      size_t arg_count, wasmtime_val_t *result, wasm_trap_t **trap,
-			      wasmtime_async_continuation_t *continuation)
+static struct instance *begin(wasmtime_caller_t *caller, enum suspension_kind kind,
+			      const wasmtime_val_t *args, size_t arg_count, wasmtime_val_t *result,
+			      wasm_trap_t **trap, wasmtime_async_continuation_t *continuation)
 {
 	struct instance *i = wasmtime_context_get_data(wasmtime_caller_context(caller));
 	struct suspension *s = &i->suspension;
 
 	OBJ_CHECK(i, INSTANCE_MAGIC);
 	must(s->kind == SUSPENSION_NONE && arg_count <= ARRAY_LEN(s->args));
-	*s = (struct suspension){.result = result, .trap = trap};
-	s->kind = kind;
+	*s = (struct suspension){.kind = kind, .result = result, .trap = trap};
 	for (size_t n = 0; n < arg_count; n++)
 		s->args[n] = (uint32_t)args[n].of.i32;
 	if (!instance_memory(i, caller, &s->memory))

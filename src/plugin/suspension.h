@@ -15,9 +15,11 @@
 
 struct instance;
 
+enum suspension_kind { SUSPENSION_NONE, SUSPENSION_BODY, SUSPENSION_SLEEP };
+
 /** Part of an instance: the host function that its guest is in. */
 struct suspension {
-	enum { SUSPENSION_NONE, SUSPENSION_BODY, SUSPENSION_SLEEP } kind;
+	enum suspension_kind kind;
 	bool finished; /* result or trap has been given: the fiber may go on */
 	wasmtime_val_t *result;
 	wasm_trap_t **trap;

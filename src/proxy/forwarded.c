@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "core/base.h"
-#include "core/map.h"
+#include "proxy/hops.h"
 
 #define MAGIC 0x66777264u /* "fwrd" */
 
@@ -32,20 +32,6 @@ struct forwarded {
 	 FIELD_BIT(FIELD_X_FORWARDED_TLS_CLIENT_CERT_INFO) | FIELD_BIT(FIELD_X_REAL_IP))
 
 #define SCHEMES (FIELD_BIT(FIELD_X_FORWARDED_SCHEME) | FIELD_BIT(FIELD_X_SCHEME))
-
-/* Fields that describe one connection only (RFC 9110 section 7.6.1, and Go's list). Trailer travels
- * with its trailers. */
-#define HOP_BY_HOP \
-	(FIELD_BIT(FIELD_CONNECTION) | FIELD_BIT(FIELD_PROXY_CONNECTION) | \
-	 FIELD_BIT(FIELD_KEEP_ALIVE) | FIELD_BIT(FIELD_PROXY_AUTHENTICATE) | \
-	 FIELD_BIT(FIELD_PROXY_AUTHORIZATION) | FIELD_BIT(FIELD_TE) | \
-	 FIELD_BIT(FIELD_TRANSFER_ENCODING) | FIELD_BIT(FIELD_UPGRADE))
-
-/* What Connection cannot name away: how the message is framed and routed. */
-#define UNTOUCHABLE \
-	(FIELD_BIT(FIELD_HOST) | FIELD_BIT(FIELD_CONTENT_LENGTH) | \
-	 FIELD_BIT(FIELD_TRANSFER_ENCODING) | FIELD_BIT(FIELD_TRAILER) | \
-	 FIELD_BIT(FIELD_CONNECTION))
 
 static bool has_bit(uint64_t set, enum field_id id)
 {
@@ -151,23 +137,6 @@ void forwarded_free(struct forwarded **f)
 	free(o);
 }
 
-/* Keeps the lines for which `keep` says so, in their order. */
-static void filter(struct fields *fields, bool (*keep)(const void *context, const struct field *f),
-		   const void *context)
-{
-	uint64_t present = 0;
-	size_t kept = 0;
-
-	for (size_t i = 0; i < fields->count; i++) {
-		if (!keep(context, &fields->list[i]))
-			continue;
-		present |= FIELD_BIT(fields->list[i].id);
-		fields->list[kept++] = fields->list[i];
-	}
-	fields->count = kept;
-	fields->present = present;
-}
-
 static bool has_no_underscore(const void *context, const struct field *f)
 {
 	(void)context;
@@ -178,7 +147,7 @@ int forwarded_underscores(const struct forwarded *f, struct fields *fields)
 {
 	OBJ_CHECK(f, MAGIC);
 	if (f->underscores == FORWARDED_DELETE)
-		filter(fields, has_no_underscore, NULL);
+		hops_filter(fields, has_no_underscore, NULL);
 	for (size_t i = 0; f->underscores == FORWARDED_REJECT && i < fields->count; i++) {
 		if (!has_no_underscore(NULL, &fields->list[i]))
 			return 400;
@@ -298,85 +267,6 @@ static int set_managed(const struct forwarded *f, struct request *r,
 	return code == 0 ? fields_set_id(fields, FIELD_X_FORWARDED_SERVER, f->server_name) : code;
 }
 
-/* Names that Connection lists: known ones as bits, others as an array, with a hash table once there
- * are many. */
-struct named {
-	uint64_t known;
-	slice *others;
-	size_t count;
-	slice *table; /* NULL: `others` is searched */
-	size_t mask;
-};
-
-#define NAMES_WITHOUT_TABLE 8
-
-/* Lower-case copies make one hash for all spellings. */
-static bool lowered(struct arena *arena, slice name, slice *lower)
-{
-	char *to = arena_alloc(arena, name.n);
-
-	if (to == NULL)
-		return false;
-	for (size_t i = 0; i < name.n; i++)
-		to[i] = ascii_lower(name.p[i]);
-	*lower = slice_of(to, name.n);
-	return true;
-}
-
-static int build_table(struct named *names, struct arena *arena)
-{
-	size_t places = NAMES_WITHOUT_TABLE * 4;
-
-	while (places < names->count * 2)
-		places *= 2;
-	names->table = ARENA_ARRAY(arena, slice, places);
-	if (names->table == NULL)
-		return -ENOMEM;
-	names->mask = places - 1;
-	for (size_t i = 0; i < names->count; i++) {
-		size_t at = map_hash(names->others[i]) & names->mask;
-
-		while (names->table[at].p != NULL &&
-		       !slice_equal(names->table[at], names->others[i]))
-			at = (at + 1) & names->mask;
-		names->table[at] = names->others[i];
-	}
-	return 0;
-}
-
-static bool is_named(const struct named *names, const struct field *f)
-{
-	char lower[256];
-	size_t at;
-
-	if (f->id != FIELD_OTHER)
-		return has_bit(names->known, f->id);
-	for (size_t i = 0; names->table == NULL && i < names->count; i++) {
-		if (slice_equal_nocase(names->others[i], f->name))
-			return true;
-	}
-	if (names->table == NULL || f->name.n > sizeof lower)
-		return false;
-	for (size_t i = 0; i < f->name.n; i++)
-		lower[i] = ascii_lower(f->name.p[i]);
-	at = map_hash(slice_of(lower, f->name.n)) & names->mask;
-	for (; names->table[at].p != NULL; at = (at + 1) & names->mask) {
-		if (slice_equal(names->table[at], slice_of(lower, f->name.n)))
-			return true;
-	}
-	return false;
-}
-
-static bool is_not_named(const void *context, const struct field *f)
-{
-	return !is_named(context, f);
-}
-
-static bool is_not_hop_by_hop(const void *context, const struct field *f)
-{
-	return !has_bit(HOP_BY_HOP, f->id) && !is_named(context, f);
-}
-
 /* The allowed name that `token` spells, or NULL. */
 static const slice *allowed(const struct forwarded *f, slice token)
 {
@@ -385,19 +275,6 @@ static const slice *allowed(const struct forwarded *f, slice token)
 			return &f->connection[i];
 	}
 	return NULL;
-}
-
-static size_t count_tokens(const struct fields *fields)
-{
-	const struct field *line = fields_find_id(fields, FIELD_CONNECTION);
-	size_t count = 0;
-
-	for (; line != NULL; line = fields_find_next(fields, line)) {
-		count++;
-		for (size_t i = 0; i < line->value.n; i++)
-			count += line->value.p[i] == ',';
-	}
-	return count;
 }
 
 /* Appends "name," to `list`, which has room. */
@@ -410,91 +287,67 @@ static void list_add(slice *list, slice name)
 	list->n += name.n + 1;
 }
 
-/*
- * Sorts the tokens of all Connection lines: allowed ones to `*kept` (room for all tokens), managed
- * ones nowhere, others to `names`. `f` and `kept` may be NULL: then nothing is allowed. Returns 0
- * or -ENOMEM.
- */
-static int sort_tokens(const struct forwarded *f, const struct fields *fields, struct named *names,
-		       slice *kept)
+/* What Connection may carry on, while its tokens are looked at. */
+struct reduction {
+	const struct forwarded *forwarded;
+	slice kept; /* "name,name," with room for all tokens */
+};
+
+static bool spare(void *context, enum field_id id, slice token)
 {
-	const struct field *line = fields_find_id(fields, FIELD_CONNECTION);
-	size_t count = count_tokens(fields);
+	struct reduction *r = context;
+	const slice *name;
 
-	names->others = arena_alloc(fields->arena, count * sizeof *names->others);
-	if (names->others == NULL)
-		return -ENOMEM;
-	for (; line != NULL; line = fields_find_next(fields, line)) {
-		slice rest = line->value, part;
-
-		while (slice_next(&rest, ',', &part)) {
-			slice token = slice_trim(part);
-			enum field_id id = field_id_of(token);
-			const slice *name = allowed(f, token);
-
-			if (token.n == 0 || has_bit(UNTOUCHABLE, id) ||
-			    is_managed(f != NULL ? f->managed : 0, id, token))
-				continue;
-			if (name != NULL)
-				list_add(kept, *name);
-			else if (id != FIELD_OTHER)
-				names->known |= FIELD_BIT(id);
-			else if (lowered(fields->arena, token, &names->others[names->count]))
-				names->count++;
-			else
-				return -ENOMEM;
-		}
-	}
-	return names->count > NAMES_WITHOUT_TABLE ? build_table(names, fields->arena) : 0;
+	if (is_managed(r->forwarded->managed, id, token))
+		return true;
+	name = allowed(r->forwarded, token);
+	if (name != NULL)
+		list_add(&r->kept, *name);
+	return name != NULL;
 }
 
-/* The most common values need no table of names. */
-static bool is_plain_connection(slice value)
+/* Room for all tokens of Connection and "Upgrade", each with a comma. */
+static bool make_room(struct reduction *red, const struct fields *fields)
 {
-	return slice_equal_nocase(value, SLICE("keep-alive")) ||
-	       slice_equal_nocase(value, SLICE("close"));
+	const struct field *line = fields_find_id(fields, FIELD_CONNECTION);
+	size_t room = sizeof "Upgrade,";
+
+	for (; line != NULL; line = fields_find_next(fields, line))
+		room += line->value.n + 1;
+	red->kept.p = arena_alloc(fields->arena, room);
+	return red->kept.p != NULL;
 }
 
 /* Connection becomes the list of what may go on, or goes away. */
 static int reduce_connection(const struct forwarded *f, struct request *r)
 {
 	struct fields *fields = &r->fields;
-	const struct field *first = fields_find_id(fields, FIELD_CONNECTION);
-	struct named names = {0};
-	slice kept = {NULL, 0}, upgrade = {NULL, 0};
-	size_t room = sizeof "Upgrade,";
+	struct reduction red = {.forwarded = f};
+	struct hops hops;
+	slice upgrade = {NULL, 0};
 	int code;
 
 	r->upgrade = false;
-	if (first == NULL)
+	if (!fields_have(fields, FIELD_CONNECTION))
 		return 0;
-	if (f->connection_count == 0 && is_plain_connection(first->value) &&
-	    fields_find_next(fields, first) == NULL) {
-		if (slice_equal_nocase(first->value, SLICE("keep-alive")))
-			(void)fields_remove_id(fields, FIELD_KEEP_ALIVE);
-		(void)fields_remove_id(fields, FIELD_CONNECTION);
-		return 0;
-	}
-	for (const struct field *line = first; line != NULL; line = fields_find_next(fields, line))
-		room += line->value.n + 1;
 	if (fields_has_token(fields, FIELD_CONNECTION, SLICE("Upgrade")))
 		upgrade = fields_value_id(fields, FIELD_UPGRADE);
-	kept.p = arena_alloc(fields->arena, room);
-	if (kept.p == NULL)
+	if (!make_room(&red, fields))
 		return -ENOMEM;
-	code = sort_tokens(f, fields, &names, &kept);
+	code = hops_collect(&hops, fields, spare, &red);
 	if (code < 0)
 		return code;
-	filter(fields, is_not_named, &names);
+	hops_remove_named(&hops, fields);
 	if (upgrade.n > 0) {
 		r->upgrade = true;
-		list_add(&kept, SLICE("Upgrade"));
+		list_add(&red.kept, SLICE("Upgrade"));
 		code = fields_set_id(fields, FIELD_UPGRADE, upgrade);
 	}
-	if (kept.n == 0)
+	if (red.kept.n == 0)
 		(void)fields_remove_id(fields, FIELD_CONNECTION);
 	else if (code == 0)
-		code = fields_set_id(fields, FIELD_CONNECTION, slice_first(kept, kept.n - 1));
+		code = fields_set_id(fields, FIELD_CONNECTION,
+				     slice_first(red.kept, red.kept.n - 1));
 	return code;
 }
 
@@ -505,7 +358,7 @@ int forwarded_receive(const struct forwarded *f, struct request *r,
 
 	OBJ_CHECK(f, MAGIC);
 	if (!f->insecure && !address_set_has(f->trusted, peer->address))
-		filter(&r->fields, is_unmanaged, f);
+		hops_filter(&r->fields, is_unmanaged, f);
 	code = set_managed(f, r, peer);
 	return code == 0 ? reduce_connection(f, r) : code;
 }
@@ -559,23 +412,19 @@ int forwarded_send(const struct forwarded *f, struct request *r, const struct fo
 {
 	struct fields *fields = &r->fields;
 	bool trailers = fields_has_token(fields, FIELD_TE, SLICE("trailers"));
-	struct named names = {0};
+	struct hops hops;
 	slice upgrade = {NULL, 0};
-	int code = 0;
+	int code = hops_collect(&hops, fields, NULL, NULL);
 
 	OBJ_CHECK(f, MAGIC);
-	if (fields_have(fields, FIELD_CONNECTION)) {
-		if (fields_has_token(fields, FIELD_CONNECTION, SLICE("Upgrade")))
-			upgrade = fields_value_id(fields, FIELD_UPGRADE);
-		/* There is no h2c by upgrade (RFC 9113 dropped it), and a backend must not be
-		 * talked into it. */
-		if (list_has(upgrade, SLICE("h2c")))
-			upgrade.n = 0;
-		code = sort_tokens(NULL, fields, &names, NULL);
-		if (code < 0)
-			return code;
-	}
-	filter(fields, is_not_hop_by_hop, &names);
+	if (code < 0)
+		return code;
+	if (fields_has_token(fields, FIELD_CONNECTION, SLICE("Upgrade")))
+		upgrade = fields_value_id(fields, FIELD_UPGRADE);
+	/* RFC 9113 dropped h2c by upgrade, and a backend must not be talked into it. */
+	if (list_has(upgrade, SLICE("h2c")))
+		upgrade.n = 0;
+	hops_remove_all(&hops, fields);
 	(void)fields_remove(fields, SLICE("HTTP2-Settings"));
 	if (r->framing != FRAMING_CHUNKED)
 		(void)fields_remove_id(fields, FIELD_TRAILER);
@@ -590,18 +439,16 @@ int forwarded_send(const struct forwarded *f, struct request *r, const struct fo
 
 int forwarded_answer(struct response *r)
 {
-	struct named names = {0};
-	int code = 0;
+	struct hops hops;
+	int code;
 
 	if (r->status == 101)
 		return 0;
-	if (fields_have(&r->fields, FIELD_CONNECTION)) {
-		code = sort_tokens(NULL, &r->fields, &names, NULL);
-		if (code < 0)
-			return code;
-	}
-	filter(&r->fields, is_not_hop_by_hop, &names);
+	code = hops_collect(&hops, &r->fields, NULL, NULL);
+	if (code < 0)
+		return code;
+	hops_remove_all(&hops, &r->fields);
 	if (r->framing != FRAMING_CHUNKED)
 		(void)fields_remove_id(&r->fields, FIELD_TRAILER);
-	return code;
+	return 0;
 }

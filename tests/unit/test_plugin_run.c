@@ -226,7 +226,7 @@ static void sleeping(void **state)
 static void sleeping_too_long(void **state)
 {
 	struct bench *b = *state;
-	struct weir_plugin_options o = {.limits = {.exchange_wall_ms = 15}};
+	struct weir_plugin_options o = {.limits = {.exchange_wall_ms = 200}};
 	struct weir_exchange *e = NULL;
 	struct fake f;
 
@@ -275,7 +275,7 @@ static void ticker_rests(void **state)
 static void body_arrives_slowly(void **state)
 {
 	struct bench *b = *state;
-	struct weir_plugin_options o = {.limits = {.exchange_wall_ms = 30}};
+	struct weir_plugin_options o = {.limits = {.exchange_wall_ms = 300}};
 	struct weir_exchange *e = NULL;
 	struct fake f;
 	uint64_t start;
@@ -292,7 +292,7 @@ static void body_arrives_slowly(void **state)
 	assert_int_equal(weir_exchange_wake_at_ns(e), UINT64_MAX);
 	/* The client may take its time: the guest's is not used up by it. */
 	start = clock_mono_ns();
-	while (clock_mono_ns() < start + 60000000)
+	while (clock_mono_ns() < start + 400000000)
 		assert_int_equal(weir_exchange_step(e), WEIR_WAIT_BODY);
 	f.arrived_bytes = 3;
 	assert_int_equal(weir_exchange_step(e), WEIR_WAIT_BODY);
@@ -557,7 +557,7 @@ static void additional_instance_fails(void **state)
 static void additional_instance_yields(void **state)
 {
 	struct bench *b = *state;
-	struct weir_plugin_options o = {.limits = {.init_ms = 40}};
+	struct weir_plugin_options o = {.limits = {.init_ms = 400}};
 	struct weir_exchange *e[2] = {NULL};
 	struct fake f;
 

@@ -124,7 +124,7 @@ int source_parse_flags(struct tree *t, size_t arg_count, const char *const *args
 
 bool source_wants_help(size_t arg_count, const char *const *args)
 {
-	static const char *const names[] = {"-h", "--h", "-help", "--help"};
+	static const char *const names[] = {"-h", "-help", "--help"};
 
 	for (size_t i = 0; i < arg_count; i++)
 		for (size_t j = 0; j < ARRAY_LEN(names); j++)
@@ -133,16 +133,23 @@ bool source_wants_help(size_t arg_count, const char *const *args)
 	return false;
 }
 
-/* Whether a variable's name goes on with the name of a root key, as Traefik looks: by its beginning
- * only. */
+static bool starts_with_upper(slice text, const char *name)
+{
+	size_t n = strlen(name);
+
+	for (size_t i = 0; i < n; i++)
+		if (i >= text.n || text.p[i] != ascii_upper(name[i]))
+			return false;
+	return true;
+}
+
+/* As Traefik looks for variables: by the beginning of a root key, in capitals; what follows may be
+ * anything. */
 static bool begins_with_key(slice rest, const struct option *table)
 {
-	for (; table->name != NULL; table++) {
-		slice key = slice_from(table->name);
-
-		if (rest.n >= key.n && slice_equal_nocase(slice_first(rest, key.n), key))
+	for (; table->name != NULL; table++)
+		if (starts_with_upper(rest, table->name))
 			return true;
-	}
 	return false;
 }
 
@@ -175,7 +182,7 @@ int source_parse_environment(struct tree *t, const char *const *environment, con
 		if (!slice_starts(name, slice_from(prefix)))
 			continue;
 		rest = slice_from_at(name, strlen(prefix));
-		if (slice_equal_nocase(rest, SLICE("CONFIGFILE"))) {
+		if (slice_equal(rest, SLICE("CONFIGFILE"))) {
 			config_warn(report, NULL, (struct tree_place){"variable", 0, 0},
 				    "%.*s has no effect, as in Traefik; use --configFile",
 				    SLICE_ARG(name));

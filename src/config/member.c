@@ -118,27 +118,32 @@ static int set_integer(const struct option *row, slice text, void *to, struct we
 	return 0;
 }
 
-static int set_name(const struct option *row, slice text, void *to, struct weir_error *error)
+static int refuse_name(const struct option_names *names, slice text, struct weir_error *error)
 {
-	const struct option_names *names = row->names;
 	struct str all = {0};
 	int r;
 
-	for (size_t i = 0; i < names->count; i++) {
-		slice name = slice_from(names->items[i]);
-
-		if (row->flags & OPTION_NO_CASE ? slice_equal_nocase(text, name)
-						: slice_equal(text, name)) {
-			*(int *)to = (int)i;
-			return 0;
-		}
-		if (name.n > 0)
+	for (size_t i = 0; i < names->count; i++)
+		if (names->items[i][0] != '\0')
 			str_format(&all, "%s%s", all.n > 0 ? ", " : "", names->items[i]);
-	}
 	r = error_set(error, -EINVAL, "found \"%.*s\", expected one of %s",
 		      SLICE_ARG(slice_first(text, 200)), all.p != NULL ? all.p : "nothing");
 	str_free(&all);
 	return r;
+}
+
+static int set_name(const struct option *row, slice text, void *to, struct weir_error *error)
+{
+	for (size_t i = 0; i < row->names->count; i++) {
+		slice name = slice_from(row->names->items[i]);
+
+		if (slice_equal(text, name) ||
+		    ((row->flags & OPTION_NO_CASE) && slice_equal_nocase(text, name))) {
+			*(int *)to = (int)i;
+			return 0;
+		}
+	}
+	return refuse_name(row->names, text, error);
 }
 
 static int set_string(slice text, slice *to, struct arena *arena, struct weir_error *error)

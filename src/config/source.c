@@ -150,13 +150,13 @@ static int load_file(struct loader *l, slice file)
 	return check_root(l, file.p);
 }
 
-static size_t given_flags(const struct loader *l)
+/* One of Traefik's options among the flags, or NULL. */
+static const struct tree_node *given_flag(const struct loader *l)
 {
-	size_t n = 0;
-
 	TREE_FOR_EACH (child, l->flags.root)
-		n += !slice_equal_nocase(child->key, CONFIG_FILE);
-	return n;
+		if (!slice_equal_nocase(child->key, CONFIG_FILE))
+			return child;
+	return NULL;
 }
 
 static void unknown_roots(struct loader *l)
@@ -175,20 +175,21 @@ static void unknown_roots(struct loader *l)
 
 static int load_traefik(struct loader *l)
 {
+	const struct tree_node *flag = given_flag(l);
 	slice file;
 	int r = find_file(l, &file);
 
 	if (r < 0)
 		return r;
 	if (file.n > 0) {
-		if (given_flags(l) > 0)
-			config_warn(l->report, NULL, l->flags.root->first->place,
+		if (flag != NULL)
+			config_warn(l->report, NULL, flag->place,
 				    "flags are ignored, as in Traefik, because there is a "
 				    "configuration file (%s)",
 				    file.p);
 		return load_file(l, file);
 	}
-	if (given_flags(l) > 0) {
+	if (flag != NULL) {
 		l->config->source = SLICE("flags");
 		l->tree.root = l->flags.root;
 		unknown_roots(l);

@@ -22,7 +22,7 @@ int static_load(struct static_config **config, size_t arg_count, const char *con
 int static_load_text(struct static_config **config, slice text, enum tree_format format,
 		     const char *source, struct config_report *report);
 
-/** Whether -h, --help or --help=true is among the flags. */
+/** Whether -h, -help or --help is among the flags. */
 bool source_wants_help(size_t arg_count, const char *const *args);
 
 /** Appends what `--help` says about options. */

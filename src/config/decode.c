@@ -199,23 +199,28 @@ static int decode_object(struct decoder *d, const struct option *row, const stru
 	return decode_map(d, row->table, node, to, false);
 }
 
-static int decode_entry(struct decoder *d, const struct option *row, const struct tree_node *node,
-			void **value)
+/* False if there is no entry to keep; one with an error inside is kept, for the checks that follow.
+ */
+static bool decode_entry(struct decoder *d, const struct option *row, const struct tree_node *node,
+			 void **value)
 {
 	*value = NULL;
 	if (node->kind == TREE_LIST || (node->kind == TREE_SCALAR && node->text.n > 0 &&
-					!slice_equal_nocase(node->text, SLICE("true"))))
-		return refuse(d, node, "found %s, expected an object", tree_describe(node));
+					!slice_equal_nocase(node->text, SLICE("true")))) {
+		(void)refuse(d, node, "found %s, expected an object", tree_describe(node));
+		return false;
+	}
 	if (row->type == OPTION_FREE_MAP) {
 		*value = (void *)(uintptr_t)node;
-		return 0;
+		return true;
 	}
 	if (row->size > 0) {
 		*value = new_object(d, row, node);
 		if (*value == NULL)
-			return -ENOMEM;
+			return false;
 	}
-	return decode_map(d, row->table, node, *value, false);
+	(void)decode_map(d, row->table, node, *value, false);
+	return true;
 }
 
 static int decode_entries(struct decoder *d, const struct option *row, const struct tree_node *node,
@@ -239,7 +244,7 @@ static int decode_entries(struct decoder *d, const struct option *row, const str
 				    SLICE_ARG(child->key));
 			continue;
 		}
-		if (decode_entry(d, row, child, &e->value) < 0)
+		if (!decode_entry(d, row, child, &e->value))
 			continue;
 		e->name = child->key;
 		e->node = child;
@@ -288,7 +293,7 @@ static int decode_array(struct decoder *d, const struct option *row, const struc
 				     tree_describe(child));
 			continue;
 		}
-		if (decode_entry(d, row, child, &to->items[count]) < 0)
+		if (!decode_entry(d, row, child, &to->items[count]))
 			continue;
 		nodes[count++] = child;
 	}

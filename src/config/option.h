@@ -256,8 +256,8 @@ struct option_context {
 	bool skip_unknown; /* unknown keys of the outermost map are passed over, as Traefik does at
 			      the root of a file */
 	/**
-	 * Told about what a REFUSED row says, where that concerns less than the whole file; decoding goes on into it.
-	 * NULL: it is an error.
+	 * Told about what a REFUSED row says, where that concerns less than the whole file;
+	 * decoding goes on into it. NULL: it is an error.
 	 */
 	void (*refused)(void *user, const struct option *row, const struct tree_node *node);
 	void *user;

@@ -14,15 +14,20 @@ static int teardown(void **state)
 	return 0;
 }
 
+/** Runs the request phase of a guest that has been loaded. */
+static enum weir_step again(struct bench *b, struct fake *f, struct weir_exchange **e)
+{
+	enum weir_step step = weir_exchange_begin(e, b->pool, &fake_http, f);
+
+	return fake_drive(*e, step);
+}
+
 /** Runs the request phase of a guest for `f`; the exchange goes on in `*e`. */
 static enum weir_step begin(struct bench *b, const char *wat, struct fake *f,
 			    struct weir_exchange **e)
 {
-	enum weir_step step;
-
 	bench_open(b, wat, NULL);
-	step = weir_exchange_begin(e, b->pool, &fake_http, f);
-	return fake_drive(*e, step);
+	return again(b, f, e);
 }
 
 static void run(struct bench *b, const char *wat, struct fake *f, enum weir_step expected)
@@ -189,10 +194,10 @@ static void features(void **state)
 	expect_i32(b, 7, 3);
 	assert_int_equal(weir_exchange_facts(e)->features, 3);
 	assert_true(weir_exchange_facts(e)->response_wanted);
-	assert_int_equal(weir_exchange_response(e, 0), WEIR_DONE);
+	assert_int_equal(fake_drive(e, weir_exchange_response(e, 0)), WEIR_DONE);
 	weir_exchange_end(&e);
 	/* The next request starts from what initialisation asked for. */
-	assert_int_equal(weir_exchange_begin(&e, b->pool, &fake_http, &f), WEIR_NEXT);
+	assert_int_equal(again(b, &f, &e), WEIR_NEXT);
 	expect_i32(b, 9, 1);
 	assert_int_equal(bench_stats(b).created, 1);
 	weir_exchange_end(&e);
@@ -218,7 +223,7 @@ static void getters(void **state)
 				      GET("$source", "13") GET("$source", "14") FAKE_NEXT,
 			      GET("$get_method", "9")),
 		   &o);
-	assert_int_equal(weir_exchange_begin(&e, b->pool, &fake_http, &f), WEIR_NEXT);
+	assert_int_equal(again(b, &f, &e), WEIR_NEXT);
 	for (size_t i = 0; i < 3; i++)
 		expect_i32(b, 2 * i, 3);
 	expect_line(b, 1, "\0\0\0\0", 4);
@@ -231,7 +236,7 @@ static void getters(void **state)
 	expect_i32(b, 10, 14);
 	expect_text(b, 11, "HTTP");
 	expect_text(b, 13, "127.");
-	assert_int_equal(weir_exchange_response(e, 0), WEIR_DONE);
+	assert_int_equal(fake_drive(e, weir_exchange_response(e, 0)), WEIR_DONE);
 	expect_text(b, 15, "GET.");
 	weir_exchange_end(&e);
 	fake_free(&f);
@@ -280,7 +285,7 @@ static void status_is_never_a_trap(void **state)
 	expect_i32(b, 0, 200);
 	expect_i32(b, 1, 418);
 	f.status = 204;
-	assert_int_equal(weir_exchange_response(e, 0), WEIR_DONE);
+	assert_int_equal(fake_drive(e, weir_exchange_response(e, 0)), WEIR_DONE);
 	expect_i32(b, 2, 204);
 	weir_exchange_end(&e);
 	fake_free(&f);
@@ -438,7 +443,7 @@ static void request_body(void **state)
 	assert_true(weir_exchange_facts(e)->request_body_written);
 	assert_int_equal(weir_exchange_facts(e)->request_body_read_bytes, 10);
 	assert_false(weir_exchange_facts(e)->response_body_prefixed);
-	assert_int_equal(weir_exchange_response(e, WEIR_RESPONSE_ERROR), WEIR_DONE);
+	assert_int_equal(fake_drive(e, weir_exchange_response(e, WEIR_RESPONSE_ERROR)), WEIR_DONE);
 	expect_i32(b, b->line_count - 1, 1);
 	weir_exchange_end(&e);
 	fake_free(&f);
@@ -494,7 +499,7 @@ static void response_body(void **state)
 	assert_string_equal(f.written[1].p, "PRE");
 	assert_true(weir_exchange_facts(e)->response_body_prefixed);
 	assert_false(weir_exchange_facts(e)->response_body_written);
-	assert_int_equal(weir_exchange_response(e, 0), WEIR_DONE);
+	assert_int_equal(fake_drive(e, weir_exchange_response(e, 0)), WEIR_DONE);
 	expect_count_len(b, 0, 0, 5);
 	expect_text(b, 1, "upstr");
 	expect_count_len(b, 2, 1, 3);
@@ -528,7 +533,7 @@ static void sent_response(void **state)
 		      &f, &e),
 		WEIR_NEXT);
 	f.status = 101;
-	assert_int_equal(weir_exchange_response(e, WEIR_RESPONSE_SENT), WEIR_DONE);
+	assert_int_equal(fake_drive(e, weir_exchange_response(e, WEIR_RESPONSE_SENT)), WEIR_DONE);
 	expect_count_len(b, 0, 1, 0);
 	assert_int_equal(f.status, 101);
 	assert_int_equal(f.writes[1], 0);
@@ -551,11 +556,11 @@ static void body_limits(void **state)
 	f.chunk_bytes = 4;
 	bench_open(b, FAKE_GUEST("", "", READ("0", "8") READ("0", "8") FAKE_NEXT, ""), &o);
 	f.arrived_bytes = 8;
-	assert_int_equal(weir_exchange_begin(&e, b->pool, &fake_http, &f), WEIR_NEXT);
+	assert_int_equal(again(b, &f, &e), WEIR_NEXT);
 	weir_exchange_end(&e);
 	f.arrived_bytes = 10;
 	f.chunk_bytes = 1;
-	assert_int_equal(weir_exchange_begin(&e, b->pool, &fake_http, &f), WEIR_FAILED);
+	assert_int_equal(again(b, &f, &e), WEIR_FAILED);
 	assert_int_equal(weir_exchange_cause(e), WEIR_CAUSE_TOO_LARGE);
 	assert_int_equal(weir_cause_status(weir_exchange_cause(e)), 413);
 	weir_exchange_end(&e);
@@ -566,7 +571,7 @@ static void body_limits(void **state)
 			      "(call $write (i32.const 1) (i32.const 0) (i32.const 1))" FAKE_STOP,
 			      ""),
 		   &o);
-	assert_int_equal(weir_exchange_begin(&e, b->pool, &fake_http, &f), WEIR_FAILED);
+	assert_int_equal(again(b, &f, &e), WEIR_FAILED);
 	assert_int_equal(weir_exchange_cause(e), WEIR_CAUSE_TOO_LARGE);
 	assert_int_equal(f.written[1].n, 8);
 	weir_exchange_end(&e);
@@ -586,7 +591,7 @@ static void context_is_passed_on(void **state)
 				 "(call $r32 (local.get $ctx)) (call $r32 (local.get $err))"),
 		      &f, &e),
 		WEIR_NEXT);
-	assert_int_equal(weir_exchange_response(e, 0), WEIR_DONE);
+	assert_int_equal(fake_drive(e, weir_exchange_response(e, 0)), WEIR_DONE);
 	expect_i32(b, 0, (int32_t)0xfedcba98);
 	expect_i32(b, 1, 0);
 	weir_exchange_end(&e);
@@ -614,7 +619,7 @@ static void logging(void **state)
 				      LOG("2", "1024", "4") LOG("2", "1024", "4") FAKE_NEXT,
 			      ""),
 		   &o);
-	assert_int_equal(weir_exchange_begin(&e, b->pool, &fake_http, &f), WEIR_NEXT);
+	assert_int_equal(again(b, &f, &e), WEIR_NEXT);
 	weir_exchange_end(&e);
 	assert_int_equal(b->line_count, 4);
 	expect_text(b, 0, "line");

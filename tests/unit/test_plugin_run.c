@@ -21,15 +21,40 @@ static int teardown(void **state)
 	return 0;
 }
 
-static enum weir_step begin(struct bench *b, struct weir_exchange **e, struct fake *f)
+static enum weir_step begin_raw(struct bench *b, struct weir_exchange **e, struct fake *f)
 {
 	return weir_exchange_begin(e, b->pool, &fake_http, f);
 }
 
-/* The exchange is known only once it has begun. */
-static enum weir_step fake_begin(struct bench *b, struct weir_exchange **e, struct fake *f)
+/* On a busy machine any call may yield. */
+static enum weir_step settle(struct weir_exchange *e, enum weir_step step)
 {
-	enum weir_step step = begin(b, e, f);
+	while (step == WEIR_YIELD)
+		step = weir_exchange_step(e);
+	return step;
+}
+
+static enum weir_step begin(struct bench *b, struct weir_exchange **e, struct fake *f)
+{
+	enum weir_step step = begin_raw(b, e, f);
+
+	return settle(*e, step);
+}
+
+static enum weir_step go_on(struct weir_exchange *e)
+{
+	return settle(e, weir_exchange_step(e));
+}
+
+static enum weir_step respond(struct weir_exchange *e)
+{
+	return settle(e, weir_exchange_response(e, 0));
+}
+
+/* Waits for timers as well. */
+static enum weir_step begin_patiently(struct bench *b, struct weir_exchange **e, struct fake *f)
+{
+	enum weir_step step = begin_raw(b, e, f);
 
 	return fake_drive(*e, step);
 }
@@ -51,7 +76,7 @@ static void fails(struct bench *b, const struct fault_case *c)
 
 	fake_init(&f);
 	bench_open(b, c->wat, NULL);
-	step = fake_begin(b, &e, &f);
+	step = begin_patiently(b, &e, &f);
 	if (c->in_response) {
 		assert_int_equal(step, WEIR_NEXT);
 		step = fake_drive(e, weir_exchange_response(e, 0));
@@ -62,7 +87,7 @@ static void fails(struct bench *b, const struct fault_case *c)
 	if (strstr(weir_exchange_error(e)->text, c->text) == NULL)
 		fail_msg("found \"%s\", expected \"%s\"", weir_exchange_error(e)->text, c->text);
 	/* The next one gets a fresh instance, also before the failed one has ended. */
-	assert_int_equal(fake_begin(b, &next, &f), c->in_response ? WEIR_NEXT : WEIR_FAILED);
+	assert_int_equal(begin_patiently(b, &next, &f), c->in_response ? WEIR_NEXT : WEIR_FAILED);
 	assert_int_equal(bench_stats(b).created, 2);
 	weir_exchange_end(&next);
 	weir_exchange_end(&e);
@@ -146,15 +171,15 @@ static void endless_loop(void **state)
 	served.all_arrived = false;
 	bench_open(b, SPINNER, &o);
 	assert_int_equal(begin(b, &other, &served), WEIR_WAIT_BODY);
-	for (step = begin(b, &spin, &spinning); step == WEIR_YIELD;
+	for (step = begin_raw(b, &spin, &spinning); step == WEIR_YIELD;
 	     step = weir_exchange_step(spin)) {
 		slices++;
 		if (served.arrived_bytes < 7) {
 			served.arrived_bytes++;
-			assert_int_equal(weir_exchange_step(other), WEIR_WAIT_BODY);
+			assert_int_equal(go_on(other), WEIR_WAIT_BODY);
 		} else if (other != NULL) {
 			served.arrived_bytes = 8;
-			assert_int_equal(weir_exchange_step(other), WEIR_STOP);
+			assert_int_equal(go_on(other), WEIR_STOP);
 			expect_count_len(b, 0, 0, 8);
 			weir_exchange_end(&other);
 		}
@@ -166,7 +191,7 @@ static void endless_loop(void **state)
 	/* A slice is 2 ms at most. */
 	assert_true(slices >= 10);
 	assert_null(other);
-	assert_int_equal(bench_stats(b).yields, slices);
+	assert_true(bench_stats(b).yields >= slices);
 	assert_true(bench_stats(b).cpu_ns >= 35000000);
 	weir_exchange_end(&spin);
 	fake_free(&spinning);
@@ -215,7 +240,7 @@ static void sleeping(void **state)
 	wake_at = weir_exchange_wake_at_ns(e);
 	assert_true(wake_at >= start + 20000000);
 	assert_true(wake_at < clock_mono_ns() + 1000000000u);
-	assert_int_equal(fake_drive(e, weir_exchange_step(e)), WEIR_STOP);
+	assert_int_equal(fake_drive(e, go_on(e)), WEIR_STOP);
 	assert_true(clock_mono_ns() >= wake_at);
 	expect_i32(b, 0, 0);
 	expect_i32(b, 1, 1);
@@ -234,12 +259,12 @@ static void sleeping_too_long(void **state)
 	bench_open(b, SLEEPER("10000000000", FAKE_STOP), &o);
 	assert_int_equal(begin(b, &e, &f), WEIR_WAIT_TIMER);
 	assert_true(weir_exchange_wake_at_ns(e) < clock_mono_ns() + 1000000000u);
-	assert_int_equal(fake_drive(e, weir_exchange_step(e)), WEIR_FAILED);
+	assert_int_equal(fake_drive(e, go_on(e)), WEIR_FAILED);
 	assert_int_equal(weir_exchange_cause(e), WEIR_CAUSE_DEADLINE);
 	assert_string_equal(weir_exchange_error(e)->text, "handle_request: used up its time");
 	weir_exchange_end(&e);
 	/* Gone while asleep. */
-	assert_int_equal(fake_begin(b, &e, &f), WEIR_FAILED);
+	assert_int_equal(begin_patiently(b, &e, &f), WEIR_FAILED);
 	weir_exchange_end(&e);
 	assert_int_equal(begin(b, &e, &f), WEIR_WAIT_TIMER);
 	weir_exchange_end(&e);
@@ -264,7 +289,7 @@ static void ticker_rests(void **state)
 			(void)nanosleep(&pause, NULL);
 		assert_true(ticker_sleeps(b->host->ticker));
 		/* It is there when it is needed. */
-		assert_int_equal(begin(b, &e, &f), WEIR_YIELD);
+		assert_int_equal(begin_raw(b, &e, &f), WEIR_YIELD);
 		weir_exchange_end(&e);
 	}
 	fake_free(&f);
@@ -293,13 +318,13 @@ static void body_arrives_slowly(void **state)
 	/* The client may take its time: the guest's is not used up by it. */
 	start = clock_mono_ns();
 	while (clock_mono_ns() < start + 400000000)
-		assert_int_equal(weir_exchange_step(e), WEIR_WAIT_BODY);
+		assert_int_equal(go_on(e), WEIR_WAIT_BODY);
 	f.arrived_bytes = 3;
-	assert_int_equal(weir_exchange_step(e), WEIR_WAIT_BODY);
+	assert_int_equal(go_on(e), WEIR_WAIT_BODY);
 	f.arrived_bytes = 7;
-	assert_int_equal(weir_exchange_step(e), WEIR_WAIT_BODY);
+	assert_int_equal(go_on(e), WEIR_WAIT_BODY);
 	f.all_arrived = true;
-	assert_int_equal(weir_exchange_step(e), WEIR_STOP);
+	assert_int_equal(go_on(e), WEIR_STOP);
 	expect_count_len(b, 0, 1, 7);
 	expect_text(b, 1, "0123456");
 	weir_exchange_end(&e);
@@ -322,7 +347,7 @@ static void client_goes(void **state)
 	assert_int_equal(bench_stats(b).live, 0);
 	assert_int_equal(begin(b, &e, &f), WEIR_WAIT_BODY);
 	f.read_error = -ECONNRESET;
-	assert_int_equal(weir_exchange_step(e), WEIR_FAILED);
+	assert_int_equal(go_on(e), WEIR_FAILED);
 	assert_int_equal(weir_exchange_cause(e), WEIR_CAUSE_BODY);
 	assert_non_null(strstr(weir_exchange_error(e)->text,
 			       "handle_request: cannot read the request body: Connection reset"));
@@ -368,7 +393,7 @@ static void many_suspended(void **state)
 			continue;
 		if (i % 3 != 0) {
 			fakes[i].arrived_bytes = 8;
-			assert_int_equal(weir_exchange_step(exchanges[i]), WEIR_STOP);
+			assert_int_equal(go_on(exchanges[i]), WEIR_STOP);
 			assert_memory_equal(fakes[i].written[1].p, fakes[i].body[0].p, 8);
 		}
 		weir_exchange_end(&exchanges[i]);
@@ -405,18 +430,18 @@ static void queue(void **state)
 	assert_string_equal(weir_exchange_error(e[3])->text,
 			    "no instance is free: the queue is full (1 instances per thread)");
 	weir_exchange_end(&e[3]);
-	assert_int_equal(weir_exchange_step(e[1]), WEIR_WAIT_INSTANCE);
+	assert_int_equal(go_on(e[1]), WEIR_WAIT_INSTANCE);
 	/* Killed, the first one leaves its place; the next makes an instance of its own. */
 	weir_exchange_end(&e[0]);
 	assert_int_equal(f[1].wakes, 1);
 	assert_int_equal(f[2].wakes, 0);
 	assert_int_equal(bench_stats(b).live, 0);
-	assert_int_equal(weir_exchange_step(e[1]), WEIR_STOP);
+	assert_int_equal(go_on(e[1]), WEIR_STOP);
 	assert_int_equal(f[2].wakes, 1);
 	/* A new one does not overtake the one that has been woken. */
 	assert_int_equal(begin(b, &e[0], &f[0]), WEIR_WAIT_INSTANCE);
 	weir_exchange_end(&e[1]);
-	assert_int_equal(weir_exchange_step(e[2]), WEIR_STOP);
+	assert_int_equal(go_on(e[2]), WEIR_STOP);
 	assert_int_equal(f[0].wakes, 1);
 	weir_exchange_end(&e[2]);
 	/* Woken, and gone before its turn: the instance is as good as new. */
@@ -445,7 +470,7 @@ static void queue_time(void **state)
 		;
 	assert_true(weir_pool_tick(b->pool, clock_mono_ns()));
 	assert_int_equal(f[1].wakes, 1);
-	assert_int_equal(weir_exchange_step(e[1]), WEIR_FAILED);
+	assert_int_equal(go_on(e[1]), WEIR_FAILED);
 	assert_int_equal(weir_exchange_cause(e[1]), WEIR_CAUSE_BUSY);
 	weir_exchange_end(&e[1]);
 	weir_exchange_end(&e[2]);
@@ -475,15 +500,15 @@ static void reuse_and_idling(void **state)
 	/* Held for the response: the second request needs another one. */
 	assert_int_equal(begin(b, &e[1], &f), WEIR_NEXT);
 	assert_int_equal(bench_stats(b).created, 2);
-	assert_int_equal(weir_exchange_response(e[0], 0), WEIR_DONE);
-	assert_int_equal(weir_exchange_response(e[1], 0), WEIR_DONE);
+	assert_int_equal(respond(e[0]), WEIR_DONE);
+	assert_int_equal(respond(e[1]), WEIR_DONE);
 	weir_exchange_end(&e[0]);
 	weir_exchange_end(&e[1]);
 	/* The last one used comes first. */
 	for (int i = 0; i < 3; i++) {
 		assert_int_equal(begin(b, &e[0], &f), WEIR_NEXT);
 		expect_i32(b, b->line_count - 1, i + 2);
-		assert_int_equal(weir_exchange_response(e[0], 0), WEIR_DONE);
+		assert_int_equal(respond(e[0]), WEIR_DONE);
 		weir_exchange_end(&e[0]);
 	}
 	assert_int_equal(bench_stats(b).created, 2);
@@ -511,7 +536,7 @@ static void empty_response_frees_at_once(void **state)
 		assert_false(weir_exchange_facts(e[i])->response_wanted);
 	}
 	assert_int_equal(bench_stats(b).created, 1);
-	assert_int_equal(weir_exchange_response(e[0], 0), WEIR_DONE);
+	assert_int_equal(respond(e[0]), WEIR_DONE);
 	weir_exchange_end(&e[0]);
 	weir_exchange_end(&e[1]);
 	assert_int_equal(bench_stats(b).idle, 1);
@@ -547,8 +572,8 @@ static void additional_instance_fails(void **state)
 	b->lowest = WEIR_LOG_INFO;
 	assert_int_equal(begin(b, &e[2], &f), WEIR_WAIT_BODY);
 	f.all_arrived = true;
-	assert_int_equal(weir_exchange_step(e[0]), WEIR_STOP);
-	assert_int_equal(weir_exchange_step(e[2]), WEIR_STOP);
+	assert_int_equal(go_on(e[0]), WEIR_STOP);
+	assert_int_equal(go_on(e[2]), WEIR_STOP);
 	weir_exchange_end(&e[0]);
 	weir_exchange_end(&e[2]);
 	fake_free(&f);
@@ -567,18 +592,18 @@ static void additional_instance_yields(void **state)
 	bench_open(b, MOODY("(loop (br_if 0 (call $log_enabled (i32.const -1))))"), &o);
 	assert_int_equal(begin(b, &e[0], &f), WEIR_WAIT_BODY);
 	b->lowest = WEIR_LOG_DEBUG;
-	assert_int_equal(begin(b, &e[1], &f), WEIR_YIELD);
+	assert_int_equal(begin_raw(b, &e[1], &f), WEIR_YIELD);
 	/* It gets on when it may, and not only before its first slice is over. */
 	b->lowest = WEIR_LOG_INFO;
-	assert_int_equal(weir_exchange_step(e[1]), WEIR_WAIT_BODY);
+	assert_int_equal(go_on(e[1]), WEIR_WAIT_BODY);
 	weir_exchange_end(&e[1]);
 	b->lowest = WEIR_LOG_DEBUG;
-	assert_int_equal(fake_begin(b, &e[1], &f), WEIR_FAILED);
+	assert_int_equal(begin_patiently(b, &e[1], &f), WEIR_FAILED);
 	assert_int_equal(weir_exchange_cause(e[1]), WEIR_CAUSE_START);
 	assert_non_null(strstr(weir_exchange_error(e[1])->text, "_initialize: used up its"));
 	weir_exchange_end(&e[1]);
 	/* Gone in the middle of it. */
-	assert_int_equal(begin(b, &e[1], &f), WEIR_YIELD);
+	assert_int_equal(begin_raw(b, &e[1], &f), WEIR_YIELD);
 	weir_exchange_end(&e[1]);
 	assert_int_equal(bench_stats(b).live, 1);
 	weir_exchange_end(&e[0]);

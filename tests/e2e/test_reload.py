@@ -37,6 +37,7 @@ def test_changes_lose_no_request(upstream, proxy, in_place):
             assert p.fetch().body == (b"two", b"one")[i % 2]
 
 
+@pytest.mark.differs("Traefik applies the empty file in between")
 def test_burst_of_writes_ends_with_the_last(upstream, proxy):
     one, two = naming(upstream, "one"), naming(upstream, "two")
     p = proxy(one_router(one.url))

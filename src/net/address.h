@@ -28,6 +28,7 @@ static inline bool address_equal(const struct address *a, const struct address *
 	return memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;
 }
 
+/** Whether `a` is an IPv4 address, which is always held in mapped form. */
 bool address_is_v4(const struct address *a);
 
 /** Strict dotted decimal (no leading zeros) or RFC 4291 section 2.2; no zone, no brackets. */

@@ -32,6 +32,7 @@ void *router_find(const struct router_set *set, struct rule_input *in);
  */
 void *router_find_linear(const struct router_set *set, struct rule_input *in);
 
+/** How many routers the set holds. */
 size_t router_count(const struct router_set *set);
 
 #endif

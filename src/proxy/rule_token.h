@@ -94,6 +94,7 @@ struct rule_lexer {
 	char message[160];
 };
 
+/** Starts at the front of `text`, which is borrowed; a byte order mark is skipped. */
 void rule_lexer_init(struct rule_lexer *l, slice text);
 
 /** The next token; after the last one RULE_TOKEN_END for ever. Faults are noted, not returned. */

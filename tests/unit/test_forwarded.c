@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "core/str.h"
-#include "forwarded_rows.h"
+#include "forwarded_rows.inc"
 #include "proxy/forwarded.h"
 #include "proxy_request.h"
 

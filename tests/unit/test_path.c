@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "core/base.h"
-#include "path_rows.h"
+#include "path_rows.inc"
 #include "proxy/path.h"
 
 static void set_target(struct request *r, const char *target)

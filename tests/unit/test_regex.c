@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "core/regex.h"
-#include "regex_rows.h"
+#include "regex_rows.inc"
 
 static struct regex *compile(const char *pattern)
 {

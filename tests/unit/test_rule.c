@@ -8,9 +8,9 @@
 
 #include "core/error.h"
 #include "core/str.h"
-#include "match_rows.h"
+#include "match_rows.inc"
 #include "proxy_request.h"
-#include "rule_rows.h"
+#include "rule_rows.inc"
 
 static struct rule *compile(const char *text, enum rule_syntax syntax)
 {

@@ -5,25 +5,10 @@
 #include <stdio.h>
 
 static const struct abi_function functions[] = {
-	{"enable_features", "i", "i", true, abi_enable_features},
-	{"get_config", "ii", "i", true, abi_get_config},
-	{"log_enabled", "i", "i", true, abi_log_enabled},
-	{"log", "iii", "", true, abi_log},
-	{"get_method", "ii", "i", false, abi_get_method},
-	{"set_method", "ii", "", false, abi_set_method},
-	{"get_uri", "ii", "i", false, abi_get_uri},
-	{"set_uri", "ii", "", false, abi_set_uri},
-	{"get_protocol_version", "ii", "i", false, abi_get_protocol_version},
-	{"get_source_addr", "ii", "i", false, abi_get_source_addr},
-	{"get_header_names", "iii", "I", false, abi_get_header_names},
-	{"get_header_values", "iiiii", "I", false, abi_get_header_values},
-	{"set_header_value", "iiiii", "", false, abi_set_header_value},
-	{"add_header_value", "iiiii", "", false, abi_add_header_value},
-	{"remove_header", "iii", "", false, abi_remove_header},
-	{"read_body", "iii", "I", false, NULL},
-	{"write_body", "iii", "", false, abi_write_body},
-	{"get_status_code", "", "i", false, abi_get_status_code},
-	{"set_status_code", "i", "", false, abi_set_status_code},
+#define X(name, params, results, at_start) {#name, params, results, at_start, abi_##name},
+	ABI_FUNCTIONS(X)
+#undef X
+		{"read_body", "iii", "I", false, NULL},
 };
 
 const struct abi_function *abi_functions(size_t *count)

@@ -66,23 +66,30 @@ bool abi_give(struct abi_call *c, size_t n, const char *what, slice value);
 /** Whether all bytes may stand in an HTTP token, of which there is at least one. */
 bool abi_is_token(slice s);
 
-bool abi_enable_features(struct abi_call *c);
-bool abi_get_config(struct abi_call *c);
-bool abi_log_enabled(struct abi_call *c);
-bool abi_log(struct abi_call *c);
-bool abi_get_method(struct abi_call *c);
-bool abi_set_method(struct abi_call *c);
-bool abi_get_uri(struct abi_call *c);
-bool abi_set_uri(struct abi_call *c);
-bool abi_get_protocol_version(struct abi_call *c);
-bool abi_get_source_addr(struct abi_call *c);
-bool abi_get_status_code(struct abi_call *c);
-bool abi_set_status_code(struct abi_call *c);
-bool abi_get_header_names(struct abi_call *c);
-bool abi_get_header_values(struct abi_call *c);
-bool abi_set_header_value(struct abi_call *c);
-bool abi_add_header_value(struct abi_call *c);
-bool abi_remove_header(struct abi_call *c);
-bool abi_write_body(struct abi_call *c);
+/** X(name, parameters, results, may be called while the instance starts) */
+#define ABI_FUNCTIONS(X) \
+	X(enable_features, "i", "i", true) \
+	X(get_config, "ii", "i", true) \
+	X(log_enabled, "i", "i", true) \
+	X(log, "iii", "", true) \
+	X(get_method, "ii", "i", false) \
+	X(set_method, "ii", "", false) \
+	X(get_uri, "ii", "i", false) \
+	X(set_uri, "ii", "", false) \
+	X(get_protocol_version, "ii", "i", false) \
+	X(get_source_addr, "ii", "i", false) \
+	X(get_header_names, "iii", "I", false) \
+	X(get_header_values, "iiiii", "I", false) \
+	X(set_header_value, "iiiii", "", false) \
+	X(add_header_value, "iiiii", "", false) \
+	X(remove_header, "iii", "", false) \
+	X(write_body, "iii", "", false) \
+	X(get_status_code, "", "i", false) \
+	X(set_status_code, "i", "", false)
+
+/* The functions of the table, one each, named after what they are to the guest. */
+#define X(name, params, results, at_start) bool abi_##name(struct abi_call *c);
+ABI_FUNCTIONS(X)
+#undef X
 
 #endif

@@ -131,6 +131,7 @@ uint64_t instance_wake_at_ns(const struct instance *i);
 void instance_fault(struct instance *i, enum weir_cause cause, const char *format, ...)
 	PRINTF_LIKE(3, 4);
 
+/** For assertions and logs. */
 const char *instance_state_text(enum instance_state state);
 
 #endif

@@ -43,6 +43,7 @@ struct module_store {
 	uint64_t compiled; /* since the start; under the lock */
 };
 
+/** An empty store; `engine` is borrowed. */
 void module_store_init(struct module_store *store, wasm_engine_t *engine,
 		       uint64_t module_max_bytes);
 
@@ -57,6 +58,7 @@ void module_store_free(struct module_store *store);
 int module_get(struct module **module, struct module_store *store, slice wasm,
 	       struct weir_error *error);
 
+/** One more reference. Any thread. */
 struct module *module_ref(struct module *m);
 
 /** Any thread. */

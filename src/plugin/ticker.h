@@ -48,6 +48,7 @@ void ticker_seat_give(struct ticker_seat **seat);
 void ticker_enter(struct ticker_seat *seat);
 void ticker_leave(struct ticker_seat *seat);
 
+/** The longest time that a guest runs without a break. */
 uint64_t ticker_slice_ns(const struct ticker *ticker);
 
 /** Whether the thread sleeps: for tests. */

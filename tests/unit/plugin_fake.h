@@ -21,6 +21,24 @@
 #include "core/str.h"
 #include "weir/plugin.h"
 
+/*
+ * The engine maps memory by system calls that ThreadSanitizer does not see: where one thread's
+ * guest stood, another thread's later stands. And it allocates in its signal handler, on the way
+ * out of a guest.
+ */
+#ifdef __SANITIZE_THREAD__
+const char *__tsan_default_suppressions(void);
+const char *__tsan_default_options(void);
+const char *__tsan_default_suppressions(void)
+{
+	return "race:array_call_trampoline\n";
+}
+const char *__tsan_default_options(void)
+{
+	return "report_signal_unsafe=0";
+}
+#endif
+
 #define FIELDS_MAX 64
 #define LINES_MAX 256
 #define UNUSED_IS_FINE __attribute__((unused))

@@ -126,7 +126,7 @@ static int fill_mounts(struct plugin_registry *r, struct plugin_source *s, const
 static int load_source(struct plugin_registry *r, struct plugin_source *s, const struct local_plugin_config *c,
 		       struct weir_error *e)
 {
-	slice directory = arena_format(&r->arena, "%.*s/plugins-local/src/%.*s",
+	slice directory = arena_format(&r->arena, "%.*s/src/%.*s",
 				       SLICE_ARG(r->config->weir.plugins.directory), SLICE_ARG(c->module_name));
 	struct plugin_manifest manifest = {{NULL, 0}};
 	slice path;

@@ -63,8 +63,8 @@ static void on_failed(struct client_call *call, int code)
 	/* The client's own fault: its body was malformed. */
 	if (b->state == BODY_ABORTED && b->abort_code == -EPROTO)
 		status = 400;
-	log_debug_with((LOG_TEXT("serviceName", x->chain->service->name), LOG_STRING("error", strerror(-code)),
-			LOG_INTEGER("status", status)),
+	log_debug_with((LOG_TEXT("serviceName", x->chain->service->name),
+			LOG_STRING("error", strerror(-code)), LOG_INTEGER("status", status)),
 		       "Request could not be forwarded");
 	exchange_fail(x, status);
 }
@@ -74,7 +74,8 @@ static void on_done(struct client_call *call)
 	exchange_service_done(container_of(call, struct forwarding, call)->x);
 }
 
-/* The request target for the upstream: with preservePath behind the path of the server's URL, joined by exactly one slash. */
+/* The request target for the upstream: with preservePath behind the path of the server's URL,
+ * joined by exactly one slash. */
 static slice make_target(struct exchange *x, const struct server *s)
 {
 	slice target = exchange_target(x), base = s->path;
@@ -86,16 +87,23 @@ static slice make_target(struct exchange *x, const struct server *s)
 	return arena_format(&x->arena, "%.*s%.*s", SLICE_ARG(base), SLICE_ARG(target));
 }
 
-/* What this hop says for itself: Host, and the coding of a body of unknown length. Returns 0 or -ENOMEM. */
+/* What this hop says for itself: Host, and the coding of a body of unknown length. Returns 0 or
+ * -ENOMEM. */
 static int set_hop_fields(struct exchange *x, const struct load_balancer *b, const struct server *s)
 {
 	struct request *q = &x->request;
 	const struct route *route = x->route;
-	struct forwarded_peer peer = {.address = &x->peer_address, .text = x->peer_host, .tls = x->tls};
+	struct forwarded_peer peer = {
+		.address = &x->peer_address, .text = x->peer_host, .tls = x->tls};
+	bool keep_host = b->pass_host_header && q->authority.n > 0;
 	int r = forwarded_send(route->entry_point->forwarded, q, &peer, false);
 
+	/* Protocols are not switched: the upstream answers the request as an ordinary one. */
+	(void)fields_remove_id(&q->fields, FIELD_UPGRADE);
+	(void)fields_remove_id(&q->fields, FIELD_CONNECTION);
 	if (r == 0)
-		r = fields_set_id(&q->fields, FIELD_HOST, b->pass_host_header ? q->authority : s->host);
+		r = fields_set_id(&q->fields, FIELD_HOST,
+				  keep_host ? q->authority : s->host);
 	if (r == 0 && q->framing == FRAMING_CHUNKED)
 		r = fields_set_id(&q->fields, FIELD_TRANSFER_ENCODING, SLICE("chunked"));
 	return r;
@@ -147,7 +155,8 @@ static void cancel(struct service *service, struct exchange *x)
 	client_cancel(&f->call);
 }
 
-const struct service_class load_balancer_class = {.name = "loadBalancer", .start = start, .cancel = cancel};
+const struct service_class load_balancer_class = {
+	.name = "loadBalancer", .start = start, .cancel = cancel};
 
 void load_balancer_release(struct load_balancer *b)
 {

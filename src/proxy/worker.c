@@ -37,24 +37,19 @@ static void unpin(struct exchange *x)
 		drop_hold(w, g);
 }
 
-static void refuse(struct exchange *x, int status)
-{
-	slice text = arena_format(&x->arena, "%s\n", status_text(status));
-
-	exchange_refuse(x, status, text, true);
-}
-
 static int negative_to_status(int r)
 {
 	return r < 0 ? 503 : r;
 }
 
-/* What the entry point does before routing, in Traefik's order. Returns 0 or the status to refuse with. */
+/* What the entry point does before routing, in Traefik's order. Returns 0 or the status to refuse
+ * with. */
 static int prepare(const struct entry_point *p, struct exchange *x, struct rule_input *in)
 {
 	struct request *q = &x->request;
-	const struct forwarded_peer peer = {.address = &x->peer_address, .text = x->peer_host, .tls = x->tls};
-	int r = forwarded_underscores(p->forwarded, &q->fields);
+	const struct forwarded_peer peer = {
+		.address = &x->peer_address, .text = x->peer_host, .tls = x->tls};
+	int r = q->method_id == METHOD_CONNECT ? 501 : forwarded_underscores(p->forwarded, &q->fields);
 
 	if (r == 0)
 		r = path_prepare(q, &p->path, &x->arena);
@@ -72,7 +67,8 @@ static void handle(struct h1_server *s, struct exchange *x)
 	struct worker_entry *entry = s->owner;
 	struct worker *w = entry->worker;
 	const struct entry_point *p = entry->entry_point;
-	struct rule_input in = {.request = &x->request, .peer = &x->peer_address, .arena = &x->arena};
+	struct rule_input in = {
+		.request = &x->request, .peer = &x->peer_address, .arena = &x->arena};
 	int status = prepare(p, x, &in);
 	struct route *route = NULL;
 
@@ -84,7 +80,8 @@ static void handle(struct h1_server *s, struct exchange *x)
 	    path_is_denied(x->request.path, p->encoded_denied))
 		status = 400;
 	if (status != 0) {
-		refuse(x, status);
+		/* Traefik refuses without a body. */
+		exchange_refuse(x, status, (slice){NULL, 0}, false);
 		return;
 	}
 	if (route == NULL) {
@@ -103,7 +100,8 @@ static int start_entry(struct worker_entry *entry, struct worker *w, struct entr
 
 	entry->worker = w;
 	entry->entry_point = p;
-	r = h1_server_start(&entry->server, &w->loop, &w->exchanges, p->fds[w->index], &p->server, handle, entry);
+	r = h1_server_start(&entry->server, &w->loop, &w->exchanges, p->fds[w->index], &p->server,
+			    handle, entry);
 	if (r < 0)
 		return r;
 	p->fds[w->index] = -1;
@@ -111,12 +109,14 @@ static int start_entry(struct worker_entry *entry, struct worker *w, struct entr
 	return 0;
 }
 
-int worker_create(struct worker **worker, unsigned index, struct entry_point *entry_points, size_t count,
-		  const struct static_config *config, const struct worker_events *events)
+int worker_create(struct worker **worker, unsigned index, struct entry_point *entry_points,
+		  size_t count, const struct static_config *config,
+		  const struct worker_events *events)
 {
 	const struct weir_limits_config *limits = &config->weir.limits;
 	const struct exchange_limits exchange = {.arena_bytes_max = (size_t)limits->exchange_bytes,
-						 .body_queue_bytes = (size_t)limits->body_queue_bytes};
+						 .body_queue_bytes =
+							 (size_t)limits->body_queue_bytes};
 	struct worker *w = calloc(1, sizeof *w);
 	int r;
 

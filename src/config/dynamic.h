@@ -1,6 +1,7 @@
 /*
- * Dynamic configuration as plain values: routers, services, middlewares and transports as one provider wrote them, or
- * as all providers together. One thread at a time; immutable once handed on.
+ * Dynamic configuration as plain values: routers, services, middlewares and transports as one
+ * provider wrote them, or as all providers together. One thread at a time; immutable once handed
+ * on.
  */
 #ifndef CONFIG_DYNAMIC_H
 #define CONFIG_DYNAMIC_H
@@ -8,16 +9,17 @@
 #include "config/dynamic_middleware.h"
 #include "config/option.h"
 
-/** SHA-256 over the values (not the notation): equal for files that differ in order, comments, format or defaults. */
+/** SHA-256 over the values (not the notation): equal for files that differ in order, comments,
+ * format or defaults. */
 struct dynamic_hash {
 	unsigned char bytes[32];
 };
 
 /** The first member of every named object. */
 struct dynamic_object {
-	slice name;             /* "r1" as a provider says it; "r1@file" after a merge with providers */
-	slice provider;         /* "file", or empty before that merge */
-	slice disabled;         /* why it must not be used, in words for people; empty: it is usable */
+	slice name;     /* "r1" as a provider says it; "r1@file" after a merge with providers */
+	slice provider; /* "file", or empty before that merge */
+	slice disabled; /* why it must not be used, in words for people; empty: it is usable */
 	struct tree_place place; /* where it was written */
 	struct dynamic_hash hash;
 };
@@ -40,7 +42,8 @@ struct dynamic_observability {
 	slice trace_verbosity;
 };
 
-/** References are as written before the merge with providers ("auth", "auth@file"), qualified after it. */
+/** References are as written before the merge with providers ("auth", "auth@file"), qualified after
+ * it. */
 struct dynamic_router {
 	struct dynamic_object object;
 	struct option_list entry_points; /* empty: the default ones */
@@ -48,8 +51,8 @@ struct dynamic_router {
 	slice service;
 	slice rule;
 	struct option_list parent_refs;
-	slice rule_syntax; /* "", "v2" or "v3" */
-	int64_t priority;  /* 0: the length of the rule */
+	slice rule_syntax;              /* "", "v2" or "v3" */
+	int64_t priority;               /* 0: the length of the rule */
 	struct dynamic_router_tls *tls; /* NULL: plain HTTP only */
 	struct dynamic_observability *observability;
 };
@@ -106,7 +109,8 @@ struct dynamic_load_balancer {
 	struct dynamic_passive_health_check *passive_health_check;
 	bool pass_host_header;
 	struct dynamic_response_forwarding response_forwarding;
-	slice servers_transport; /* empty: the default one; qualified as references of routers are */
+	slice servers_transport; /* empty: the default one; qualified as references of routers are
+				  */
 };
 
 struct dynamic_weighted_service {
@@ -156,15 +160,16 @@ struct dynamic_service {
 	struct dynamic_failover *failover;
 };
 
-/** Exactly one type is given (a structure that is not NULL, or `plugin_alias`), unless the middleware is disabled. */
+/** Exactly one type is given (a structure that is not NULL, or `plugin_alias`), unless the
+ * middleware is disabled. */
 struct dynamic_middleware {
 	struct dynamic_object object;
 	slice type; /* "addPrefix", "plugin", ...; empty if there is none or more than one */
 #define X(member, name, structure) struct structure *member;
 	DYNAMIC_MIDDLEWARES(X)
 #undef X
-	struct option_map plugin; /* as written: alias to node */
-	slice plugin_alias;       /* empty: not a plugin */
+	struct option_map plugin;              /* as written: alias to node */
+	slice plugin_alias;                    /* empty: not a plugin */
 	const struct tree_node *plugin_config; /* for `dynamic_plugin_json` */
 };
 
@@ -184,7 +189,7 @@ struct dynamic_spiffe {
 };
 
 struct dynamic_forwarding_timeouts {
-	int64_t dial_ns;            /* 0: none, as for all of these */
+	int64_t dial_ns; /* 0: none, as for all of these */
 	int64_t response_header_ns;
 	int64_t idle_conn_ns;
 	int64_t read_idle_ns;
@@ -195,7 +200,7 @@ struct dynamic_servers_transport {
 	struct dynamic_object object;
 	slice server_name;
 	bool insecure_skip_verify;
-	struct option_list root_cas; /* each path or PEM */
+	struct option_list root_cas;      /* each path or PEM */
 	struct option_array certificates; /* struct dynamic_key_pair */
 	struct option_list cipher_suites;
 	slice min_version;
@@ -214,7 +219,7 @@ struct dynamic_servers_transport {
 struct dynamic_config {
 	uint32_t magic;
 	uint32_t references;
-	struct arena arena; /* owns what its own decoding made */
+	struct arena arena;            /* owns what its own decoding made */
 	struct dynamic_config **parts; /* referenced: what a merge is made of */
 	size_t part_count;
 
@@ -233,7 +238,8 @@ struct dynamic_config {
 /** The root table: every key of Traefik's dynamic configuration, for documentation and checks. */
 extern const struct option dynamic_options[];
 
-/** An empty configuration with one reference whose arena may take `memory_bytes_max` (0: 256 MiB); NULL when memory is short. */
+/** An empty configuration with one reference whose arena may take `memory_bytes_max` (0: 256 MiB);
+ * NULL when memory is short. */
 struct dynamic_config *dynamic_new(size_t memory_bytes_max);
 
 struct dynamic_config *dynamic_ref(struct dynamic_config *config);
@@ -242,16 +248,20 @@ struct dynamic_config *dynamic_ref(struct dynamic_config *config);
 void dynamic_destroy(struct dynamic_config **config);
 
 /**
- * Fills in a new configuration from `root`, which lives in its arena (or longer). Unknown root keys are passed over, as in
- * Traefik; unknown nested keys and wrong types are errors in `report`: then a negative errno value is returned and `config`
- * is of no use. What is wrong only with one router, service, middleware or transport goes to its `disabled` and is a
- * warning. Whether references lead somewhere is not looked at (`dynamic_link`).
+ * Fills in a new configuration from `root`, which lives in its arena (or longer). Unknown root keys
+ * are passed over, as in Traefik; unknown nested keys and wrong types are errors in `report`: then
+ * a negative errno value is returned and `config` is of no use. What is wrong only with one router,
+ * service, middleware or transport goes to its `disabled` and is a warning. Whether references lead
+ * somewhere is not looked at (`dynamic_link`).
  */
-int dynamic_decode(struct dynamic_config *config, const struct tree_node *root, struct config_report *report);
+int dynamic_decode(struct dynamic_config *config, const struct tree_node *root,
+		   struct config_report *report);
 
-/** `tree_parse` and `dynamic_decode` in one; `*config` is NULL unless 0 is returned. `limits` may be NULL. */
-int dynamic_parse(slice text, enum tree_format format, const char *source, const struct tree_limits *limits,
-		  struct config_report *report, struct dynamic_config **config);
+/** `tree_parse` and `dynamic_decode` in one; `*config` is NULL unless 0 is returned. `limits` may
+ * be NULL. */
+int dynamic_parse(slice text, enum tree_format format, const char *source,
+		  const struct tree_limits *limits, struct config_report *report,
+		  struct dynamic_config **config);
 
 struct dynamic_part {
 	struct dynamic_config *config;
@@ -259,16 +269,18 @@ struct dynamic_part {
 };
 
 /**
- * One configuration out of several, which it holds references to. Of objects with the same name and kind the first one
- * wins and `report` gets a warning in Traefik's words. Returns 0 or -ENOMEM.
+ * One configuration out of several, which it holds references to. Of objects with the same name and
+ * kind the first one wins and `report` gets a warning in Traefik's words. Returns 0 or -ENOMEM.
  */
 int dynamic_merge(const struct dynamic_part *parts, size_t count, struct config_report *report,
 		  struct dynamic_config **merged);
 
 /**
- * Follows all references of a merged configuration: a router, service or chain that names something missing or disabled
- * becomes disabled itself, with Traefik's text. `internal` lists services that exist without being configured
- * ("ping@internal"). Returns 0 or -ENOMEM. The builder may disable more objects for reasons of its own.
+ * Follows all references of a merged configuration: a router, service or chain that names something
+ * missing or disabled becomes disabled itself, with Traefik's text. `internal` lists services that
+ * exist without being configured
+ * ("ping@internal"). Returns 0 or -ENOMEM. The builder may disable more objects for reasons of its
+ * own.
  */
 int dynamic_link(struct dynamic_config *config, const slice *internal, size_t count);
 
@@ -276,7 +288,8 @@ int dynamic_link(struct dynamic_config *config, const slice *internal, size_t co
 struct dynamic_router *dynamic_router_find(const struct dynamic_config *config, slice name);
 struct dynamic_service *dynamic_service_find(const struct dynamic_config *config, slice name);
 struct dynamic_middleware *dynamic_middleware_find(const struct dynamic_config *config, slice name);
-struct dynamic_servers_transport *dynamic_servers_transport_find(const struct dynamic_config *config, slice name);
+struct dynamic_servers_transport *
+dynamic_servers_transport_find(const struct dynamic_config *config, slice name);
 
 bool dynamic_hash_equal(const struct dynamic_hash *a, const struct dynamic_hash *b);
 
@@ -284,11 +297,13 @@ bool dynamic_hash_equal(const struct dynamic_hash *a, const struct dynamic_hash 
 bool dynamic_is_empty(const struct dynamic_config *config);
 
 /** Appends the configuration as YAML that decodes to the same values. */
-void dynamic_dump(struct str *out, const struct dynamic_config *config, const struct option_dump *how);
+void dynamic_dump(struct str *out, const struct dynamic_config *config,
+		  const struct option_dump *how);
 
 /**
- * Appends the configuration of a plugin as a guest gets it: keys sorted, no white space, Go's escapes. `stringify`: with the
- * types that Traefik's file provider gives it, where scalars have become strings.
+ * Appends the configuration of a plugin as a guest gets it: keys sorted, no white space, Go's
+ * escapes. `stringify`: with the types that Traefik's file provider gives it, where scalars have
+ * become strings.
  */
 void dynamic_plugin_json(const struct tree_node *node, bool stringify, struct str *out);
 

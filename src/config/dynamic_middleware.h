@@ -1,5 +1,6 @@
 /*
- * The options of the middlewares, one structure per type, as they are written; what a member means is in the table
+ * The options of the middlewares, one structure per type, as they are written; what a member means
+ * is in the table
  * (`dynamic_middleware_options`). Durations are nanoseconds, sizes bytes.
  */
 #ifndef CONFIG_DYNAMIC_MIDDLEWARE_H

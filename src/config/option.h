@@ -108,8 +108,9 @@ struct option_array {
 void *option_map_get(const struct option_map *map, const char *name);
 
 #define OPTION_MAP_FOR_EACH(entry, map) \
-	for (struct option_entry *entry = (map)->items; entry != (map)->items + (map)->count; \
-	     entry++)
+	for (struct option_entry *entry = (map)->items, \
+				 *entry##_end = entry != NULL ? entry + (map)->count : NULL; \
+	     entry != entry##_end; entry++)
 
 enum option_status {
 	IMPLEMENTED,

@@ -1,0 +1,115 @@
+#include <errno.h>
+#include <stdlib.h>
+
+#include "config/dynamic_private.h"
+
+/* Follows references, so that everybody downstream may take them for granted. */
+
+struct linker {
+	struct dynamic_config *config;
+	const slice *internal;
+	size_t internal_count;
+	unsigned char *seen; /* per middleware: enum visit */
+};
+
+enum visit { UNSEEN, OPEN, DONE };
+
+#define DEPTH_MAX 100 /* of chains in chains */
+
+static void link_transport(struct linker *l, struct dynamic_service *s)
+{
+	const struct dynamic_object *t;
+	slice name;
+
+	if (s->load_balancer == NULL || s->load_balancer->servers_transport.n == 0)
+		return;
+	name = s->load_balancer->servers_transport;
+	if (slice_equal(name, SLICE("default@internal")))
+		return;
+	t = dynamic_find(l->config, DYNAMIC_TRANSPORT, name);
+	if (t == NULL)
+		dynamic_disable(&l->config->arena, &s->object, "servers transport not found %.*s",
+				SLICE_ARG(name));
+	else if (t->disabled.n > 0)
+		dynamic_disable(&l->config->arena, &s->object,
+				"servers transport \"%.*s\" is disabled: %.*s", SLICE_ARG(name),
+				SLICE_ARG(t->disabled));
+}
+
+/* Why `name` cannot be used by `object`, which is disabled then. */
+static void need_middleware(struct linker *l, struct dynamic_object *object, slice name)
+{
+	const struct dynamic_object *m = dynamic_find(l->config, DYNAMIC_MIDDLEWARE, name);
+
+	if (m == NULL)
+		dynamic_disable(&l->config->arena, object, "middleware \"%.*s\" does not exist",
+				SLICE_ARG(name));
+	else if (m->disabled.n > 0)
+		dynamic_disable(&l->config->arena, object, "middleware \"%.*s\" is disabled: %.*s",
+				SLICE_ARG(name), SLICE_ARG(m->disabled));
+}
+
+static void link_chain(struct linker *l, size_t index, unsigned depth)
+{
+	struct dynamic_middleware *m = l->config->middlewares[index];
+	const struct option_list *list;
+
+	if (l->seen[index] == OPEN || depth > DEPTH_MAX)
+		dynamic_disable(&l->config->arena, &m->object,
+				"could not instantiate middleware %.*s: %s",
+				SLICE_ARG(m->object.name),
+				l->seen[index] == OPEN ? "recursion detected"
+						       : "chains are nested too deep");
+	if (l->seen[index] != UNSEEN || m->chain == NULL || depth > DEPTH_MAX)
+		return;
+	l->seen[index] = OPEN;
+	list = &m->chain->middlewares;
+	for (size_t i = 0; i < list->count; i++) {
+		size_t inner;
+
+		if (dynamic_index(l->config, DYNAMIC_MIDDLEWARE, list->items[i], &inner))
+			link_chain(l, inner, depth + 1);
+		need_middleware(l, &m->object, list->items[i]);
+	}
+	l->seen[index] = DONE;
+}
+
+static bool is_internal(const struct linker *l, slice name)
+{
+	for (size_t i = 0; i < l->internal_count; i++)
+		if (slice_equal(l->internal[i], name))
+			return true;
+	return false;
+}
+
+static void link_router(struct linker *l, struct dynamic_router *r)
+{
+	const struct dynamic_object *s = dynamic_find(l->config, DYNAMIC_SERVICE, r->service);
+
+	for (size_t i = 0; i < r->middlewares.count; i++)
+		need_middleware(l, &r->object, r->middlewares.items[i]);
+	if (s == NULL && !is_internal(l, r->service))
+		dynamic_disable(&l->config->arena, &r->object,
+				"the service \"%.*s\" does not exist", SLICE_ARG(r->service));
+	else if (s != NULL && s->disabled.n > 0)
+		dynamic_disable(&l->config->arena, &r->object,
+				"the service \"%.*s\" is disabled: %.*s", SLICE_ARG(r->service),
+				SLICE_ARG(s->disabled));
+}
+
+int dynamic_link(struct dynamic_config *config, const slice *internal, size_t count)
+{
+	struct linker l = {.config = config, .internal = internal, .internal_count = count};
+
+	l.seen = calloc(config->middleware_count + 1, 1);
+	if (l.seen == NULL)
+		return -ENOMEM;
+	for (size_t i = 0; i < config->service_count; i++)
+		link_transport(&l, config->services[i]);
+	for (size_t i = 0; i < config->middleware_count; i++)
+		link_chain(&l, i, 0);
+	for (size_t i = 0; i < config->router_count; i++)
+		link_router(&l, config->routers[i]);
+	free(l.seen);
+	return 0;
+}

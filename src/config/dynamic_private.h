@@ -1,0 +1,84 @@
+/*
+ * Inside of dynamic configuration; only src/config/dynamic*.c include this.
+ */
+#ifndef CONFIG_DYNAMIC_PRIVATE_H
+#define CONFIG_DYNAMIC_PRIVATE_H
+
+#include "config/dynamic.h"
+
+/* Rows of sections that are not served yet; the row that refers to them has the status. */
+#define ROW(key, TYPE, initial_) OPT_NOWHERE(key, TYPE, IMPLEMENTED, initial_, NULL)
+#define TABLE(key, TYPE, rows, flags_) OPT_NOWHERE_TABLE(key, TYPE, IMPLEMENTED, rows, flags_, NULL)
+
+extern const struct option dynamic_router_tls_options[];
+extern const struct option dynamic_tcp_options[];
+extern const struct option dynamic_udp_options[];
+extern const struct option dynamic_tls_options[];
+
+/** What the root table fills in; the arrays of `struct dynamic_config` point into it. */
+struct dynamic_http {
+	struct option_map routers;
+	struct option_map services;
+	struct option_map middlewares;
+	struct option_map servers_transports;
+};
+
+struct dynamic_root {
+	struct dynamic_http http;
+};
+
+/* X(KIND, member, structure, Traefik's name in messages) */
+#define DYNAMIC_KINDS(X) \
+	X(ROUTER, routers, dynamic_router, "router") \
+	X(SERVICE, services, dynamic_service, "service") \
+	X(MIDDLEWARE, middlewares, dynamic_middleware, "middleware") \
+	X(TRANSPORT, servers_transports, dynamic_servers_transport, "servers transport")
+
+enum dynamic_kind {
+#define X(kind, member, structure, name) DYNAMIC_##kind,
+	DYNAMIC_KINDS(X)
+#undef X
+		DYNAMIC_KIND_COUNT
+};
+
+extern const struct option dynamic_router_options[];
+extern const struct option dynamic_service_options[];
+extern const struct option dynamic_servers_transport_options[];
+
+/** The rows of one object of that kind, and its size. */
+const struct option *dynamic_kind_options(enum dynamic_kind kind);
+size_t dynamic_kind_size(enum dynamic_kind kind);
+const char *dynamic_kind_name(enum dynamic_kind kind);
+
+size_t dynamic_count(const struct dynamic_config *config, enum dynamic_kind kind);
+struct dynamic_object *dynamic_at(const struct dynamic_config *config, enum dynamic_kind kind,
+				  size_t index);
+bool dynamic_index(const struct dynamic_config *config, enum dynamic_kind kind, slice name,
+		   size_t *index);
+struct dynamic_object *dynamic_find(const struct dynamic_config *config, enum dynamic_kind kind,
+				    slice name);
+
+/** Sorts the objects and makes them the ones of that kind. Returns 0 or -ENOMEM. */
+int dynamic_set(struct dynamic_config *config, enum dynamic_kind kind,
+		struct dynamic_object **objects, size_t count);
+
+/** Makes the object unusable for a reason, unless it already is; `arena` keeps the text, which is
+ * cut when that is full. */
+void dynamic_disable(struct arena *arena, struct dynamic_object *object, const char *format, ...)
+	PRINTF_LIKE(3, 4);
+
+/** Disables objects that are wrong by themselves, whatever they refer to. */
+void dynamic_check(struct dynamic_config *config);
+
+/** "a@p" for "a", if there is a provider and no "@" yet. `p` is NULL when the arena is full. */
+slice dynamic_qualify(struct arena *arena, slice name, const char *provider);
+
+/** Replaces the references in a shallow copy of an object by qualified ones. Returns 0 or -ENOMEM.
+ */
+int dynamic_qualify_references(struct arena *arena, enum dynamic_kind kind,
+			       struct dynamic_object *object, const char *provider);
+
+/** Hashes every object, then all of them together. Returns 0 or -ENOMEM. */
+int dynamic_hash_all(struct dynamic_config *config);
+
+#endif

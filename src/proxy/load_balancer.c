@@ -41,9 +41,10 @@ static void on_responded(struct client_call *call)
 	struct forwarding *f = container_of(call, struct forwarding, call);
 	struct exchange *x = f->x;
 
-	forwarded_answer(&x->response);
 	if (call->complete)
 		exchange_service_done(x);
+	if (forwarded_answer(&x->response) < 0)
+		exchange_answer(x, 500, slice_from(status_text(500)), false);
 	exchange_respond(x);
 }
 

@@ -42,6 +42,14 @@ static int negative_to_status(int r)
 	return r < 0 ? 503 : r;
 }
 
+/* Requests to the server itself, which Go's answers before Traefik sees them. */
+static int answer_of_server(const struct request *q)
+{
+	if (q->method_id == METHOD_CONNECT)
+		return 501;
+	return q->method_id == METHOD_OPTIONS && slice_equal(q->path, SLICE("*")) ? 200 : 0;
+}
+
 /* What the entry point does before routing, in Traefik's order. Returns 0 or the status to refuse
  * with. */
 static int prepare(const struct entry_point *p, struct exchange *x, struct rule_input *in)
@@ -49,8 +57,10 @@ static int prepare(const struct entry_point *p, struct exchange *x, struct rule_
 	struct request *q = &x->request;
 	const struct forwarded_peer peer = {
 		.address = &x->peer_address, .text = x->peer_host, .tls = x->tls};
-	int r = q->method_id == METHOD_CONNECT ? 501 : forwarded_underscores(p->forwarded, &q->fields);
+	int r = answer_of_server(q);
 
+	if (r == 0)
+		r = forwarded_underscores(p->forwarded, &q->fields);
 	if (r == 0)
 		r = path_prepare(q, &p->path, &x->arena);
 	if (r == 0)

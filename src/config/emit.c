@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "config/tree.h"
+#include "config/parse.h"
 #include "core/base.h"
 
 static bool plain_in_yaml(slice s)
@@ -26,33 +26,6 @@ static bool plain_in_yaml(slice s)
 	return memchr(s.p, '\0', s.n) == NULL;
 }
 
-/* One rune of UTF-8 at `*i`, or -1 and one byte further. */
-static int32_t next_rune(slice s, size_t *i)
-{
-	static const int32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-	unsigned char c = (unsigned char)s.p[*i];
-	size_t n = c < 0x80             ? 1
-		   : (c & 0xe0) == 0xc0 ? 2
-		   : (c & 0xf0) == 0xe0 ? 3
-		   : (c & 0xf8) == 0xf0 ? 4
-					: 0;
-	int32_t rune = n == 1 ? c : c & (0x7f >> n);
-
-	for (size_t k = 1; k < n; k++) {
-		unsigned char more = *i + k < s.n ? (unsigned char)s.p[*i + k] : 0;
-
-		if ((more & 0xc0) != 0x80)
-			n = 0;
-		rune = (rune << 6) | (more & 0x3f);
-	}
-	if (n == 0 || rune < least[n] || rune > 0x10ffff || (rune >= 0xd800 && rune <= 0xdfff)) {
-		(*i)++;
-		return -1;
-	}
-	*i += n;
-	return rune;
-}
-
 void tree_add_yaml_string(struct str *out, slice text)
 {
 	if (plain_in_yaml(text)) {
@@ -62,7 +35,7 @@ void tree_add_yaml_string(struct str *out, slice text)
 	str_add_char(out, '"');
 	for (size_t i = 0; i < text.n;) {
 		size_t start = i;
-		int32_t rune = next_rune(text, &i);
+		int32_t rune = parse_rune(text, &i);
 
 		if (rune == '"' || rune == '\\') {
 			str_add_char(out, '\\');
@@ -124,8 +97,8 @@ static void add_yaml_scalar(struct str *out, const struct tree_node *node)
 		add_double(out, node->number);
 	} else if (node->type == TREE_FLOAT) {
 		str_add(out, isnan(node->number) ? SLICE(".nan")
-			     : node->number > 0 ? SLICE(".inf")
-						: SLICE("-.inf"));
+			     : node->number > 0  ? SLICE(".inf")
+						 : SLICE("-.inf"));
 	} else if (node->type == TREE_STRING) {
 		tree_add_yaml_string(out, node->text);
 	} else {
@@ -168,7 +141,7 @@ static void add_json_string(struct str *out, slice s)
 	str_add_char(out, '"');
 	for (size_t i = 0; i < s.n;) {
 		size_t start = i;
-		int32_t rune = next_rune(s, &i);
+		int32_t rune = parse_rune(s, &i);
 
 		switch (rune) {
 		case '"':

@@ -11,28 +11,35 @@ int parse_error(struct weir_error *error, int code, const char *source, uint32_t
 			 (int)MIN(n, (size_t)600), text);
 }
 
-struct tree_node *parse_add(struct tree *t, struct tree_node *parent,
-			    const struct parse_value *value, const char *source,
-			    struct weir_error *error)
+int32_t parse_rune(slice s, size_t *i)
 {
-	struct tree_place key_place = {source, value->key_line, value->key_column};
-	struct tree_node *node;
+	static const int32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+	unsigned char c = (unsigned char)s.p[*i];
+	size_t n = c < 0x80             ? 1
+		   : (c & 0xe0) == 0xc0 ? 2
+		   : (c & 0xf0) == 0xe0 ? 3
+		   : (c & 0xf8) == 0xf0 ? 4
+					: 0;
+	int32_t rune = n == 1 ? c : c & (0x7f >> n);
 
-	node = tree_add(t, parent != NULL ? parent : t->root, slice_of(value->key, value->key_n),
-			key_place, error);
-	if (node == NULL)
-		return NULL;
-	node->kind = (enum tree_kind)value->kind;
-	node->type = (enum tree_type)value->type;
-	node->number = value->number;
-	node->place = (struct tree_place){source, value->line, value->column};
-	node->text = slice_of("", 0);
-	if (value->text_n > 0)
-		node->text = arena_copy(t->arena, slice_of(value->text, value->text_n));
-	if (node->text.p != NULL)
-		return node;
-	(void)error_set(error, -ENOMEM, "%s: out of memory", source);
-	return NULL;
+	for (size_t k = 1; k < n; k++) {
+		unsigned char more = *i + k < s.n ? (unsigned char)s.p[*i + k] : 0;
+
+		if ((more & 0xc0) != 0x80)
+			n = 0;
+		rune = (rune << 6) | (more & 0x3f);
+	}
+	if (n == 0 || rune < least[n] || rune > 0x10ffff || (rune >= 0xd800 && rune <= 0xdfff)) {
+		(*i)++;
+		return -1;
+	}
+	*i += n;
+	return rune;
+}
+
+size_t parse_skip_mark(slice text)
+{
+	return slice_starts(text, SLICE("\xef\xbb\xbf")) ? 3 : 0;
 }
 
 int tree_parse(struct tree *t, slice text, enum tree_format format, const char *source,
@@ -45,6 +52,8 @@ int tree_parse(struct tree *t, slice text, enum tree_format format, const char *
 	if (text.n > t->limits.file_bytes)
 		return error_set(error, -EFBIG, "%s: found %zu bytes, expected at most %zu", source,
 				 text.n, t->limits.file_bytes);
+	if (text.n == 0)
+		text = SLICE("");
 	if (t->root->place.source == NULL)
 		t->root->place = (struct tree_place){name.p, 1, 1};
 	switch (format) {

@@ -37,6 +37,7 @@ struct tree_node {
 	enum tree_type type;
 	uint32_t depth; /* of the root: 0 */
 	uint32_t count; /* of children */
+	uint32_t mark;  /* the parser's, while it works */
 	slice key;      /* its name in its map, terminated; empty in a list and for the root */
 	slice text;
 	double number; /* TREE_INT and TREE_FLOAT: the value, unrounded where a double can hold it

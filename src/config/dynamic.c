@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -26,7 +27,7 @@ struct dynamic_config *dynamic_new(size_t memory_bytes_max)
 struct dynamic_config *dynamic_ref(struct dynamic_config *config)
 {
 	OBJ_CHECK(config, DYNAMIC_CONFIG_MAGIC);
-	config->references++;
+	atomic_fetch_add(&config->references, 1);
 	return config;
 }
 
@@ -37,8 +38,7 @@ void dynamic_destroy(struct dynamic_config **config)
 	if (*config == NULL)
 		return;
 	OBJ_TAKE(c, config, DYNAMIC_CONFIG_MAGIC);
-	must(c->references > 0);
-	if (--c->references > 0)
+	if (atomic_fetch_sub(&c->references, 1) > 1)
 		return;
 	for (size_t i = 0; i < c->part_count; i++)
 		dynamic_destroy(&c->parts[i]);

@@ -215,10 +215,11 @@ struct dynamic_servers_transport {
 
 #define DYNAMIC_CONFIG_MAGIC 0x64796e63u
 
-/** All arrays are sorted by name (bytes). Shared by reference counting on one thread. */
+/** All arrays are sorted by name (bytes). Shared by reference counting; any thread may take and drop
+ * references, one thread at a time may change it. */
 struct dynamic_config {
 	uint32_t magic;
-	uint32_t references;
+	_Atomic uint32_t references; /* parts of a merge are dropped by whoever drops the merge last */
 	struct arena arena;            /* owns what its own decoding made */
 	struct dynamic_config **parts; /* referenced: what a merge is made of */
 	size_t part_count;

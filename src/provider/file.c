@@ -1,0 +1,224 @@
+#include <errno.h>
+#include <stdlib.h>
+
+#include "core/clock.h"
+#include "core/log.h"
+#include "provider/file_private.h"
+
+#define QUIET_MS 50       /* a burst of writes is over when nothing happened for so long, */
+#define BURST_MS_MAX 500  /* or when it has lasted so long */
+#define EMPTY_WAIT_MS 250 /* longer patience with a file that has just become empty */
+#define POLL_MS 2000      /* where the system has no watches left */
+
+struct file_provider {
+	struct provider provider;
+	const struct file_provider_config *config;
+	struct file_watcher *watcher; /* NULL: not watching */
+	uv_timer_t timer;             /* active: something may have changed */
+	uint64_t burst_start_ms;      /* 0: no burst */
+	struct file_state loaded;     /* the state that was last looked at */
+	struct dynamic_hash published;
+	bool has_published;
+	bool waited_for_empty;
+	bool polls;
+};
+
+static void on_timer(uv_timer_t *timer);
+
+static void schedule(struct file_provider *f, uint64_t ms)
+{
+	must(uv_timer_start(&f->timer, on_timer, ms, 0) == 0);
+}
+
+static void on_change(void *context)
+{
+	struct file_provider *f = context;
+	uint64_t now = uv_now(f->timer.loop), quiet = QUIET_MS;
+
+	if (f->burst_start_ms == 0)
+		f->burst_start_ms = MAX(now, (uint64_t)1);
+	if (now - f->burst_start_ms + quiet > BURST_MS_MAX)
+		quiet = now - f->burst_start_ms < BURST_MS_MAX
+				? f->burst_start_ms + BURST_MS_MAX - now
+				: 0;
+	schedule(f, quiet);
+}
+
+static void log_report(const struct config_report *report, bool first)
+{
+	for (size_t i = 0; i < report->count; i++) {
+		const struct config_message *m = &report->messages[i];
+
+		if (m->severity == CONFIG_WARNING)
+			log_warn_with((LOG_STRING("providerName", "file")), "%.*s",
+				      SLICE_ARG(m->text));
+		else
+			log_error_with(
+				(LOG_STRING("providerName", "file"), LOG_TEXT("error", m->text)),
+				"Error while building configuration%s",
+				first ? " (for the first time)" : "; the last good one stays");
+	}
+}
+
+/* The first error, for a start that fails. */
+static int first_error(const struct config_report *report, struct weir_error *e)
+{
+	for (size_t i = 0; i < report->count; i++)
+		if (report->messages[i].severity == CONFIG_ERROR)
+			return error_set(e, -EINVAL, "%.*s", SLICE_ARG(report->messages[i].text));
+	return error_set(e, -EINVAL, "providers.file: the configuration cannot be read");
+}
+
+/* Reads, publishes. What is unchanged is not warned about again. Returns 0 or a negative errno
+ * value with `e` filled in. */
+static int load(struct file_provider *f, struct weir_error *e)
+{
+	struct dynamic_config *config;
+	struct config_report report;
+	struct arena arena;
+	int r;
+
+	arena_init(&arena, 4096, (size_t)1 << 20);
+	config_report_init(&report, &arena);
+	r = file_provider_load(f->config, &report, &config);
+	if (r < 0 || !f->has_published || !dynamic_hash_equal(&config->hash, &f->published))
+		log_report(&report, !f->has_published);
+	if (r < 0)
+		r = first_error(&report, e);
+	arena_free(&arena);
+	if (r < 0)
+		return r;
+	f->published = config->hash;
+	f->has_published = true;
+	aggregator_publish(f->provider.aggregator, f->provider.class->name, config);
+	return 0;
+}
+
+/* Before the files are looked at, so that no later change goes unseen. */
+static void renew_watches(struct file_provider *f)
+{
+	struct file_paths directories = {0};
+	struct weir_error e = {0};
+	int r;
+
+	if (f->watcher == NULL)
+		return;
+	r = file_watch_paths(f->config, &directories);
+	if (r < 0)
+		(void)error_set(&e, r, "out of memory");
+	else
+		r = file_watcher_set(f->watcher, &directories, &e);
+	file_paths_free(&directories);
+	if (r < 0 && !f->polls)
+		log_warn_with((LOG_STRING("providerName", "file"), LOG_CAUSE(&e)),
+			      "Changes are looked for every %d s instead of at once",
+			      POLL_MS / 1000);
+	f->polls = r < 0;
+}
+
+static bool same_state(const struct file_state *a, const struct file_state *b)
+{
+	return memcmp(a->digest, b->digest, sizeof a->digest) == 0;
+}
+
+/* Looks whether something changed, and loads it then. */
+static void look(struct file_provider *f)
+{
+	struct file_state state;
+
+	renew_watches(f);
+	file_state(f->config, &state);
+	if (!same_state(&state, &f->loaded)) {
+		if (state.has_empty && !f->waited_for_empty) {
+			f->waited_for_empty = true;
+			schedule(f, EMPTY_WAIT_MS);
+			return;
+		}
+		f->loaded = state;
+		(void)load(f, NULL);
+		file_state(f->config, &state);
+		if (!same_state(&state, &f->loaded))
+			schedule(f, QUIET_MS);
+	}
+	f->waited_for_empty = false;
+	if (f->polls && !uv_is_active((uv_handle_t *)&f->timer))
+		schedule(f, POLL_MS);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+	struct file_provider *f = timer->data;
+
+	f->burst_start_ms = 0;
+	look(f);
+}
+
+static void reload(struct provider *p)
+{
+	struct file_provider *f = container_of(p, struct file_provider, provider);
+
+	renew_watches(f);
+	file_state(f->config, &f->loaded);
+	(void)load(f, NULL);
+}
+
+static void free_provider(uv_handle_t *timer)
+{
+	free(timer->data);
+}
+
+static void destroy(struct provider *p)
+{
+	struct file_provider *f = container_of(p, struct file_provider, provider);
+
+	file_watcher_destroy(&f->watcher);
+	p->magic = 0;
+	uv_close((uv_handle_t *)&f->timer, free_provider);
+}
+
+static const struct provider_class file_class = {"file", reload, destroy};
+
+static int start(struct file_provider *f, struct weir_error *e)
+{
+	int r = 0;
+
+	if (f->config->watch) {
+		r = file_watcher_create(&f->watcher, f->timer.loop, on_change, f);
+		if (r < 0)
+			return error_set(e, r, "out of memory");
+		renew_watches(f);
+	}
+	file_state(f->config, &f->loaded);
+	r = load(f, e);
+	if (f->config->watch) {
+		on_change(f); /* what changed in between */
+		r = 0;
+	}
+	return r;
+}
+
+int file_provider_create(struct provider **p, struct aggregator *a,
+			 const struct file_provider_config *config, struct weir_error *e)
+{
+	struct file_provider *f;
+	int r;
+
+	*p = NULL;
+	if (config->directory.n == 0 && config->filename.n == 0)
+		return error_set(
+			e, -EINVAL,
+			"providers.file: found neither filename nor directory, expected one");
+	f = calloc(1, sizeof *f);
+	if (f == NULL)
+		return error_set(e, -ENOMEM, "out of memory");
+	f->provider = (struct provider){PROVIDER_MAGIC, &file_class, a};
+	f->config = config;
+	must(uv_timer_init(aggregator_loop(a), &f->timer) == 0);
+	f->timer.data = f;
+	uv_unref((uv_handle_t *)&f->timer);
+	r = start(f, e);
+	*p = &f->provider;
+	if (r < 0)
+		provider_destroy(p);
+	return r;
+}

@@ -19,10 +19,10 @@ struct balancer {
 	_Atomic uint32_t next;
 };
 
-/** Longest round; weights that need more are rounded to fit. */
-#define BALANCER_ROUND_MAX 8192u
+/** Longest round, or twice the number of servers if that is more; weights that need more are rounded to fit. */
+#define BALANCER_ROUND_MAX ((size_t)8192)
 
-/** A weight of 0 excludes a server. Returns 0, or -ENOMEM. */
+/** A weight of 0 or less excludes a server. Returns 0, -ENOMEM, or -E2BIG for more than 65535 servers. */
 int balancer_init(struct balancer *b, struct arena *arena, const int64_t *weights, size_t count);
 
 /** The number of the next server, or -1 if there is none. Any thread. */

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "core/log.h"
 #include "net/url.h"
 
 /* More servers than this in one service are a mistake in a template. */
@@ -95,7 +94,10 @@ static int fill_servers(struct build *b, struct load_balancer *lb, const struct 
 		if (r < 0)
 			return r;
 	}
-	return balancer_init(&lb->balancer, &b->g->arena, weights, lb->count);
+	r = balancer_init(&lb->balancer, &b->g->arena, weights, lb->count);
+	if (r < 0)
+		return error_set(e, r, "servers: no room for %zu", lb->count);
+	return 0;
 }
 
 /* Returns NULL and the reason if the service cannot work. */
@@ -277,11 +279,11 @@ static int add_route(struct build *b, const struct dynamic_router *r, const stru
 	return 0;
 }
 
-static void log_disabled(const struct dynamic_router *r, slice entry_point, const char *why)
+static void tell(const struct build *b, const struct dynamic_router *r, slice entry_point, const char *why)
 {
-	log_error_with((LOG_TEXT("entryPointName", entry_point), LOG_TEXT("routerName", r->object.name),
-			LOG_STRING("error", why)),
-		       "Router is disabled");
+	const struct generation_world *w = b->g->world;
+
+	w->problem(w->problem_context, r->object.name, entry_point, why);
 }
 
 static const struct entry_point *find_entry_point(const struct generation_world *w, slice name)
@@ -300,7 +302,7 @@ static int add_router(struct build *b, const struct dynamic_router *r)
 	struct option_list names = r->entry_points.count > 0 ? r->entry_points : w->config->default_entry_points;
 
 	if (r->object.disabled.n > 0) {
-		log_disabled(r, (slice){NULL, 0}, r->object.disabled.p);
+		tell(b, r, (slice){NULL, 0}, r->object.disabled.p);
 		return 0;
 	}
 	for (size_t i = 0; i < names.count; i++) {
@@ -309,16 +311,14 @@ static int add_router(struct build *b, const struct dynamic_router *r)
 		int result;
 
 		if (p == NULL) {
-			log_error_with((LOG_TEXT("entryPointName", names.items[i]),
-					LOG_TEXT("routerName", r->object.name)),
-				       "EntryPoint doesn't exist");
+			tell(b, r, names.items[i], "EntryPoint doesn't exist");
 			continue;
 		}
 		result = add_route(b, r, p, &e);
 		if (result == -ENOMEM)
 			return result;
 		if (result < 0)
-			log_disabled(r, p->name, e.text);
+			tell(b, r, p->name, e.text);
 	}
 	return 0;
 }

@@ -28,10 +28,12 @@ int generation_build(struct generation **generation, const struct generation_wor
 	g->magic = GENERATION_MAGIC;
 	g->number = number;
 	g->world = world;
-	g->config = dynamic_ref(config);
+	g->config = config;
 	arena_init(&g->arena, ARENA_BLOCK_BYTES, ARENA_MAX_BYTES);
 	r = build_routers(g);
 	if (r < 0) {
+		/* Stays the caller's. */
+		g->config = NULL;
 		generation_set_state(g, GENERATION_BUILDING, GENERATION_DRAINING);
 		generation_destroy(&g);
 		return r;

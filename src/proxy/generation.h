@@ -35,6 +35,9 @@ enum generation_state {
 #undef X
 };
 
+/** A router that is not served on one entry point (empty: on none), and why. Called by the thread that builds. */
+typedef void generation_problem_fn(void *context, slice router, slice entry_point, const char *why);
+
 /** What a build needs; all of it outlives the generation. */
 struct generation_world {
 	const struct static_config *config;
@@ -44,6 +47,8 @@ struct generation_world {
 	struct middleware_world middlewares;
 	struct service *ping; /* NULL: off */
 	size_t workers;
+	generation_problem_fn *problem;
+	void *problem_context;
 };
 
 #define GENERATION_MAGIC 0x67656e65u
@@ -67,7 +72,7 @@ struct generation {
 };
 
 /**
- * Builds from a merged configuration, taking a reference to it. What is wrong with one router, service or middleware disables that one and is logged; only
+ * Builds from a merged configuration, whose reference it takes over on success (counts are the control thread's: this runs elsewhere). What is wrong with one router, service or middleware disables that one and is a `problem`; only
  * lack of memory fails the build. Blocks (plugins are compiled and initialised): not on a loop. Returns 0 or -ENOMEM.
  */
 int generation_build(struct generation **generation, const struct generation_world *world,

@@ -133,8 +133,17 @@ static int start_workers(struct proxy *p, struct weir_error *e)
 	return 0;
 }
 
+static void log_problem(void *context, slice router, slice entry_point, const char *why)
+{
+	(void)context;
+	log_error_with((LOG_TEXT("entryPointName", entry_point), LOG_TEXT("routerName", router),
+			LOG_STRING("error", why)),
+		       "Router is disabled");
+}
+
 static void fill_world(struct proxy *p)
 {
+	p->world.problem = log_problem;
 	p->world.config = p->config;
 	p->world.entry_points = p->entry_points;
 	p->world.entry_point_count = p->entry_point_count;
@@ -210,6 +219,7 @@ static void on_built(uv_work_t *work, int status)
 	p->building = false;
 	if (status == 0 && p->build_result == 0) {
 		p->next_number++;
+		p->build_config = NULL;
 		if (p->draining)
 			generation_destroy(&p->built);
 		else

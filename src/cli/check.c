@@ -1,0 +1,101 @@
+#include <stdio.h>
+
+#include "cli/cli.h"
+#include "core/log.h"
+#include "provider/provider.h"
+#include "proxy/check.h"
+
+static void print_report(const struct config_report *report)
+{
+	struct str text = {0};
+
+	config_report_add(&text, report);
+	if (text.n > 0)
+		(void)fputs(text.p, stderr);
+	str_free(&text);
+}
+
+static void print_effective(const struct static_config *config, const struct dynamic_config *dynamic)
+{
+	const struct option_dump how = {0};
+	struct str text = {0};
+
+	option_dump(&text, static_options, config, &how);
+	if (dynamic != NULL) {
+		str_add(&text, SLICE("---\n"));
+		dynamic_dump(&text, dynamic, &how);
+	}
+	if (!text.failed)
+		(void)fputs(text.p, stdout);
+	str_free(&text);
+}
+
+static void print_problem(void *context, slice router, slice entry_point, const char *why)
+{
+	bool *good = context;
+
+	*good = false;
+	(void)fprintf(stderr, "error: router %.*s%s%.*s: %s\n", SLICE_ARG(router), entry_point.n > 0 ? " on " : "",
+		      SLICE_ARG(entry_point), why);
+}
+
+/* The dynamic configuration as the proxy would take it. Returns false if something in it would not be served. */
+static bool check_dynamic(const struct static_config *config, struct dynamic_config *dynamic)
+{
+	const struct dynamic_part part = {.config = dynamic, .provider = "file"};
+	struct dynamic_config *merged = NULL;
+	struct config_report report;
+	struct weir_error e = {0};
+	struct arena arena;
+	bool good = true;
+
+	arena_init(&arena, 16384, SIZE_MAX);
+	config_report_init(&report, &arena);
+	if (dynamic_merge(&part, 1, &report, &merged) < 0 ||
+	    proxy_check(config, merged, print_problem, &good, &e) < 0) {
+		(void)fprintf(stderr, "error: %s\n", e.code < 0 ? e.text : "out of memory");
+		good = false;
+	}
+	print_report(&report);
+	good &= report.errors == 0;
+	dynamic_destroy(&merged);
+	arena_free(&arena);
+	return good;
+}
+
+static bool load_dynamic(const struct static_config *config, struct dynamic_config **dynamic)
+{
+	struct config_report report;
+	struct arena arena;
+	int r;
+
+	if (config->providers.file == NULL)
+		return true;
+	arena_init(&arena, 16384, SIZE_MAX);
+	config_report_init(&report, &arena);
+	r = file_provider_load(config->providers.file, &report, dynamic);
+	print_report(&report);
+	arena_free(&arena);
+	return r == 0;
+}
+
+int cli_check(const struct cli_args *args)
+{
+	struct dynamic_config *dynamic = NULL;
+	struct static_config *config;
+	struct arena arena;
+	bool good = false;
+
+	config = cli_load(args, &arena);
+	if (config != NULL) {
+		good = load_dynamic(config, &dynamic);
+		if (dynamic != NULL)
+			good &= check_dynamic(config, dynamic);
+		if (good)
+			print_effective(config, dynamic);
+	}
+	dynamic_destroy(&dynamic);
+	static_config_free(&config);
+	arena_free(&arena);
+	return good ? 0 : 1;
+}

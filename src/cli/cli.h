@@ -1,0 +1,37 @@
+/*
+ * The program's commands. Each returns the process's exit status.
+ */
+#ifndef CLI_CLI_H
+#define CLI_CLI_H
+
+#include "config/source.h"
+
+/** The arguments of a command: what follows its name. */
+struct cli_args {
+	size_t count;
+	const char *const *list;
+	const char *const *environment;
+};
+
+/** `weir [flags]`: serves until SIGTERM or SIGINT. */
+int cli_run(const struct cli_args *args);
+
+/** `weir check [flags]`: says what is wrong with both configurations, or prints the effective one. */
+int cli_check(const struct cli_args *args);
+
+/** `weir healthcheck [flags]`: asks the ping entry point of the running process; 0 if it answers 200. */
+int cli_healthcheck(const struct cli_args *args);
+
+int cli_version(const struct cli_args *args);
+int cli_help(const struct cli_args *args);
+
+/**
+ * Loads the static configuration; errors and warnings are printed to standard error. Returns NULL after an error. `arena` is initialised here and
+ * freed by the caller after the configuration.
+ */
+struct static_config *cli_load(const struct cli_args *args, struct arena *arena);
+
+/** Workers for a configuration that does not say how many: the CPU quota of the cgroup or the affinity mask, whichever is less. */
+size_t cli_cpu_quota(void);
+
+#endif

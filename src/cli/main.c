@@ -1,0 +1,42 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "core/base.h"
+
+extern char **environ;
+
+static const struct {
+	const char *name;
+	int (*run)(const struct cli_args *args);
+} commands[] = {
+	{"check", cli_check},
+	{"healthcheck", cli_healthcheck},
+	{"version", cli_version},
+	{"help", cli_help},
+};
+
+int main(int argc, char **argv)
+{
+	struct cli_args args = {.count = argc > 0 ? (size_t)argc - 1 : 0,
+				.list = (const char *const *)(argv + 1),
+				.environment = (const char *const *)environ};
+
+	if (args.count > 0 && args.list[0][0] != '-') {
+		const char *name = args.list[0];
+
+		args.list++;
+		args.count--;
+		for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+			if (strcmp(commands[i].name, name) == 0)
+				return commands[i].run(&args);
+		}
+		(void)fprintf(stderr,
+			      "weir: unknown command \"%s\", expected check, healthcheck, version, help or flags\n",
+			      name);
+		return 1;
+	}
+	if (source_wants_help(args.count, args.list))
+		return cli_help(&args);
+	return cli_run(&args);
+}

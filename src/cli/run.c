@@ -1,0 +1,197 @@
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "cli/notify.h"
+#include "core/log.h"
+#include "provider/provider.h"
+#include "proxy/proxy.h"
+
+#define CONTROL_BUFFER_BYTES ((size_t)16 * 1024 * 1024)
+
+/** The running process, seen from the control thread. */
+struct server {
+	struct loop control;
+	struct static_config *config;
+	struct proxy *proxy;
+	struct aggregator *aggregator;
+	struct provider *file;
+	uv_signal_t signals[4];
+	struct timer watchdog;
+	bool stopping;
+};
+
+static void on_configuration(void *context, struct dynamic_config *config)
+{
+	struct server *s = context;
+
+	if (dynamic_link(config, proxy_internal_services, proxy_internal_services_count) < 0) {
+		log_error("The configuration could not be linked: out of memory; the last one keeps serving");
+		return;
+	}
+	proxy_apply(s->proxy, config);
+}
+
+static void on_drained(void *context)
+{
+	struct server *s = context;
+
+	loop_stop(&s->control);
+}
+
+static void stop(struct server *s, int signal_number)
+{
+	if (s->stopping) {
+		log_warn("Second signal: ending without waiting for connections");
+		_exit(128 + signal_number);
+	}
+	s->stopping = true;
+	log_info("I have to go...");
+	notify_send("STOPPING=1");
+	proxy_drain(s->proxy, on_drained, s);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+	struct server *s = handle->data;
+
+	switch (number) {
+	case SIGHUP:
+		if (s->file != NULL && !s->stopping)
+			provider_reload(s->file);
+		break;
+	case SIGUSR1:
+		if (log_reopen() < 0)
+			log_error("The log file cannot be opened again");
+		break;
+	default:
+		stop(s, number);
+		break;
+	}
+}
+
+static void watch_signals(struct server *s)
+{
+	static const int numbers[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
+
+	for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
+		must(uv_signal_init(&s->control.uv, &s->signals[i]) == 0);
+		s->signals[i].data = s;
+		must(uv_signal_start(&s->signals[i], on_signal, numbers[i]) == 0);
+		uv_unref((uv_handle_t *)&s->signals[i]);
+	}
+}
+
+/* As many descriptors as the system allows: two per proxied connection are needed. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+static int configure_log(const struct log_config *c, struct weir_error *e)
+{
+	const struct log_options options = {
+		.level = c->level,
+		.format = c->format,
+		.color = c->file_path.n == 0 && !c->no_color && isatty(STDOUT_FILENO),
+		.file_path = c->file_path.n > 0 ? c->file_path.p : NULL,
+	};
+	int r = log_configure(&options);
+
+	return r < 0 ? error_set(e, r, "log.filePath: %s: %s", c->file_path.p, strerror(-r)) : 0;
+}
+
+static void feed_watchdog(struct timer *t)
+{
+	struct server *s = container_of(t, struct server, watchdog);
+
+	notify_send("WATCHDOG=1");
+	loop_arm(&s->control, t, notify_watchdog_ms(), feed_watchdog);
+}
+
+static int start_providers(struct server *s, struct weir_error *e)
+{
+	int r = aggregator_create(&s->aggregator, &s->control.uv, s->config->providers.throttle_ns,
+				  on_configuration, s, e);
+
+	if (r == 0 && s->config->providers.file != NULL)
+		r = file_provider_create(&s->file, s->aggregator, s->config->providers.file, e);
+	return r;
+}
+
+static int start(struct server *s, struct weir_error *e)
+{
+	int r = configure_log(&s->config->log, e);
+
+	if (r == 0)
+		r = proxy_create(&s->proxy, &s->control, s->config, e);
+	if (r == 0)
+		r = start_providers(s, e);
+	if (r < 0)
+		return r;
+	watch_signals(s);
+	log_info_with((LOG_INTEGER("workers", s->config->weir.workers),
+		       LOG_TEXT("configuration", s->config->source)),
+		      "weir version %s is running", WEIR_VERSION);
+	notify_send("READY=1");
+	if (notify_watchdog_ms() > 0)
+		feed_watchdog(&s->watchdog);
+	return 0;
+}
+
+static void finish(struct server *s)
+{
+	if (s->file != NULL)
+		provider_destroy(&s->file);
+	aggregator_destroy(&s->aggregator);
+	proxy_destroy(&s->proxy);
+	loop_disarm(&s->control, &s->watchdog);
+	for (size_t i = 0; i < ARRAY_LEN(s->signals); i++) {
+		if (s->signals[i].data != NULL)
+			uv_close((uv_handle_t *)&s->signals[i], NULL);
+	}
+	loop_close(&s->control);
+}
+
+int cli_run(const struct cli_args *args)
+{
+	static struct server s;
+	struct weir_error e = {0};
+	struct arena arena;
+	int r;
+
+	(void)signal(SIGPIPE, SIG_IGN);
+	/* A guest that writes past RLIMIT_FSIZE gets an error instead of ending the process. */
+	(void)signal(SIGXFSZ, SIG_IGN);
+	raise_descriptor_limit();
+	s.config = cli_load(args, &arena);
+	if (s.config == NULL) {
+		arena_free(&arena);
+		return 1;
+	}
+	if (s.config->weir.workers <= 0)
+		s.config->weir.workers = (int64_t)cli_cpu_quota();
+	r = loop_init(&s.control, CONTROL_BUFFER_BYTES);
+	if (r < 0) {
+		(void)fprintf(stderr, "weir: %s\n", uv_strerror(r));
+		return 1;
+	}
+	r = start(&s, &e);
+	if (r < 0)
+		(void)fprintf(stderr, "weir: %s\n", e.text);
+	else
+		loop_run(&s.control);
+	finish(&s);
+	static_config_free(&s.config);
+	arena_free(&arena);
+	return r < 0 ? 1 : 0;
+}

@@ -1,0 +1,49 @@
+#include "proxy/check.h"
+
+#include <errno.h>
+
+#include "middleware/plugin_registry.h"
+#include "proxy/internal.h"
+#include "proxy/proxy.h"
+
+/* Without workers: nothing is made on any loop. */
+static const struct loop_group no_loops;
+static const _Atomic bool never;
+
+static int build(struct generation_world *w, struct dynamic_config *dynamic, struct weir_error *e)
+{
+	struct generation *g = NULL;
+	int r = dynamic_link(dynamic, proxy_internal_services, proxy_internal_services_count);
+
+	if (r == 0)
+		r = generation_build(&g, w, dynamic_ref(dynamic), 1);
+	if (r < 0)
+		return error_set(e, r, "the configuration cannot be built: out of memory");
+	generation_destroy(&g);
+	return 0;
+}
+
+int proxy_check(const struct static_config *config, struct dynamic_config *dynamic, generation_problem_fn *problem,
+		void *context, struct weir_error *e)
+{
+	struct generation_world w = {.config = config, .problem = problem, .problem_context = context};
+	struct entry_point *points = NULL;
+	struct ping_service ping;
+	int r = entry_points_create(&points, &w.entry_point_count, config, e);
+
+	w.entry_points = points;
+	if (config->ping != NULL) {
+		ping_service_init(&ping, &never, 503);
+		w.ping = &ping.service;
+	}
+	if (r == 0 && upstream_registry_create(&w.upstreams, &no_loops) < 0)
+		r = error_set(e, -ENOMEM, "out of memory");
+	if (r == 0)
+		r = plugin_registry_create(&w.middlewares.plugins, config, &no_loops, e);
+	if (r == 0)
+		r = build(&w, dynamic, e);
+	plugin_registry_destroy(&w.middlewares.plugins);
+	upstream_registry_destroy(&w.upstreams);
+	entry_points_destroy(&points, w.entry_point_count, 0);
+	return r;
+}

@@ -1,7 +1,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "config/tree.h"
+#include "config/parse.h"
 #include "core/base.h"
 
 /* The next name of a path: "domains[0]" is two, "domains" and "[0]". */
@@ -103,12 +103,24 @@ static struct tree_node *open_child(struct tree *t, struct tree_node *parent, sl
 	return child;
 }
 
+static bool is_utf8(slice text)
+{
+	for (size_t i = 0; i < text.n;)
+		if (parse_rune(text, &i) < 0)
+			return false;
+	return true;
+}
+
 int tree_put(struct tree *t, slice path, slice value, struct tree_place place,
 	     struct weir_error *error)
 {
 	struct tree_node *node = t->root;
 	slice rest = path, name;
 
+	if (!is_utf8(path) || !is_utf8(value))
+		return error_set(error, -EINVAL,
+				 "%s: found bytes that are not UTF-8, expected UTF-8 text",
+				 place.source);
 	if (!check_path(path))
 		return error_set(
 			error, -EINVAL,

@@ -398,7 +398,9 @@ static void flat_names_make_a_tree(void **state)
 		"{\"A\":{\"C\":\"2\",\"b\":\"3\"},\"d\":[{\"x\":\"zero\"},{\"x\":\"two\",\"y\":"
 		"\"too\"},{\"x\":\"ten\"}],\"e\":{\"f\":\"g\"}}");
 	assert_string_equal(tree_get(&c.tree, SLICE("e"))->text.p, "false");
-	for (size_t i = 0; i < ARRAY_LEN(wrong) - 1; i++)
+	put(&c, "g", "\377", -EINVAL);
+	put(&c, "g\377", "x", -EINVAL);
+	for (size_t i = 0; i < ARRAY_LEN(wrong); i++)
 		put(&c, wrong[i], "x", -EINVAL);
 	case_end(&c);
 }

@@ -1,9 +1,12 @@
 """The body matrix: every size, framing and treatment, on both sides, must deliver exactly the right bytes."""
 
 import itertools
+import socket
+import threading
 
 import pytest
 
+from harness.client import request_bytes
 from harness.load import together
 from harness.message import head
 from harness.proxy import Plugin, one_router, servers
@@ -54,6 +57,27 @@ def matrix(module_upstream, module_proxy):
     return module_proxy({"http": http}, plugins={"body": Plugin("body")}), server
 
 
+def send_and_receive(proxy, data):
+    """Sends and reads at the same time: a guest that does not want the body may be done before we have sent it."""
+    with proxy.connect() as client:
+
+        def send():
+            try:
+                client.send(data)
+            except OSError:
+                pass  # the proxy wants no more; the response must be there all the same
+
+        sender = threading.Thread(target=send, daemon=True)
+        sender.start()
+        response = client.response()
+        try:
+            client.sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        sender.join(30)
+        return response
+
+
 ONLY_CORRECT_HERE = "Traefik's host loses bodies that it should replay, and does not repair lengths"
 
 
@@ -66,7 +90,7 @@ def test_request_body(matrix, mode, framing, size):
     body = content(size)
     target = f"/3/length/{mode}-{framing}-{size}"
     options = {"body": body} if framing == "length" else {"chunks": split(body)}
-    response = proxy.fetch("POST", target, host=f"request-{mode}.test", **options)
+    response = send_and_receive(proxy, request_bytes("POST", target, host=f"request-{mode}.test", **options))
     assert (response.status, response.body) == (200, content(3))
     received = [r for r in server.requests if r.target == target]
     assert len(received) == 1

@@ -65,7 +65,8 @@ static void on_alarm(uv_timer_t *alarm)
 {
 	struct timers *t = alarm->data;
 	uint64_t now_tick = uv_now(alarm->loop) / TIMER_TICK_MS;
-	uint64_t from = MAX(t->done_tick, now_tick - MIN(now_tick, TIMER_SLOTS - 1) - 1);
+	/* Every slot is visited once at most, however late the alarm is. */
+	uint64_t from = MAX(t->done_tick, now_tick - MIN(now_tick, TIMER_SLOTS));
 	struct list due, *e;
 
 	OBJ_CHECK(t, TIMERS_MAGIC);

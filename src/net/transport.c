@@ -4,15 +4,19 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+static void start_polling(struct transport *t);
+
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
 	struct transport *t = container_of(poll, struct transport, poll);
 	int ready = 0;
 
 	OBJ_CHECK(t, TRANSPORT_MAGIC);
-	/* An error on the socket is found by the read or write that follows. */
-	if (status < 0)
-		ready = TRANSPORT_READABLE | TRANSPORT_WRITABLE;
+	if (status < 0) {
+		/* libuv stops polling at an error, which the reads and writes that follow must find: there may be data before it. */
+		ready = t->watched & (TRANSPORT_READABLE | TRANSPORT_WRITABLE);
+		start_polling(t);
+	}
 	if (events & UV_READABLE)
 		ready |= TRANSPORT_READABLE;
 	if (events & UV_WRITABLE)
@@ -36,24 +40,29 @@ int transport_open(struct transport *t, struct loop *loop, int fd,
 	return 0;
 }
 
-void transport_watch(struct transport *t, int events)
+static void start_polling(struct transport *t)
 {
 	int wanted = 0;
 
-	OBJ_CHECK(t, TRANSPORT_MAGIC);
-	if (events == t->watched || t->closing)
-		return;
-	t->watched = events;
-	if (events & TRANSPORT_READABLE)
+	if (t->watched & TRANSPORT_READABLE)
 		wanted |= UV_READABLE;
-	if (events & TRANSPORT_WRITABLE)
+	if (t->watched & TRANSPORT_WRITABLE)
 		wanted |= UV_WRITABLE;
-	if (events & TRANSPORT_HUNG_UP)
+	if (t->watched & TRANSPORT_HUNG_UP)
 		wanted |= UV_DISCONNECT;
 	if (wanted == 0)
 		(void)uv_poll_stop(&t->poll);
 	else
 		must(uv_poll_start(&t->poll, wanted, on_poll) == 0);
+}
+
+void transport_watch(struct transport *t, int events)
+{
+	OBJ_CHECK(t, TRANSPORT_MAGIC);
+	if (events == t->watched || t->closing)
+		return;
+	t->watched = events;
+	start_polling(t);
 }
 
 ssize_t transport_socket_read(struct transport *t, void *to, size_t n)

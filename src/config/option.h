@@ -305,7 +305,7 @@ void option_dump(struct str *out, const struct option *table, const void *object
  * default and text. */
 void option_help(struct str *out, const struct option *table, const char *prefix);
 
-/** Appends the table as Markdown for docs/reference, one section per object. */
+/** Appends the table as Markdown for docs/reference, one section per row. */
 void option_reference(struct str *out, const struct option *table, const char *prefix);
 
 /**

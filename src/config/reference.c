@@ -71,6 +71,20 @@ static void add_names(struct str *out, const struct option *row)
 		str_add_char(out, '.');
 }
 
+/* A row without default has the zero of its type. */
+static const char *shown_default(const struct option *row)
+{
+	bool number = row->type == OPTION_INT || row->type == OPTION_INT32 ||
+		      row->type == OPTION_FLOAT || row->type == OPTION_DURATION ||
+		      row->type == OPTION_SIZE;
+
+	if (row->initial != NULL)
+		return row->initial;
+	if (row->type == OPTION_BOOL)
+		return "false";
+	return number && !(row->flags & OPTION_OPTIONAL) ? "0" : "";
+}
+
 static bool add_reference(const char *path, const struct option *row, enum option_status status,
 			  void *user)
 {
@@ -81,9 +95,9 @@ static bool add_reference(const char *path, const struct option *row, enum optio
 	if (!has_value(row))
 		return true;
 	str_format(out, "| `%s` | %s | ", path, option_type_name(row->type));
-	if (row->initial != NULL && row->initial[0] != '\0') {
+	if (shown_default(row)[0] != '\0') {
 		str_add_char(out, '`');
-		add_cell(out, row->initial);
+		add_cell(out, shown_default(row));
 		str_add_char(out, '`');
 	}
 	str_format(out, " | %s | ", status_text(status));

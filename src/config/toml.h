@@ -26,6 +26,7 @@ struct tree_place toml_place(struct toml *p);
 /** "source:line:column: ..." about the next byte. Returns -EINVAL. */
 int toml_fail(struct toml *p, const char *format, ...) PRINTF_LIKE(2, 3);
 
+/** Sets that error; returns -ENOMEM. */
 int toml_no_memory(struct toml *p);
 
 /** The next byte, or -1 at the end. */

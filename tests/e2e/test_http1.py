@@ -469,6 +469,46 @@ def test_http09_request(relay):
     assert upstream.requests == []
 
 
+BAD_CHUNKS = {
+    "LF after the size": b"3\nabc\r\n0\r\n\r\n",
+    "LF after the data": b"3\r\nabc\n0\r\n\r\n",
+    "0x": b"0x3\r\nabc\r\n0\r\n\r\n",
+    "letters": b"3xyz\r\nabc\r\n0\r\n\r\n",
+    "sign": b"+3\r\nabc\r\n0\r\n\r\n",
+    "space": b"3 \r\nabc\r\n0\r\n\r\n",
+    "LF in an extension": b"3;a\nabc\r\n0\r\n\r\n",
+    "CR in an extension": b"3;a\rb\r\nabc\r\n0\r\n\r\n",
+    "past 64 bits": b"10000000000000003\r\nabc\r\n0\r\n\r\n",
+    "no CRLF after the data": b"3\r\nabcXX0\r\n\r\n",
+    "LF at the end": b"0\r\n\n",
+    "trailer without colon": b"0\r\nnocolon\r\n\r\n",
+    "empty size": b"\r\nabc\r\n0\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("case", BAD_CHUNKS)
+@pytest.mark.differs("Go's server takes some of these, and answers 500 to others")
+def test_malformed_chunks(upstream, proxy, case):
+    """The upstream may have seen the beginning but never sees an end, and what is behind is no request."""
+    whole = []
+
+    def serve(connection):
+        request = connection.record(connection.read_head())
+        connection.reader.body(request, is_response=False)
+        whole.append(request)
+
+    server = upstream(serve=serve)
+    p = behind(proxy, server)
+    with p.connect() as client:
+        client.send(head("POST / HTTP/1.1", [("Host", "a"), ("Transfer-Encoding", "chunked")]) + BAD_CHUNKS[case] +
+                    request_bytes(target="/smuggled"))
+        assert client.response().status == 400
+        assert client.to_end() == b""
+    wait_until(lambda: server.open_connections == 0, "the upstream exchange is ended")
+    assert whole == []
+    assert not any(request.target == "/smuggled" for request in server.requests)
+
+
 def test_unsupported_transfer_coding(relay):
     proxy, upstream = relay
     with proxy.connect() as client:

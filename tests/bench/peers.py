@@ -72,6 +72,9 @@ NGINX_PROXY = """
         location / {{
             proxy_pass http://bench;
             proxy_http_version 1.1;
+            proxy_buffer_size 16k;
+            proxy_buffers 16 16k;
+            proxy_busy_buffers_size 64k;
             proxy_max_temp_file_size 0;
             proxy_set_header Connection "";
             proxy_set_header Host $http_host;
@@ -98,6 +101,7 @@ defaults
     mode http
     option http-keep-alive
     http-reuse always
+    option splice-response
     timeout connect 10s
     timeout client 1h
     timeout server 1h

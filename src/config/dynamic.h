@@ -215,11 +215,13 @@ struct dynamic_servers_transport {
 
 #define DYNAMIC_CONFIG_MAGIC 0x64796e63u
 
-/** All arrays are sorted by name (bytes). Shared by reference counting; any thread may take and drop
- * references, one thread at a time may change it. */
+/**
+ * All arrays are sorted by name (bytes). Shared by reference counting: any thread may take and drop
+ * references, one thread at a time may change it.
+ */
 struct dynamic_config {
 	uint32_t magic;
-	_Atomic uint32_t references; /* parts of a merge are dropped by whoever drops the merge last */
+	_Atomic uint32_t references;   /* whoever drops a merge last drops its parts */
 	struct arena arena;            /* owns what its own decoding made */
 	struct dynamic_config **parts; /* referenced: what a merge is made of */
 	size_t part_count;
@@ -243,6 +245,7 @@ extern const struct option dynamic_options[];
  * NULL when memory is short. */
 struct dynamic_config *dynamic_new(size_t memory_bytes_max);
 
+/** One more reference, dropped by `dynamic_destroy`. Returns `config`. */
 struct dynamic_config *dynamic_ref(struct dynamic_config *config);
 
 /** Drops a reference and nulls the pointer; the last one frees it. NULL is allowed. */
@@ -292,6 +295,7 @@ struct dynamic_middleware *dynamic_middleware_find(const struct dynamic_config *
 struct dynamic_servers_transport *
 dynamic_servers_transport_find(const struct dynamic_config *config, slice name);
 
+/** Whether two objects or configurations have the same values. */
 bool dynamic_hash_equal(const struct dynamic_hash *a, const struct dynamic_hash *b);
 
 /** Whether there is no object at all: such a message of a provider is skipped. */

@@ -50,11 +50,15 @@ const struct option *dynamic_kind_options(enum dynamic_kind kind);
 size_t dynamic_kind_size(enum dynamic_kind kind);
 const char *dynamic_kind_name(enum dynamic_kind kind);
 
+/** How many objects of that kind there are. */
 size_t dynamic_count(const struct dynamic_config *config, enum dynamic_kind kind);
+/** The one at `index`, in the order of names. */
 struct dynamic_object *dynamic_at(const struct dynamic_config *config, enum dynamic_kind kind,
 				  size_t index);
+/** Finds an object by name; returns false, and leaves `*index` anywhere, if there is none. */
 bool dynamic_index(const struct dynamic_config *config, enum dynamic_kind kind, slice name,
 		   size_t *index);
+/** The same as a pointer, or NULL. */
 struct dynamic_object *dynamic_find(const struct dynamic_config *config, enum dynamic_kind kind,
 				    slice name);
 

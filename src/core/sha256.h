@@ -17,7 +17,9 @@ struct sha256 {
 	unsigned char block[SHA256_BLOCK_BYTES];
 };
 
+/** Starts a digest; there is nothing to free. */
 void sha256_begin(struct sha256 *h);
+/** Adds the next part of the message. */
 void sha256_add(struct sha256 *h, slice bytes);
 
 /** Writes the digest; `h` is of no use afterwards. */

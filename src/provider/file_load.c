@@ -99,7 +99,7 @@ int file_provider_load(const struct file_provider_config *options, struct config
 	if (r < 0)
 		(void)config_error_from(report, &e);
 	if (r == 0) {
-		configs = calloc(files.count + 1, sizeof *configs);
+		configs = calloc(files.count + 1, sizeof(struct dynamic_config *));
 		r = configs != NULL ? 0 : out_of_memory(report);
 	}
 	for (; r == 0 && count < files.count; count++)

@@ -13,6 +13,7 @@ struct file_paths {
 	size_t capacity;
 };
 
+/** Frees the paths; the set is empty after. */
 void file_paths_free(struct file_paths *paths);
 
 /** Adds a copy unless it is there. Returns 0 or -ENOMEM. */

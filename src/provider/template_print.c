@@ -134,7 +134,7 @@ static int exponent_of(double d, int precision)
 	char text[64];
 
 	(void)snprintf(text, sizeof text, "%.*e", MIN(precision, 40) - 1, d);
-	return atoi(strchr(text, 'e') + 1);
+	return (int)strtol(strchr(text, 'e') + 1, NULL, 10);
 }
 
 void template_print_float(struct str *out, double d, char format, int precision)

@@ -239,6 +239,7 @@ extern const struct template_function template_json_functions[];
 extern const struct template_function template_regex_functions[];
 extern const struct template_function template_other_functions[];
 
+/** The function of that name, also one that is not supported; NULL if there is none. */
 const struct template_function *template_function_find(slice name);
 
 /** Records the first failure with its position; always returns false. */
@@ -262,6 +263,7 @@ bool template_parse_integer(slice s, int64_t *value, bool *overflow);
  * on error. */
 size_t template_unquote(slice s, char quote, uint32_t *code, bool *is_byte);
 
+/** Source to tree; false after `template_fail`. */
 bool template_parse(struct template_run *t);
 
 /* What the two halves of the parser share. All return false after `template_fail`. */
@@ -283,6 +285,7 @@ bool template_declare(struct template_run *t, size_t offset, slice name);
 /** A pipeline up to and with `end`. */
 bool template_parse_pipe(struct template_run *t, const char *where, enum template_token_type end,
 			 struct pipe **pipe);
+/** Walks the tree and appends to the run's output; false after `template_fail`. */
 bool template_eval(struct template_run *t);
 
 /* Values */

@@ -473,6 +473,35 @@ static void the_dump_is_this(void **state)
 	case_end(&c);
 }
 
+static void too_little_memory_is_an_error_at_every_point(void **state)
+{
+	bool done = false;
+	int failures = 0;
+
+	(void)state;
+	for (size_t limit = 1024; !done; limit += 512) {
+		struct all all = {.number = 0};
+		struct config_case c;
+		int r;
+
+		case_begin(&c);
+		arena_free(&c.arena);
+		arena_init(&c.arena, 512, limit);
+		r = tree_init(&c.tree, &c.arena, NULL);
+		if (r == 0)
+			r = tree_parse(&c.tree, slice_from(everything), TREE_YAML, "f", &c.error);
+		if (r == 0) {
+			struct option_context context = {.arena = &c.arena, .report = &c.report};
+
+			r = option_decode(all_rows, c.tree.root, &all, &context);
+		}
+		done = r == 0;
+		failures += !done;
+		case_end(&c);
+	}
+	assert_true(failures > 5);
+}
+
 static void reports_are_bounded(void **state)
 {
 	struct config_case c;
@@ -543,6 +572,7 @@ int main(void)
 		cmocka_unit_test(an_empty_list_leaves_the_default),
 		cmocka_unit_test(a_dump_decodes_to_the_same),
 		cmocka_unit_test(the_dump_is_this),
+		cmocka_unit_test(too_little_memory_is_an_error_at_every_point),
 		cmocka_unit_test(reports_are_bounded),
 		cmocka_unit_test(content_is_a_file_or_itself),
 		cmocka_unit_test(the_reference_names_every_option),

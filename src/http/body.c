@@ -8,7 +8,7 @@ void body_init(struct body *b, size_t limit_bytes)
 	b->abort_code = 0;
 	b->first = b->count = 0;
 	b->bytes = 0;
-	b->limit_bytes = limit_bytes;
+	b->limit_bytes = MAX(limit_bytes, 1);
 	b->taken_bytes = 0;
 	b->stalled = false;
 	b->want = NULL;
@@ -28,6 +28,10 @@ void body_free(struct body *b)
 	for (unsigned i = 0; i < b->count; i++)
 		buffer_unref(&piece(b, i)->buffer);
 	b->count = 0;
+	/* Whoever is let go later must not take this body for one that still refers to it. */
+	b->producer = b->consumer = NULL;
+	b->want = NULL;
+	b->ready = NULL;
 	b->magic = 0;
 }
 
@@ -58,7 +62,8 @@ void body_set_consumer(struct body *b, body_ready_fn *ready, void *consumer)
 	OBJ_CHECK(b, BODY_MAGIC);
 	b->ready = ready;
 	b->consumer = consumer;
-	wake_producer(b);
+	if (ready != NULL)
+		wake_producer(b);
 }
 
 bool body_has_room(struct body *b)

@@ -65,7 +65,10 @@ void body_free(struct body *b);
 /** Makes `producer` the one who is asked for more. `want` may be NULL: everything is pushed already. */
 void body_set_producer(struct body *b, body_want_fn *want, void *producer);
 
-/** Makes `consumer` the one who takes bytes, instead of any earlier one, and asks the producer to go on. */
+/**
+ * Makes `consumer` the one who takes bytes, instead of any earlier one, and asks the producer to go on. With
+ * `ready` NULL nobody takes bytes any more, and nobody is asked for them.
+ */
 void body_set_consumer(struct body *b, body_ready_fn *ready, void *consumer);
 
 /** Whether the producer may push; if not, it will be asked when there is room. */

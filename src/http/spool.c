@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -31,21 +32,38 @@ void spool_clear(struct spool *s)
 static int open_unnamed(void)
 {
 	const char *directory = getenv("TMPDIR");
-	int fd = open(directory != NULL ? directory : "/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC | O_EXCL, 0600);
+	char name[4096];
+	int fd, n;
 
-	return fd >= 0 ? fd : -errno;
+	if (directory == NULL || *directory == '\0')
+		directory = "/tmp";
+	fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC | O_EXCL, 0600);
+	if (fd >= 0)
+		return fd;
+	if (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL)
+		return -errno;
+	/* Older overlay file systems, as containers have them, know no O_TMPFILE. */
+	n = snprintf(name, sizeof name, "%s/weir-XXXXXX", directory);
+	if (n < 0 || (size_t)n >= sizeof name)
+		return -ENAMETOOLONG;
+	fd = mkostemp(name, O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	(void)unlink(name);
+	return fd;
 }
 
-static int write_all(int fd, slice bytes)
+static int write_all(int fd, slice bytes, uint64_t offset)
 {
 	while (bytes.n > 0) {
-		ssize_t n = write(fd, bytes.p, bytes.n);
+		ssize_t n = pwrite(fd, bytes.p, bytes.n, (off_t)offset);
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
 			return n < 0 ? -errno : -EIO;
 		bytes = slice_from_at(bytes, (size_t)n);
+		offset += (uint64_t)n;
 	}
 	return 0;
 }
@@ -56,7 +74,7 @@ static int move_to_file(struct spool *s)
 
 	if (fd < 0)
 		return fd;
-	r = write_all(fd, str_slice(&s->memory));
+	r = write_all(fd, str_slice(&s->memory), 0);
 	if (r < 0) {
 		(void)close(fd);
 		return r;
@@ -75,7 +93,7 @@ int spool_add(struct spool *s, slice bytes)
 	if (r < 0)
 		return r;
 	if (s->file >= 0) {
-		r = write_all(s->file, bytes);
+		r = write_all(s->file, bytes, s->n);
 	} else {
 		str_add(&s->memory, bytes);
 		r = s->memory.failed ? -ENOMEM : 0;

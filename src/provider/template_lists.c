@@ -8,6 +8,9 @@
 /* Go's message differs from function to function; all say what was found. */
 static bool list_argument(struct template_call *c, size_t index, const struct template_list **list)
 {
+	static const struct template_list none;
+
+	*list = &none;
 	if (!template_is_list(&c->args[index]))
 		return template_call_fail(c, "expected a list, found %s",
 					  template_type_name(c->args[index].type));

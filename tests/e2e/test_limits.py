@@ -135,7 +135,7 @@ def pinned(upstream, proxy, **defaults):
 
 
 def test_plugin_instances(upstream, proxy):
-    p, server, release = pinned(upstream, proxy, instances=2, queue=0)
+    p, server, release = pinned(upstream, proxy, instances=2, queue=1, queueTimeout="100ms")
     clients = [p.connect() for _ in range(2)]
     for client in clients:
         client.send(request_bytes())

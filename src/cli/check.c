@@ -30,12 +30,12 @@ static void print_effective(const struct static_config *config, const struct dyn
 	str_free(&text);
 }
 
-static void print_problem(void *context, slice router, slice entry_point, const char *why)
+static void print_problem(void *context, const char *kind, slice name, slice entry_point, const char *why)
 {
 	bool *good = context;
 
 	*good = false;
-	(void)fprintf(stderr, "error: router %.*s%s%.*s: %s\n", SLICE_ARG(router), entry_point.n > 0 ? " on " : "",
+	(void)fprintf(stderr, "error: %s %.*s%s%.*s: %s\n", kind, SLICE_ARG(name), entry_point.n > 0 ? " on " : "",
 		      SLICE_ARG(entry_point), why);
 }
 
@@ -89,8 +89,10 @@ int cli_check(const struct cli_args *args)
 	config = cli_load(args, &arena);
 	if (config != NULL) {
 		good = load_dynamic(config, &dynamic);
-		if (dynamic != NULL)
-			good &= check_dynamic(config, dynamic);
+		/* Without a dynamic configuration there are still the plugins to look at. */
+		if (dynamic == NULL)
+			dynamic = dynamic_new(0);
+		good &= dynamic != NULL && check_dynamic(config, dynamic);
 		if (good)
 			print_effective(config, dynamic);
 	}

@@ -33,6 +33,19 @@ void error_prefix(struct weir_error *e, const char *format, ...)
 	memcpy(e->text, text, sizeof text);
 }
 
+void error_suffix(struct weir_error *e, const char *format, ...)
+{
+	va_list args;
+	size_t used;
+
+	if (e == NULL)
+		return;
+	used = strlen(e->text);
+	va_start(args, format);
+	(void)vsnprintf(e->text + used, sizeof e->text - used, format, args);
+	va_end(args);
+}
+
 #define NAME_MAX_LENGTH 63
 
 /* Levenshtein distance over two short names, one row at a time. */

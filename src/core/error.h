@@ -13,6 +13,9 @@ int error_set(struct weir_error *e, int code, const char *format, ...) PRINTF_LI
 /** Puts text in front of the one there is: who was doing what, outermost first. */
 void error_prefix(struct weir_error *e, const char *format, ...) PRINTF_LIKE(2, 3);
 
+/** Adds text at the end: what was expected, a hint. */
+void error_suffix(struct weir_error *e, const char *format, ...) PRINTF_LIKE(2, 3);
+
 /**
  * The one of `count` names nearest to `found` (edit distance, case ignored), or NULL if none is
  * near enough to be a likely slip.

@@ -133,8 +133,11 @@ static enum middleware_verdict pass_on(struct plugin_visit *v)
 {
 	v->facts = *weir_exchange_facts(v->guest);
 	v->responding = true;
-	if (plugin_settle_request(v) < 0)
-		return fail(v);
+	if (plugin_settle_request(v) < 0) {
+		weir_exchange_end(&v->guest);
+		set_stage(v, PLUGIN_ASKED, PLUGIN_OVER);
+		return MW_FAILED;
+	}
 	set_stage(v, PLUGIN_ASKED, PLUGIN_PASSED);
 	/* A guest that has nothing to do with the response is free for others while the upstream works. */
 	if (!v->facts.response_wanted)

@@ -221,6 +221,16 @@ static const struct plugin_source *find_source(const struct plugin_registry *r, 
 	return NULL;
 }
 
+void plugin_registry_visit_broken(const struct plugin_registry *r,
+				  void (*visit)(void *context, slice alias, const char *why), void *context)
+{
+	OBJ_CHECK(r, REGISTRY_MAGIC);
+	for (size_t i = 0; i < r->source_count; i++) {
+		if (r->sources[i].reason != NULL)
+			visit(context, r->sources[i].alias, r->sources[i].reason);
+	}
+}
+
 bool plugin_registry_stringifies(const struct plugin_registry *r, slice alias)
 {
 	const struct plugin_source *s = find_source(r, alias);

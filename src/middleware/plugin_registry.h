@@ -19,6 +19,10 @@ struct plugin_registry;
 int plugin_registry_create(struct plugin_registry **registry, const struct static_config *config,
 			   const struct loop_group *loops, struct weir_error *e);
 
+/** Calls `visit` for every declared plugin that cannot be used. */
+void plugin_registry_visit_broken(const struct plugin_registry *registry,
+				  void (*visit)(void *context, slice alias, const char *why), void *context);
+
 /** All uses must have been released and their parts freed. */
 void plugin_registry_destroy(struct plugin_registry **registry);
 

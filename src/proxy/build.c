@@ -66,8 +66,10 @@ static int make_server(struct build *b, struct server *to, const struct dynamic_
 	struct url u;
 	int r = url_parse(from->url, &u, e);
 
-	if (r < 0)
+	if (r < 0) {
+		error_suffix(e, ", expected http://host[:port]");
 		return r;
+	}
 	if (!slice_equal_nocase(u.scheme, SLICE("http")))
 		return error_set(e, -ENOTSUP, "server URL \"%.*s\": scheme \"%.*s\" is not available yet, expected http",
 				 SLICE_ARG(from->url), SLICE_ARG(u.scheme));
@@ -268,8 +270,11 @@ static int add_route(struct build *b, const struct dynamic_router *r, const stru
 		return error_set(e, -ENOMEM, "out of memory");
 	*route = (struct route){.generation = g, .entry_point = p, .name = r->object.name};
 	result = rule_compile(r->rule, syntax_of(r->rule_syntax), NULL, &route->rule, e);
-	if (result < 0)
+	if (result < 0) {
+		error_suffix(e, "; expected matchers such as Host(`example.com`) and PathPrefix(`/api`), combined with &&, "
+				"|| and !");
 		return result;
+	}
 	g->routes[g->route_count++] = route;
 	result = make_chain(b, &route->chain, r, p, e);
 	if (result < 0)
@@ -279,11 +284,16 @@ static int add_route(struct build *b, const struct dynamic_router *r, const stru
 	return 0;
 }
 
+/* With the place where the router was written in front. */
 static void tell(const struct build *b, const struct dynamic_router *r, slice entry_point, const char *why)
 {
 	const struct generation_world *w = b->g->world;
+	struct str text = {0};
 
-	w->problem(w->problem_context, r->object.name, entry_point, why);
+	tree_add_place(&text, r->object.place);
+	str_format(&text, ": %s", why);
+	w->problem(w->problem_context, "router", r->object.name, entry_point, text.failed ? why : text.p);
+	str_free(&text);
 }
 
 static const struct entry_point *find_entry_point(const struct generation_world *w, slice name)

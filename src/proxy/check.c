@@ -10,6 +10,13 @@
 static const struct loop_group no_loops;
 static const _Atomic bool never;
 
+static void on_broken_plugin(void *context, slice alias, const char *why)
+{
+	const struct generation_world *w = context;
+
+	w->problem(w->problem_context, "plugin", alias, (slice){NULL, 0}, why);
+}
+
 static int build(struct generation_world *w, struct dynamic_config *dynamic, struct weir_error *e)
 {
 	struct generation *g = NULL;
@@ -40,8 +47,10 @@ int proxy_check(const struct static_config *config, struct dynamic_config *dynam
 		r = error_set(e, -ENOMEM, "out of memory");
 	if (r == 0)
 		r = plugin_registry_create(&w.middlewares.plugins, config, &no_loops, e);
-	if (r == 0)
+	if (r == 0) {
+		plugin_registry_visit_broken(w.middlewares.plugins, on_broken_plugin, &w);
 		r = build(&w, dynamic, e);
+	}
 	plugin_registry_destroy(&w.middlewares.plugins);
 	upstream_registry_destroy(&w.upstreams);
 	entry_points_destroy(&points, w.entry_point_count, 0);

@@ -35,8 +35,11 @@ enum generation_state {
 #undef X
 };
 
-/** A router that is not served on one entry point (empty: on none), and why. Called by the thread that builds. */
-typedef void generation_problem_fn(void *context, slice router, slice entry_point, const char *why);
+/**
+ * Something that is not served, and why: `kind` is "router" or "plugin"; `entry_point` is empty if it concerns all. Called by the thread that
+ * builds.
+ */
+typedef void generation_problem_fn(void *context, const char *kind, slice name, slice entry_point, const char *why);
 
 /** What a build needs; all of it outlives the generation. */
 struct generation_world {

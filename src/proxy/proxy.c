@@ -133,9 +133,10 @@ static int start_workers(struct proxy *p, struct weir_error *e)
 	return 0;
 }
 
-static void log_problem(void *context, slice router, slice entry_point, const char *why)
+static void log_problem(void *context, const char *kind, slice router, slice entry_point, const char *why)
 {
 	(void)context;
+	(void)kind;
 	log_error_with((LOG_TEXT("entryPointName", entry_point), LOG_TEXT("routerName", router),
 			LOG_STRING("error", why)),
 		       "Router is disabled");

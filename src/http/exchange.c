@@ -98,7 +98,7 @@ struct exchange *exchange_begin(struct exchange_pool *pool, const struct exchang
 	x->chain = NULL;
 	x->at = x->entered = 0;
 	x->states = NULL;
-	x->walking = x->service_active = x->own_answer = x->failed = false;
+	x->walking = x->waiting = x->service_active = x->own_answer = x->failed = false;
 	x->on_release = NULL;
 	x->route = NULL;
 	list_push(&pool->live, &x->link);
@@ -156,6 +156,7 @@ static bool step_request(struct exchange *x)
 		x->at++;
 		return true;
 	case MW_PENDING:
+		x->waiting = true;
 		return false;
 	case MW_FAILED:
 		answer_status(x, 500);
@@ -172,6 +173,7 @@ static bool step_response(struct exchange *x)
 {
 	switch (leave(x)) {
 	case MW_PENDING:
+		x->waiting = true;
 		return false;
 	case MW_FAILED:
 		answer_status(x, 500);
@@ -230,12 +232,13 @@ static void finish(struct exchange *x);
 void exchange_resume(struct exchange *x)
 {
 	OBJ_CHECK(x, EXCHANGE_MAGIC);
-	if (x->phase == EXCHANGE_CLOSING) {
-		finish(x);
+	if (!x->waiting)
 		return;
-	}
-	must(x->phase == EXCHANGE_REQUEST || x->phase == EXCHANGE_RESPONSE);
-	walk(x);
+	x->waiting = false;
+	if (x->phase == EXCHANGE_CLOSING)
+		finish(x);
+	else
+		walk(x);
 }
 
 static void drop_service(struct exchange *x)
@@ -347,8 +350,10 @@ static void finish(struct exchange *x)
 		struct middleware *m = x->chain->list[x->at - 1];
 
 		if (m->class->on_sent != NULL &&
-		    m->class->on_sent(m, x, exchange_state(x, x->at - 1)) == MW_PENDING)
+		    m->class->on_sent(m, x, exchange_state(x, x->at - 1)) == MW_PENDING) {
+			x->waiting = true;
 			return;
+		}
 	}
 	release(x);
 }
@@ -360,10 +365,14 @@ void exchange_end(struct exchange **giver, bool failed)
 	OBJ_TAKE(x, giver, EXCHANGE_MAGIC);
 	must(!x->walking && x->phase != EXCHANGE_CLOSING);
 	x->phase = EXCHANGE_CLOSING;
+	x->waiting = false;
 	x->failed |= failed;
 	x->connection = NULL;
 	if (x->service_active)
 		drop_service(x);
+	/* The connection is the producer of one body and the consumer of the other, and may be gone before the middlewares are done. */
+	body_set_producer(&x->own_request_body, NULL, NULL);
+	body_set_consumer(x->response_body, NULL, NULL);
 	x->at = x->entered;
 	finish(x);
 }

@@ -70,6 +70,7 @@ struct exchange {
 	char *states;
 	enum method client_method; /* of the request as it came: says whether the client expects a body */
 	bool walking;
+	bool waiting; /* a hook has said MW_PENDING */
 	bool service_active;
 	void *service_state; /* the service's own, while it is active */
 	bool own_answer; /* the response was made by the proxy, not by a service */
@@ -108,7 +109,10 @@ struct exchange *exchange_begin(struct exchange_pool *pool, const struct exchang
 /** Begins the walk along `chain`. The exchange may be over when this returns. */
 void exchange_start(struct exchange *x, const struct chain *chain);
 
-/** For whoever said MW_PENDING, on the same loop and outside of any hook: the hook is called again. */
+/**
+ * For whoever said MW_PENDING, on the same loop and outside of any hook: the hook that waits is called again. Nothing happens if none does, so that a wake-up
+ * may come late or twice.
+ */
 void exchange_resume(struct exchange *x);
 
 /**

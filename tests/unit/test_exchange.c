@@ -1,0 +1,495 @@
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "http/exchange.h"
+
+#define DEPTH 3
+
+static struct loop loop;
+static struct exchange_pool pool;
+static struct exchange *current;
+static char trace[512];
+static bool is_sent, released;
+
+static void note(const char *what, char who)
+{
+	size_t n = strlen(trace);
+
+	assert_true(n + 8 < sizeof trace);
+	(void)snprintf(trace + n, sizeof trace - n, "%s%s%c", n > 0 ? " " : "", what, who);
+}
+
+/* A middleware that does what its script says: one letter per call of a hook. */
+struct probe {
+	struct middleware middleware;
+	char letter;
+	const char *request, *response, *sent; /* c: continue, a: answered, p: pending, f: failed */
+	unsigned request_calls, response_calls, sent_calls;
+	unsigned ended;
+};
+
+struct probe_state {
+	unsigned marker;
+};
+
+static struct probe *probe_of(struct middleware *m)
+{
+	return container_of(m, struct probe, middleware);
+}
+
+static enum middleware_verdict follow(const char *script, unsigned *calls, struct exchange *x)
+{
+	size_t n = script != NULL ? strlen(script) : 0;
+	char c = n == 0 ? 'c' : script[MIN(*calls, n - 1)];
+
+	(*calls)++;
+	switch (c) {
+	case 'a':
+		exchange_answer(x, 418, SLICE("short and stout"), false);
+		return MW_ANSWERED;
+	case 'p':
+		return MW_PENDING;
+	case 'f':
+		return MW_FAILED;
+	default:
+		return MW_CONTINUE;
+	}
+}
+
+static enum middleware_verdict on_request(struct middleware *m, struct exchange *x, void *state)
+{
+	struct probe *p = probe_of(m);
+	struct probe_state *s = state;
+
+	assert_true(s->marker == 0 || s->marker == (unsigned)p->letter);
+	s->marker = (unsigned)p->letter;
+	note("q", p->letter);
+	return follow(p->request, &p->request_calls, x);
+}
+
+static enum middleware_verdict on_response(struct middleware *m, struct exchange *x, void *state)
+{
+	struct probe *p = probe_of(m);
+
+	assert_int_equal(((struct probe_state *)state)->marker, (unsigned)p->letter);
+	note("r", p->letter);
+	return follow(p->response, &p->response_calls, x);
+}
+
+static enum middleware_verdict on_sent(struct middleware *m, struct exchange *x, void *state)
+{
+	struct probe *p = probe_of(m);
+
+	(void)state;
+	assert_null(x->connection);
+	note("s", p->letter);
+	return follow(p->sent, &p->sent_calls, x);
+}
+
+static void on_end(struct middleware *m, struct exchange *x, void *state)
+{
+	struct probe *p = probe_of(m);
+
+	(void)x;
+	assert_int_equal(((struct probe_state *)state)->marker, (unsigned)p->letter);
+	note("e", p->letter);
+	p->ended++;
+}
+
+static const struct middleware_class probe_class = {.name = "probe",
+						    .state_bytes = sizeof(struct probe_state),
+						    .on_request = on_request,
+						    .on_response = on_response,
+						    .on_sent = on_sent,
+						    .on_end = on_end};
+static const struct middleware_class idle_class = {.name = "idle"};
+
+/* A service that answers when it is told to, or at once. */
+static struct {
+	struct service service;
+	char how; /* n: now, l: later, f: failed, d: now, but not done yet */
+	bool cancelled;
+} backend;
+
+static void answer_from_service(struct exchange *x, bool is_done)
+{
+	x->response = (struct response){.status = 200, .version = HTTP_1_1, .framing = FRAMING_LENGTH,
+					.content_length = 2, .fields = x->response.fields};
+	body_push(x->response_body, NULL, SLICE("ok"));
+	if (is_done) {
+		body_end(x->response_body);
+		exchange_service_done(x);
+	}
+	exchange_respond(x);
+}
+
+static void start(struct service *s, struct exchange *x)
+{
+	(void)s;
+	note("S", ' ');
+	if (backend.how == 'n' || backend.how == 'd')
+		answer_from_service(x, backend.how == 'n');
+	else if (backend.how == 'f')
+		exchange_fail(x, 502);
+}
+
+static void cancel(struct service *s, struct exchange *x)
+{
+	(void)s;
+	(void)x;
+	note("C", ' ');
+	backend.cancelled = true;
+}
+
+static const struct service_class backend_class = {.name = "backend", .start = start, .cancel = cancel};
+
+static bool end_at_once;
+
+static void respond(struct exchange *x)
+{
+	note("=", (char)('0' + x->response.status / 100));
+	is_sent = true;
+	if (end_at_once)
+		exchange_end(&current, false);
+}
+
+static void inform(struct exchange *x, const struct response *interim)
+{
+	(void)x;
+	(void)interim;
+}
+
+static const struct exchange_client client = {respond, inform};
+static struct probe probes[DEPTH];
+static struct middleware idle = {.magic = MIDDLEWARE_MAGIC, .class = &idle_class};
+static struct middleware *list[DEPTH + 1];
+static struct chain chain;
+
+static void on_release(struct exchange *x)
+{
+	(void)x;
+	assert_false(released);
+	released = true;
+}
+
+static struct exchange *begin(void)
+{
+	current = exchange_begin(&pool, &client, &pool);
+	assert_non_null(current);
+	current->on_release = on_release;
+	return current;
+}
+
+static void go(void)
+{
+	exchange_start(begin(), &chain);
+}
+
+static int set_up(void **state)
+{
+	const struct exchange_limits limits = {.arena_bytes_max = 65536, .body_queue_bytes = 1000};
+
+	(void)state;
+	trace[0] = '\0';
+	is_sent = released = false;
+	end_at_once = true;
+	backend.service = (struct service){.magic = SERVICE_MAGIC, .class = &backend_class};
+	backend.how = 'n';
+	backend.cancelled = false;
+	for (unsigned i = 0; i < DEPTH; i++) {
+		probes[i] = (struct probe){.middleware = {.magic = MIDDLEWARE_MAGIC, .class = &probe_class},
+					   .letter = (char)('A' + i)};
+		list[i] = &probes[i].middleware;
+	}
+	list[DEPTH] = &idle;
+	chain = (struct chain){.count = DEPTH + 1, .list = list, .service = &backend.service};
+	chain_finish(&chain);
+	assert_int_equal(loop_init(&loop, 1 << 20), 0);
+	exchange_pool_init(&pool, &loop, &limits);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	assert_int_equal(pool.live_count, 0);
+	exchange_pool_free(&pool);
+	loop_close(&loop);
+	return 0;
+}
+
+static void the_whole_way(void **state)
+{
+	(void)state;
+	go();
+	assert_string_equal(trace, "qA qB qC S  rC rB rA =2 sC sB sA eC eB eA");
+	assert_true(released);
+}
+
+static void an_answer_skips_what_lies_inside(void **state)
+{
+	(void)state;
+	probes[1].request = "a";
+	go();
+	assert_string_equal(trace, "qA qB rA =4 sB sA eB eA");
+}
+
+static void a_failure_answers_500(void **state)
+{
+	(void)state;
+	end_at_once = false;
+	probes[2].request = "f";
+	go();
+	assert_string_equal(trace, "qA qB qC rB rA =5");
+	assert_int_equal(current->response.status, 500);
+	assert_true(current->own_answer);
+	assert_true(slice_equal(body_front(current->response_body), SLICE("Internal Server Error")));
+	exchange_end(&current, false);
+}
+
+static void a_failed_response_is_replaced(void **state)
+{
+	(void)state;
+	end_at_once = false;
+	probes[2].response = "f";
+	probes[0].response = "a";
+	go();
+	assert_string_equal(trace, "qA qB qC S  rC rB rA =4");
+	assert_true(slice_equal(body_front(current->response_body), SLICE("short and stout")));
+	exchange_end(&current, false);
+}
+
+/* The service has more to say when a middleware replaces its response. */
+static void a_replaced_response_cancels_the_service(void **state)
+{
+	(void)state;
+	backend.how = 'd';
+	probes[1].response = "a";
+	go();
+	assert_string_equal(trace, "qA qB qC S  rC rB C  rA =4 sC sB sA eC eB eA");
+}
+
+static void every_hook_may_wait(void **state)
+{
+	(void)state;
+	probes[1].request = "ppc";
+	probes[1].response = "pc";
+	probes[1].sent = "pc";
+	go();
+	assert_string_equal(trace, "qA qB");
+	exchange_resume(current);
+	exchange_resume(current);
+	assert_string_equal(trace, "qA qB qB qB qC S  rC rB");
+	exchange_resume(current);
+	assert_false(released);
+	/* The connection is gone (`current` was taken); the middleware still works. */
+	assert_null(current);
+	assert_int_equal(pool.live_count, 1);
+	exchange_resume(container_of(pool.live.next, struct exchange, link));
+	assert_true(released);
+	assert_string_equal(trace, "qA qB qB qB qC S  rC rB rB rA =2 sC sB sB sA eC eB eA");
+}
+
+/* A wake-up that comes when nobody waits any more once ended the process. */
+static void late_wake_ups_do_nothing(void **state)
+{
+	(void)state;
+	backend.how = 'l';
+	end_at_once = false;
+	probes[0].request = "pc";
+	go();
+	exchange_resume(current);
+	assert_string_equal(trace, "qA qA qB qC S ");
+	exchange_resume(current);
+	exchange_resume(current);
+	answer_from_service(current, true);
+	assert_true(is_sent);
+	exchange_resume(current);
+	assert_string_equal(trace, "qA qA qB qC S  rC rB rA =2");
+	exchange_end(&current, false);
+	assert_true(released);
+}
+
+static void the_client_leaves_while_a_hook_waits(void **state)
+{
+	(void)state;
+	probes[1].request = "p";
+	go();
+	exchange_end(&current, true);
+	assert_string_equal(trace, "qA qB sB sA eB eA");
+	assert_false(is_sent);
+}
+
+static void the_client_leaves_while_the_service_works(void **state)
+{
+	(void)state;
+	backend.how = 'l';
+	go();
+	exchange_end(&current, true);
+	assert_true(backend.cancelled);
+	assert_string_equal(trace, "qA qB qC S  C  sC sB sA eC eB eA");
+}
+
+static void the_client_leaves_before_the_response_is_whole(void **state)
+{
+	(void)state;
+	backend.how = 'd';
+	probes[2].sent = "pc";
+	end_at_once = false;
+	go();
+	assert_true(is_sent);
+	exchange_end(&current, true);
+	assert_true(backend.cancelled);
+	assert_false(released);
+	exchange_resume(container_of(pool.live.next, struct exchange, link));
+	assert_true(released);
+}
+
+static unsigned asked;
+
+static void want(struct body *b, void *producer)
+{
+	(void)b;
+	(void)producer;
+	asked++;
+}
+
+static void never(struct body *b, void *consumer)
+{
+	(void)b;
+	(void)consumer;
+	fail();
+}
+
+/* After the end, neither body may call a connection that is no more. */
+static void bodies_forget_the_connection(void **state)
+{
+	struct exchange *x;
+
+	(void)state;
+	asked = 0;
+	backend.how = 'd';
+	probes[0].sent = "pc";
+	end_at_once = false;
+	x = begin();
+	body_set_producer(&x->own_request_body, want, &pool);
+	exchange_start(x, &chain);
+	body_set_consumer(x->response_body, never, &pool);
+	exchange_end(&current, true);
+	assert_false(released);
+	body_set_consumer(&x->own_request_body, never, NULL);
+	body_notify(x->response_body);
+	assert_int_equal(asked, 0);
+	exchange_resume(x);
+	assert_true(released);
+}
+
+static void the_service_fails(void **state)
+{
+	(void)state;
+	backend.how = 'f';
+	end_at_once = false;
+	go();
+	assert_string_equal(trace, "qA qB qC S  rC rB rA =5");
+	assert_int_equal(current->response.status, 502);
+	assert_true(slice_equal(body_front(current->response_body), SLICE("Bad Gateway")));
+	exchange_end(&current, false);
+}
+
+static void refused_before_any_chain(void **state)
+{
+	(void)state;
+	end_at_once = false;
+	exchange_refuse(begin(), 404, SLICE("404 page not found\n"), true);
+	assert_string_equal(trace, "=4");
+	assert_true(slice_equal(fields_value_id(&current->response.fields, FIELD_CONTENT_TYPE),
+				SLICE("text/plain; charset=utf-8")));
+	exchange_end(&current, false);
+	assert_true(released);
+}
+
+/* With every arena limit, the exchange ends in order: with a response or without a chain. */
+static void memory_is_short_everywhere(void **state)
+{
+	(void)state;
+	for (size_t limit = 0; limit < 16384; limit += 64) {
+		trace[0] = '\0';
+		released = is_sent = false;
+		for (unsigned i = 0; i < DEPTH; i++)
+			probes[i].request_calls = probes[i].ended = 0;
+		exchange_pool_free(&pool);
+		exchange_pool_init(&pool, &loop, &(struct exchange_limits){limit, 1000});
+		probes[2].request = "a";
+		go();
+		assert_true(is_sent && released);
+		for (unsigned i = 0; i < DEPTH; i++)
+			assert_int_equal(probes[i].ended, probes[i].request_calls);
+	}
+}
+
+static void exchanges_are_recycled_clean(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 1000; i++) {
+		struct exchange *x;
+
+		released = false;
+		trace[0] = '\0';
+		x = begin();
+		assert_int_equal(x->request.fields.count, 0);
+		assert_int_equal(x->own_request_body.bytes, 0);
+		assert_int_equal(fields_add_id(&x->request.fields, FIELD_HOST, SLICE("h")), 0);
+		body_push(&x->own_request_body, NULL, SLICE("left over"));
+		exchange_start(x, &chain);
+	}
+	assert_int_equal(pool.idle_count, 1);
+}
+
+static void targets(void **state)
+{
+	const char *line = "/a/b?c=d&e";
+	struct exchange *x = begin();
+
+	(void)state;
+	x->request.path = slice_of(line, 4);
+	x->request.query = slice_of(line + 5, 5);
+	assert_true(slice_equal(exchange_target(x), SLICE("/a/b")));
+	x->request.has_query = true;
+	assert_true(exchange_target(x).p == line);
+	assert_true(slice_equal(exchange_target(x), SLICE("/a/b?c=d&e")));
+	x->request.path = SLICE("/z");
+	assert_true(slice_equal(exchange_target(x), SLICE("/z?c=d&e")));
+	x->request.query.n = 0;
+	assert_true(slice_equal(exchange_target(x), SLICE("/z?")));
+	exchange_end(&current, true);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		TEST(the_whole_way),
+		TEST(an_answer_skips_what_lies_inside),
+		TEST(a_failure_answers_500),
+		TEST(a_failed_response_is_replaced),
+		TEST(a_replaced_response_cancels_the_service),
+		TEST(every_hook_may_wait),
+		TEST(late_wake_ups_do_nothing),
+		TEST(the_client_leaves_while_a_hook_waits),
+		TEST(the_client_leaves_while_the_service_works),
+		TEST(the_client_leaves_before_the_response_is_whole),
+		TEST(bodies_forget_the_connection),
+		TEST(the_service_fails),
+		TEST(refused_before_any_chain),
+		TEST(memory_is_short_everywhere),
+		TEST(exchanges_are_recycled_clean),
+		TEST(targets),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -151,10 +151,12 @@ struct weir_limits {
 	uint64_t idle_ms;          /* then `weir_pool_tick` destroys an instance (10000) */
 	uint64_t queue_wait_ms;    /* longest wait for an instance (2000) */
 	uint64_t body_bytes;       /* of each body that is read or written in one phase (64 MiB) */
-	uint32_t instances;        /* per pool (256) */
-	uint32_t queue_length;     /* exchanges that wait for an instance, per pool (1024) */
-	uint32_t log_lines;        /* per exchange, and per initialisation (100) */
-	uint32_t table_elements;   /* of each table (1000000) */
+	uint64_t text_bytes; /* of a method, URI, field name or value that a guest passes (1 MiB) */
+	uint32_t instances;  /* per pool (256) */
+	uint32_t queue_length;   /* exchanges that wait for an instance, per pool (1024) */
+	uint32_t log_lines;      /* per exchange, and per initialisation (100) */
+	uint32_t tables;         /* of one instance (8) */
+	uint32_t table_elements; /* of each table (1000000) */
 };
 
 struct weir_host_options {

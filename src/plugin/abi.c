@@ -4,6 +4,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "plugin/plugin.h"
+
 static const struct abi_function functions[] = {
 #define X(name, params, results, at_start) {#name, params, results, at_start, abi_##name},
 	ABI_FUNCTIONS(X)
@@ -48,6 +50,16 @@ bool abi_guest_bytes(struct abi_call *c, size_t n, const char *what, slice *byte
 				 at, c->memory.size_bytes);
 	*bytes = slice_of((const char *)c->memory.base + at, length);
 	return true;
+}
+
+bool abi_guest_text(struct abi_call *c, size_t n, const char *what, slice *text)
+{
+	uint64_t limit = c->instance->plugin->facts.limits.text_bytes;
+
+	if (!abi_guest_bytes(c, n, what, text))
+		return false;
+	return text->n <= limit || abi_fault(c, "%s has %zu bytes, expected at most %llu", what,
+					     text->n, (unsigned long long)limit);
 }
 
 bool abi_give(struct abi_call *c, size_t n, const char *what, slice value)

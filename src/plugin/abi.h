@@ -56,8 +56,12 @@ static inline bool abi_in_bounds(struct guest_memory m, uint64_t at, uint64_t n)
 	return n <= m.size_bytes && at <= m.size_bytes - n;
 }
 
-/** The guest's bytes at the pointer and length in arguments `n` and `n + 1`. */
+/** The guest's bytes at the pointer and length in arguments `n` and `n + 1`: valid until the host
+ * function returns. False after `abi_fault`, as below. */
 bool abi_guest_bytes(struct abi_call *c, size_t n, const char *what, slice *bytes);
+
+/** As `abi_guest_bytes`, for what becomes part of a head: at most the limit `text_bytes` long. */
+bool abi_guest_text(struct abi_call *c, size_t n, const char *what, slice *text);
 
 /** The result of a getter: the value's length, and the value where it fits buffer and limit in
  * arguments `n`, `n + 1`. */

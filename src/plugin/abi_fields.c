@@ -50,8 +50,6 @@ static bool next_visible(const struct weir_exchange *e, enum weir_message messag
 	return true;
 }
 
-/* ---- names ---- */
-
 static bool add_name(struct weir_pool *p, size_t count, slice name)
 {
 	if (count == p->names_capacity) {
@@ -164,11 +162,9 @@ bool abi_get_header_names(struct abi_call *c)
 	return give_count(c, count, bytes);
 }
 
-/* ---- values ---- */
-
 static bool guest_name(struct abi_call *c, slice *name)
 {
-	if (!abi_guest_bytes(c, 1, "header name", name))
+	if (!abi_guest_text(c, 1, "header name", name))
 		return false;
 	return name->n > 0 || abi_fault(c, "HTTP header name cannot be empty");
 }
@@ -228,8 +224,6 @@ bool abi_get_header_values(struct abi_call *c)
 	}
 	return give_count(c, count, bytes);
 }
-
-/* ---- changes ---- */
 
 enum change { CHANGE_SET, CHANGE_ADD, CHANGE_REMOVE };
 
@@ -325,7 +319,7 @@ static bool change(struct abi_call *c, enum change change)
 	if (!abi_is_token(name))
 		return abi_fault(c, "HTTP header name of %zu bytes is not a token", name.n);
 	if (change != CHANGE_REMOVE &&
-	    (!abi_guest_bytes(c, 3, "header value", &value) || !clean_value(c, &value)))
+	    (!abi_guest_text(c, 3, "header value", &value) || !clean_value(c, &value)))
 		return false;
 	r = change_field(c->exchange, change, (enum weir_message)abi_arg(c, 0), name, value);
 	return r == 0 || abi_refused(c, r, "header");

@@ -70,7 +70,7 @@ bool abi_set_method(struct abi_call *c)
 	slice method;
 	int r;
 
-	if (request_is_sent(c, "method") || !abi_guest_bytes(c, 0, "method", &method))
+	if (request_is_sent(c, "method") || !abi_guest_text(c, 0, "method", &method))
 		return false;
 	if (method.n == 0)
 		return abi_fault(c, "HTTP method cannot be empty");
@@ -100,7 +100,7 @@ bool abi_set_uri(struct abi_call *c)
 	slice uri;
 	int r;
 
-	if (request_is_sent(c, "URI") || !abi_guest_bytes(c, 0, "URI", &uri))
+	if (request_is_sent(c, "URI") || !abi_guest_text(c, 0, "URI", &uri))
 		return false;
 	str_clear(out);
 	wrong = uri_take(out, uri);

@@ -4,6 +4,7 @@
 
 #include "core/clock.h"
 #include "plugin/engine.h"
+#include "plugin/output.h"
 #include "plugin/plugin.h"
 
 /* What the first slice of a call may have cost: it is not measured in CPU time, because most calls
@@ -120,6 +121,7 @@ static void explain(struct instance *i)
 	c->trap = NULL;
 	c->error = NULL;
 	(void)snprintf(f->text, sizeof f->text, "%.*s", SLICE_ARG(str_slice(&text)));
+	output_flatten(f->text);
 	str_free(&text);
 }
 

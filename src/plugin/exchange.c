@@ -48,8 +48,6 @@ static enum weir_step fail_guest(struct weir_exchange *e)
 	return fail(e, starting ? WEIR_CAUSE_START : f->cause);
 }
 
-/* ---- time ---- */
-
 /* The budget runs while the guest works, sleeps or yields, not while it waits for the client. */
 static void account_wait(struct weir_exchange *e, enum run run)
 {
@@ -90,8 +88,6 @@ static void note_wall_left(struct weir_exchange *e)
 	if (e->wall_left_ns != UINT64_MAX)
 		e->wall_left_ns = deadline > now ? deadline - now : 0;
 }
-
-/* ---- phases ---- */
 
 static enum weir_step run_guest(struct weir_exchange *e);
 
@@ -186,8 +182,6 @@ static enum weir_step run_guest(struct weir_exchange *e)
 	}
 }
 
-/* ---- the queue ---- */
-
 void exchange_grant(struct weir_exchange *e, struct instance *i)
 {
 	OBJ_CHECK(e, EXCHANGE_MAGIC);
@@ -229,8 +223,6 @@ static enum weir_step wait_for_instance(struct weir_exchange *e)
 	e->wake_at_ns = add_ns(clock_mono_ns(), wait_ns);
 	return WEIR_WAIT_INSTANCE;
 }
-
-/* ---- the interface ---- */
 
 static struct weir_exchange *make(struct weir_pool *pool, const struct weir_http *http, void *x)
 {

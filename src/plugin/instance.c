@@ -42,7 +42,7 @@ static void make_store(struct instance *i)
 	i->store = wasmtime_store_new(i->plugin->host->engine, i, NULL);
 	i->context = wasmtime_store_context(i->store);
 	wasmtime_store_limiter(i->store, limit_of(limits->memory_bytes),
-			       limit_of(limits->table_elements), 1, -1, 1);
+			       limit_of(limits->table_elements), 1, limit_of(limits->tables), 1);
 	call_attach(i);
 }
 

@@ -15,9 +15,11 @@
 	X(idle_ms, 10000) \
 	X(queue_wait_ms, 2000) \
 	X(body_bytes, (uint64_t)64 * 1024 * 1024) \
+	X(text_bytes, (uint64_t)1024 * 1024) \
 	X(instances, 256) \
 	X(queue_length, 1024) \
 	X(log_lines, 100) \
+	X(tables, 8) \
 	X(table_elements, 1000000)
 
 /** Replaces each 0 by the value in `defaults`, or by the default where that is NULL. */

@@ -11,14 +11,25 @@ struct import {
 	const char *results;
 };
 
-/* ---- types ---- */
+/* `wasm_valtype_kind` aborts the process at types that it does not know, vectors among them. */
+static wasmtime_valtype_kind_t kind_of(const wasm_valtype_t *type)
+{
+	wasmtime_valtype_t whole;
+	wasmtime_valtype_kind_t kind;
+
+	wasmtime_valtype_new(type, &whole);
+	kind = whole.kind;
+	wasmtime_valtype_delete(&whole);
+	return kind;
+}
 
 static bool kinds_are(const wasm_valtype_vec_t *types, const char *letters)
 {
 	if (types->size != strlen(letters))
 		return false;
 	for (size_t i = 0; i < types->size; i++) {
-		if (wasm_valtype_kind(types->data[i]) != (letters[i] == 'I' ? WASM_I64 : WASM_I32))
+		if (kind_of(types->data[i]) !=
+		    (letters[i] == 'I' ? WASMTIME_VALTYPE_KIND_I64 : WASMTIME_VALTYPE_KIND_I32))
 			return false;
 	}
 	return true;
@@ -30,28 +41,23 @@ bool link_type_is(const wasm_functype_t *type, const char *params, const char *r
 	       kinds_are(wasm_functype_results(type), results);
 }
 
-static const char *kind_text(wasm_valkind_t kind)
+static const char *kind_text(wasmtime_valtype_kind_t kind)
 {
-	switch (kind) {
-	case WASM_I32:
-		return "i32";
-	case WASM_I64:
-		return "i64";
-	case WASM_F32:
-		return "f32";
-	case WASM_F64:
-		return "f64";
-	default:
-		return "reference";
-	}
+	static const char *const texts[] = {
+		[WASMTIME_VALTYPE_KIND_I32] = "i32",   [WASMTIME_VALTYPE_KIND_I64] = "i64",
+		[WASMTIME_VALTYPE_KIND_F32] = "f32",   [WASMTIME_VALTYPE_KIND_F64] = "f64",
+		[WASMTIME_VALTYPE_KIND_V128] = "v128", [WASMTIME_VALTYPE_KIND_REF] = "reference",
+	};
+
+	must(kind < ARRAY_LEN(texts));
+	return texts[kind];
 }
 
 static void describe_types(struct str *out, const wasm_valtype_vec_t *types)
 {
 	str_add_char(out, '(');
 	for (size_t i = 0; i < types->size; i++)
-		str_format(out, "%s%s", i > 0 ? ", " : "",
-			   kind_text(wasm_valtype_kind(types->data[i])));
+		str_format(out, "%s%s", i > 0 ? ", " : "", kind_text(kind_of(types->data[i])));
 	str_add_char(out, ')');
 }
 
@@ -90,8 +96,6 @@ void link_describe_signature(struct str *out, const char *params, const char *re
 	link_describe(out, type);
 	wasm_functype_delete(type);
 }
-
-/* ---- imports ---- */
 
 static bool find_abi(slice name, struct import *import)
 {
@@ -178,8 +182,6 @@ int link_check_import(const wasm_importtype_t *import, struct weir_error *error)
 	return 0;
 }
 
-/* ---- callbacks ---- */
-
 static struct instance *caller_instance(wasmtime_caller_t *caller)
 {
 	struct instance *i = wasmtime_context_get_data(wasmtime_caller_context(caller));
@@ -246,8 +248,6 @@ static wasm_trap_t *call_proc_exit(void *env, wasmtime_caller_t *caller, wasmtim
 	i->fault.exit_code = code;
 	return trap();
 }
-
-/* ---- binding ---- */
 
 struct binder {
 	wasmtime_linker_t *linker;

@@ -5,6 +5,14 @@
 #include "plugin/exchange.h"
 #include "plugin/plugin.h"
 
+void output_flatten(char *text)
+{
+	for (; *text != '\0'; text++) {
+		if ((unsigned char)*text < ' ' || *text == 0x7f)
+			*text = ' ';
+	}
+}
+
 bool output_enabled(const struct instance *i, enum weir_log_level level)
 {
 	const struct weir_host_options *o = &i->plugin->host->options;

@@ -18,6 +18,9 @@ void output_restart(struct instance *i);
 /** Says how many lines were left out since the last `output_restart`, if any. */
 void output_finish(struct instance *i);
 
+/** Makes what a guest may have written fit for one line: control characters become spaces. */
+void output_flatten(char *text);
+
 /** Whether the embedder would write lines of that level. */
 bool output_enabled(const struct instance *i, enum weir_log_level level);
 

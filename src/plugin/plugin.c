@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "plugin/limits.h"
+#include "plugin/output.h"
 #include "plugin/pool.h"
 
 #define TEXTS_MAX_BYTES ((size_t)64 * 1024 * 1024)
@@ -13,6 +14,11 @@
 static const char *keep_text(struct weir_plugin *p, const char *text)
 {
 	return arena_copy(&p->arena, slice_from(text)).p;
+}
+
+static const char *name_of(const struct weir_plugin_options *o)
+{
+	return o->name != NULL ? o->name : "plugin";
 }
 
 static bool keep_envs(struct weir_plugin *p, const struct weir_plugin_options *o)
@@ -47,7 +53,7 @@ static bool keep_options(struct weir_plugin *p, const struct weir_plugin_options
 {
 	p->facts.limits = o->limits;
 	limits_fill(&p->facts.limits, &p->host->options.limits);
-	p->facts.name = keep_text(p, o->name != NULL ? o->name : "plugin");
+	p->facts.name = keep_text(p, name_of(o));
 	p->config = arena_copy(&p->arena, o->config);
 	return p->facts.name != NULL && p->config.p != NULL && keep_envs(p, o) && keep_mounts(p, o);
 }
@@ -125,8 +131,8 @@ static int explain_start(struct instance *i, struct weir_error *error)
 	while (said.n > 0 && said.p[said.n - 1] == '\n')
 		said.n--;
 	for (size_t n = 0; n < said.n; n++) {
-		if ((unsigned char)i->start_output.p[n] < ' ')
-			i->start_output.p[n] = i->start_output.p[n] == '\n' ? '|' : ' ';
+		if (i->start_output.p[n] == '\n')
+			i->start_output.p[n] = '|';
 	}
 	return error_set(error, code, "error instantiating guest: %s%s%.*s%s", i->fault.text,
 			 said.n > 0 ? "; the guest said: \"" : "", SLICE_ARG(said),
@@ -179,10 +185,13 @@ int weir_plugin_create(struct weir_plugin **plugin, struct weir_host *host,
 	*plugin = NULL;
 	p = make(host, options);
 	if (p == NULL)
-		return error_set(error, -ENOMEM, "plugin \"%s\": not enough memory", options->name);
+		return error_set(error, -ENOMEM, "plugin \"%s\": not enough memory",
+				 name_of(options));
 	r = load(p, options->wasm, error);
 	if (r < 0) {
 		error_prefix(error, "plugin \"%s\": ", p->facts.name);
+		if (error != NULL)
+			output_flatten(error->text);
 		weir_plugin_unref(&p);
 		return r;
 	}

@@ -81,8 +81,7 @@ static const struct option server_rows[] = {
 		   "Scheme, host and port; the path is ignored unless `preservePath` is set."),
 	OPT_INT("weight", struct dynamic_server, weight, "1", "Share of the requests; 0: none."),
 	OPT_BOOL("preservePath", struct dynamic_server, preserve_path, "false",
-		 "Put the path of the URL in front of the request's.",
-		 LATER("the path of a server is not used yet")),
+		 "Put the path of the URL in front of the request's."),
 	OPT_END,
 };
 
@@ -217,8 +216,7 @@ static const struct option failover_rows[] = {
 
 const struct option dynamic_service_options[] = {
 	OPT_LIST("middlewares", struct dynamic_service, middlewares, NULL,
-		 "Middlewares in front of the service, whichever router leads to it.",
-		 LATER("name them at the routers")),
+		 "Middlewares in front of the service, whichever router leads to it."),
 	OPT_POINTER("loadBalancer", struct dynamic_service, load_balancer, load_balancer_rows,
 		    "Servers that share the requests."),
 	OPT_POINTER("weighted", struct dynamic_service, weighted, weighted_rows,

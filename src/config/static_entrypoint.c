@@ -10,6 +10,8 @@ static int check_address(const void *value, struct weir_error *error)
 	slice text = *(const slice *)value;
 	int r = listen_address_parse(text, &address, error);
 
+	if (r < 0)
+		error_suffix(error, ", expected [host]:port[/tcp]");
 	if (r == 0 && address.protocol == ADDRESS_UDP)
 		return error_set(
 			error, -EINVAL,

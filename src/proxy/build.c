@@ -232,20 +232,27 @@ static int add_middlewares(struct build *b, struct chain *chain, struct option_l
 	return 0;
 }
 
+/* Outermost first: the entry point's, the router's, the service's. */
 static int make_chain(struct build *b, struct chain *chain, const struct dynamic_router *r,
 		      const struct entry_point *p, struct weir_error *e)
 {
-	const struct option_list *outer = &p->config->http.middlewares;
-	int result;
+	const struct dynamic_service *service = dynamic_service_find(b->g->config, r->service);
+	const struct option_list none = {NULL, 0};
+	const struct option_list lists[] = {p->config->http.middlewares, r->middlewares,
+					    service != NULL ? service->middlewares : none};
+	size_t count = 0;
 
-	chain->list = ARENA_ARRAY(&b->g->arena, struct middleware *, outer->count + r->middlewares.count);
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+		count += lists[i].count;
+	chain->list = ARENA_ARRAY(&b->g->arena, struct middleware *, count);
 	if (chain->list == NULL)
 		return error_set(e, -ENOMEM, "out of memory");
-	result = add_middlewares(b, chain, *outer, e);
-	if (result == 0)
-		result = add_middlewares(b, chain, r->middlewares, e);
-	if (result < 0)
-		return result;
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+		int result = add_middlewares(b, chain, lists[i], e);
+
+		if (result < 0)
+			return result;
+	}
 	chain->service = find_service(b, r->service, e);
 	if (chain->service == NULL)
 		return -EINVAL;

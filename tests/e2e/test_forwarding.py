@@ -212,10 +212,7 @@ def test_encode_query_semicolons(upstream, proxy):
     assert server.last.target == "/a?x=1%3By=2"
 
 
-NOT_YET = pytest.mark.xfail(not ON_TRAEFIK, reason="weir refuses preservePath for now", strict=True)
-
-
-@pytest.mark.parametrize("preserve,expected", [(False, "/a?q=1"), pytest.param(True, "/base/a?q=1", marks=NOT_YET)])
+@pytest.mark.parametrize("preserve,expected", [(False, "/a?q=1"), (True, "/base/a?q=1")])
 def test_server_url_path(upstream, proxy, preserve, expected):
     server = upstream()
     service = {"loadBalancer": {"servers": [{"url": server.url + "/base/", "preservePath": preserve}]}}

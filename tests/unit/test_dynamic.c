@@ -265,10 +265,7 @@ static const struct {
 	{"r: {rule: x, service: hrw}",
 	 "the service \"hrw@file\" is disabled: loadBalancer.strategy hrw is not "
 	 "supported by weir yet, expected wrr"},
-	{"r: {rule: x, service: path}",
-	 "the service \"path@file\" is disabled: loadBalancer.servers.preservePath is not "
-	 "supported by weir: "
-	 "the path of a server is not used yet"},
+	{"r: {rule: x, service: path}", ""},
 	{"r: {rule: x, service: nopath}", ""},
 	{"r: {rule: x, service: health}", ""},
 	{"r: {rule: x, service: transport}",

@@ -62,9 +62,9 @@ void h1_connection_close(struct h1_connection *c, bool reset)
 	c->state = H1_CLOSED;
 	loop_disarm(c->server->loop, &c->timer);
 	loop_disarm(c->server->loop, &c->write_timer);
-	loop_cancel(c->server->loop, &c->pump);
 	if (c->x != NULL)
 		exchange_end(&c->x, true);
+	loop_cancel(c->server->loop, &c->pump);
 	h1_sender_free(&c->out);
 	h1_receiver_free(&c->in);
 	if (reset)
@@ -151,9 +151,9 @@ static void decode_body(struct h1_connection *c)
 	if (r == H1_DONE) {
 		c->body_done = true;
 		loop_disarm(c->server->loop, &c->timer);
-	} else {
-		set_reading(c, !b->stalled && !c->continue_owed);
 	}
+	/* Behind the body only the client's end and further requests can come. */
+	set_reading(c, r == H1_DONE || (!b->stalled && !c->continue_owed));
 	body_notify(b);
 }
 
@@ -212,7 +212,18 @@ static void begin_body(struct h1_connection *c)
 		return;
 	}
 	body_set_producer(&x->own_request_body, want_body, c);
-	loop_arm(c->server->loop, &c->timer, c->server->options.read_timeout_ms, body_timed_out);
+	/* One time-out for the whole request: it began with the first byte of the head. */
+	if (c->in_head)
+		c->timer.fire = body_timed_out;
+	else
+		loop_arm(c->server->loop, &c->timer, c->server->options.read_timeout_ms, body_timed_out);
+}
+
+/* An expectation that we do not know cannot be met (RFC 9110 section 10.1.1; as Go's server). */
+static bool expects_too_much(const struct request *q)
+{
+	return fields_have(&q->fields, FIELD_EXPECT) && fields_value_id(&q->fields, FIELD_EXPECT).n > 0 &&
+	       !fields_has_token(&q->fields, FIELD_EXPECT, SLICE("100-continue"));
 }
 
 /* Bytes that came with the head go into the body before anybody looks at it. */
@@ -243,6 +254,7 @@ static void begin_exchange(struct h1_connection *c, size_t head_bytes)
 	x->peer_host = (slice){peer.p + c->peer_host_at, c->peer_host_n};
 	x->peer_address = c->address;
 	x->client_method = x->request.method_id;
+	c->in_head = c->state == H1_HEAD && timer_armed(&c->timer);
 	c->state = H1_BUSY;
 	c->responding = false;
 	c->requests++;
@@ -251,8 +263,14 @@ static void begin_exchange(struct h1_connection *c, size_t head_bytes)
 	loop_arm(s->loop, &c->write_timer, s->options.write_timeout_ms, write_timed_out);
 	begin_body(c);
 	take_early_body(c);
-	if (c->state == H1_BUSY)
-		s->handle(s, x);
+	if (c->state != H1_BUSY)
+		return;
+	if (expects_too_much(&x->request)) {
+		c->keep_alive = false;
+		exchange_refuse(x, 417, SLICE(""), false);
+		return;
+	}
+	s->handle(s, x);
 }
 
 static void parse_head(struct h1_connection *c)
@@ -283,6 +301,12 @@ static void parse_head(struct h1_connection *c)
 	}
 }
 
+static void become_idle(struct h1_connection *c)
+{
+	c->state = H1_IDLE;
+	loop_arm(c->server->loop, &c->timer, c->server->options.idle_timeout_ms, idle_timed_out);
+}
+
 /* Throws away what belongs to the last request's body. */
 static void drain_body(struct h1_connection *c)
 {
@@ -292,30 +316,32 @@ static void drain_body(struct h1_connection *c)
 		h1_receiver_skip(&c->in, bytes.n);
 		c->drain_bytes -= bytes.n;
 	}
-	if (c->drain_bytes > 0)
-		return;
-	c->state = H1_IDLE;
-	loop_arm(c->server->loop, &c->timer, c->server->options.idle_timeout_ms, idle_timed_out);
+	if (c->drain_bytes == 0)
+		become_idle(c);
+}
+
+static bool is_between_bodies(const struct h1_connection *c)
+{
+	return c->state == H1_IDLE || c->state == H1_HEAD || c->state == H1_DRAIN;
 }
 
 void h1_connection_run(struct h1_connection *c)
 {
-	bool progress = true;
+	size_t before = 0, unread;
 
 	if (c->running)
 		return;
 	c->running = true;
-	while (progress && h1_receiver_bytes(&c->in).n > 0) {
+	/* An answer that is made at once leaves the connection ready for the next request: no recursion, however many wait. */
+	while (is_between_bodies(c) && (unread = h1_receiver_bytes(&c->in).n) > 0 && unread != before) {
+		before = unread;
 		if (c->state == H1_DRAIN)
 			drain_body(c);
-		progress = c->state == H1_IDLE || c->state == H1_HEAD;
-		if (progress && h1_receiver_bytes(&c->in).n > 0) {
+		else
 			parse_head(c);
-			progress = c->state == H1_IDLE;
-		}
 	}
 	c->running = false;
-	if (c->state == H1_IDLE || c->state == H1_HEAD || c->state == H1_DRAIN)
+	if (is_between_bodies(c))
 		set_reading(c, true);
 }
 
@@ -325,18 +351,19 @@ void h1_connection_next(struct h1_connection *c)
 
 	loop_disarm(c->server->loop, &c->write_timer);
 	h1_sender_free(&c->out);
-	if (!c->keep_alive || (left > 0 && c->in.framing != FRAMING_LENGTH)) {
+	if (!c->keep_alive || c->server->draining) {
 		h1_connection_linger(c);
 		return;
 	}
-	if (c->server->draining) {
-		h1_connection_linger(c);
-		return;
+	must(left == 0 || c->in.framing == FRAMING_LENGTH);
+	if (left > 0) {
+		c->drain_bytes = left;
+		c->state = H1_DRAIN;
+		if (!timer_armed(&c->timer))
+			loop_arm(c->server->loop, &c->timer, c->server->options.idle_timeout_ms, idle_timed_out);
+	} else {
+		become_idle(c);
 	}
-	c->drain_bytes = left;
-	c->state = left > 0 ? H1_DRAIN : H1_IDLE;
-	if (left == 0)
-		loop_arm(c->server->loop, &c->timer, c->server->options.idle_timeout_ms, idle_timed_out);
 	h1_connection_run(c);
 }
 
@@ -501,39 +528,18 @@ static void on_listener_stopped(struct listener *l)
 	maybe_stopped(s);
 }
 
-/* Closes the connections that `which` selects; closing changes nothing in the list before the next turn of the loop. */
-static void close_where(struct h1_server *s, bool (*which)(const struct h1_connection *))
+/* No further request; one that has arrived is still answered. */
+static void drain_connection(struct h1_connection *c)
 {
-	LIST_FOR_EACH(e, &s->connections)
-	{
-		struct h1_connection *c = container_of(e, struct h1_connection, link);
-
-		if (which(c))
-			h1_connection_close(c, false);
-	}
-}
-
-static bool is_between_requests(const struct h1_connection *c)
-{
-	return c->state == H1_IDLE && c->requests > 0;
-}
-
-static bool is_any(const struct h1_connection *c)
-{
-	(void)c;
-	return true;
-}
-
-/* Connections that have not said anything yet get a moment: their first request may be on its way. */
-static void hurry_new_ones(struct h1_server *s)
-{
-	LIST_FOR_EACH(e, &s->connections)
-	{
-		struct h1_connection *c = container_of(e, struct h1_connection, link);
-
-		if (c->state == H1_IDLE)
-			loop_arm(s->loop, &c->timer, NEW_CONNECTION_GRACE_MS, idle_timed_out);
-	}
+	if (c->state == H1_IDLE)
+		read_next(c);
+	if (c->state == H1_DRAIN)
+		h1_connection_linger(c);
+	else if (c->state == H1_IDLE && c->requests > 0)
+		h1_connection_close(c, false);
+	else if (c->state == H1_IDLE)
+		/* It has not said anything yet: its first request may be on its way. */
+		loop_arm(c->server->loop, &c->timer, NEW_CONNECTION_GRACE_MS, idle_timed_out);
 }
 
 void h1_server_drain(struct h1_server *s, void (*stopped)(struct h1_server *))
@@ -542,13 +548,21 @@ void h1_server_drain(struct h1_server *s, void (*stopped)(struct h1_server *))
 	must(!s->draining);
 	s->draining = true;
 	s->stopped = stopped;
-	close_where(s, is_between_requests);
-	hurry_new_ones(s);
 	listener_stop(&s->listener, on_listener_stopped);
+	/* Closing changes nothing in the list before the next turn of the loop. */
+	LIST_FOR_EACH(e, &s->connections)
+	{
+		drain_connection(container_of(e, struct h1_connection, link));
+	}
 }
 
 void h1_server_abort(struct h1_server *s)
 {
 	OBJ_CHECK(s, H1_SERVER_MAGIC);
-	close_where(s, is_any);
+	LIST_FOR_EACH(e, &s->connections)
+	{
+		struct h1_connection *c = container_of(e, struct h1_connection, link);
+
+		h1_connection_close(c, c->state == H1_BUSY && c->responding);
+	}
 }

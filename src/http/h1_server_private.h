@@ -46,6 +46,7 @@ struct h1_connection {
 	bool body_done;      /* the request's body is complete, or has failed */
 	bool continue_owed;  /* the client waits for 100 before it sends its body */
 	bool responding;     /* the final head is made */
+	bool in_head;        /* the read time-out runs since the first bytes of the head */
 	bool running;        /* `h1_connection_run` is on the stack */
 	struct address address;
 	uint8_t peer_n, peer_host_at, peer_host_n;

@@ -94,6 +94,31 @@ static bool says_empty(const struct exchange *x, enum framing framing)
 	       !status_has_no_body(x->response.status, x->client_method);
 }
 
+/* The length that the body would have, had the request been a GET (RFC 9110 section 8.6). */
+static bool says_length(const struct exchange *x, enum framing framing)
+{
+	const struct response *r = &x->response;
+
+	if (framing == FRAMING_LENGTH)
+		return true;
+	return x->client_method == METHOD_HEAD && r->framing == FRAMING_LENGTH &&
+	       !status_has_no_body(r->status, METHOD_GET) && !fields_have(&r->fields, FIELD_CONTENT_LENGTH);
+}
+
+/* Go's server, too, says 1.0 to those who said so, and tells nobody but 1.1 clients that it closes. */
+static char *put_connection(char *to, const struct h1_connection *c)
+{
+	bool is_10 = c->x->request.version == HTTP_1_0;
+
+	if (!c->keep_alive && !is_10)
+		return put(to, SLICE("Connection: close\r\n"));
+	if (c->keep_alive && is_10)
+		return put(to, SLICE("Connection: keep-alive\r\n"));
+	return to;
+}
+
+#define MINOR_VERSION_AT (sizeof "HTTP/1." - 1)
+
 #define HOP_BYTES_MAX 128
 
 static bool write_head(struct h1_connection *c, enum framing framing)
@@ -105,18 +130,17 @@ static bool write_head(struct h1_connection *c, enum framing framing)
 	if (to == NULL)
 		return false;
 	end = h1_write_response(to, &x->response);
+	if (x->request.version == HTTP_1_0)
+		to[MINOR_VERSION_AT] = '0';
 	/* The hop's own fields take the place of the empty line. */
 	end -= 2;
-	if (framing == FRAMING_LENGTH)
+	if (says_length(x, framing))
 		end = put_length(end, x->response.content_length);
 	else if (says_empty(x, framing))
 		end = put_length(end, 0);
 	else if (framing == FRAMING_CHUNKED)
 		end = put(end, SLICE("Transfer-Encoding: chunked\r\n"));
-	if (!c->keep_alive)
-		end = put(end, SLICE("Connection: close\r\n"));
-	else if (x->request.version == HTTP_1_0)
-		end = put(end, SLICE("Connection: keep-alive\r\n"));
+	end = put_connection(end, c);
 	end = put(end, SLICE("\r\n"));
 	h1_sender_head_done(&c->out, end);
 	return true;

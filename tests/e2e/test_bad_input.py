@@ -349,15 +349,17 @@ def test_bad_mount(upstream, proxy, mounts, pattern):
     says(plugin_case(upstream, proxy, "wasi-probe", settings={"mounts": mounts}), pattern)
 
 
-def test_abort_on_plugin_failure(upstream, proxy):
-    p = proxy(one_router(upstream().url), plugins={"guest": Plugin(b"not wasm")}, start=False,
+@pytest.mark.parametrize("case", ["module", "manifest"])
+def test_abort_on_plugin_failure(upstream, proxy, case):
+    plugin = Plugin(b"not wasm") if case == "module" else Plugin("header", manifest="displayName: x\n")
+    p = proxy(one_router(upstream().url), plugins={"guest": plugin}, start=False,
               static={"experimental": {"abortOnPluginFailure": True}})
     p.expected_exit = 1
     p.ports = {"web": free_port()}
     p.write_files()
     p.spawn()
     assert p.wait_exit() == 1
-    says(p.log(), r"guest", r"wasm")
+    says(p.log(), r"guest", r"wasm|\.traefik\.yml")
 
 
 def test_check_reports_plugins(files):

@@ -183,6 +183,18 @@ void weir_host_destroy(struct weir_host **host);
 
 /* Plugin */
 
+struct weir_module;
+
+/**
+ * Compiles and checks a binary ahead of its plugins, which share the result as long as it is held.
+ * Blocks; any thread but an event loop's. Returns 0, -EINVAL, -ENOTSUP, -E2BIG, -ENOMEM.
+ */
+int weir_module_load(struct weir_module **module, struct weir_host *host, struct weir_slice wasm,
+		     struct weir_error *error);
+
+/** Before the host's end. NULL is allowed in `*module`. */
+void weir_module_release(struct weir_module **module);
+
 /** A directory that the guest may use under another name. */
 struct weir_mount {
 	const char *host_path;

@@ -21,6 +21,7 @@ struct plugin_source {
 	const struct weir_plugin_config *limits;
 	const char *reason; /* why it cannot be used; NULL: it can */
 	slice wasm;
+	struct weir_module *module; /* held with abortOnPluginFailure; else compiled when first used */
 	const char **envs;
 	size_t env_count;
 	struct weir_mount *mounts;
@@ -141,7 +142,13 @@ static int load_source(struct plugin_registry *r, struct plugin_source *s, const
 	if (path.p == NULL || fill_envs(r, s, &c->envs) < 0)
 		return error_set(e, -ENOMEM, "out of memory");
 	result = tree_read_file(&r->arena, path.p, WASM_BYTES_MAX, &s->wasm, e);
-	return result < 0 ? result : fill_mounts(r, s, &c->mounts, e);
+	if (result == 0)
+		result = fill_mounts(r, s, &c->mounts, e);
+	if (result == 0 && r->config->experimental.abort_on_plugin_failure)
+		result = weir_module_load(&s->module, r->host, s->wasm, e);
+	if (result < 0 && s->wasm.n > 0)
+		error_prefix(e, "%s: ", path.p);
+	return result;
 }
 
 static int load_sources(struct plugin_registry *r, struct weir_error *e)
@@ -205,6 +212,8 @@ void plugin_registry_destroy(struct plugin_registry **registry)
 	OBJ_TAKE(r, registry, REGISTRY_MAGIC);
 	must(r->live == 0 && r->uses.count == 0);
 	map_free(&r->uses);
+	for (size_t i = 0; i < r->source_count; i++)
+		weir_module_release(&r->sources[i].module);
 	weir_host_destroy(&r->host);
 	arena_free(&r->arena);
 	(void)pthread_mutex_destroy(&r->lock);

@@ -56,6 +56,7 @@ static void free_connection(struct client_connection *c)
 	c->magic = 0;
 	free(c);
 	k->connection_count--;
+	k->closing_count--;
 	maybe_free(k);
 }
 
@@ -71,6 +72,7 @@ void client_connection_close(struct client_connection *c)
 	OBJ_CHECK(c, CLIENT_CONNECTION_MAGIC);
 	must(c->call == NULL && c->state != CLIENT_CLOSED);
 	k->idle_count -= c->state == CLIENT_IDLE;
+	k->closing_count++;
 	c->state = CLIENT_CLOSED;
 	list_remove(&c->link);
 	loop_disarm(k->loop, &c->timer);
@@ -87,7 +89,7 @@ static struct client_connection *new_connection(struct client *k)
 {
 	struct client_connection *c;
 
-	if (k->connection_count >= k->options.connections_max)
+	if (k->connection_count - k->closing_count >= k->options.connections_max)
 		return NULL;
 	c = calloc(1, sizeof *c);
 	if (c == NULL)
@@ -135,7 +137,7 @@ static struct client_connection *take_idle(struct client *k, const struct client
 static void attach(struct client_connection *c, struct client_call *call)
 {
 	c->call = call;
-	c->sent = c->send_failed = c->holds_body = false;
+	c->sent = c->send_failed = c->holds_body = c->heard = false;
 	call->connection = c;
 }
 
@@ -193,8 +195,7 @@ static bool may_retry(const struct client_connection *c, int code)
 {
 	const struct client_call *call = c->call;
 
-	return c->reused && !call->head_received && !call->retried && code != -ETIMEDOUT &&
-	       code != -EPROTO && (is_replayable(call) || (c->out.written == 0 && !c->send_failed));
+	return c->reused && !c->heard && !call->retried && code != -ETIMEDOUT && code != -EPROTO && (is_replayable(call) || (c->out.written == 0 && !c->send_failed));
 }
 
 void client_connection_fail(struct client_connection *c, int code)

@@ -51,6 +51,7 @@ struct client {
 	struct list busy;
 	struct list resolving; /* connections that wait for the address */
 	size_t idle_count, connection_count;
+	size_t closing_count; /* of the connections: closed, but not yet freed by the loop */
 	struct resolved addresses;
 	uint64_t addresses_until_ms;
 	struct lookup *lookup;

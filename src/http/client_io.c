@@ -52,7 +52,8 @@ static void stop_sending(struct client_connection *c)
 	if (c->call->request_body->ready == on_request_body)
 		body_set_consumer(c->call->request_body, NULL, NULL);
 	h1_sender_free(&c->out);
-	watch(c, true, false);
+	/* Reading that waits for the response's consumer goes on waiting. */
+	watch(c, (c->io.watched & TRANSPORT_READABLE) != 0, false);
 }
 
 static void flush(struct client_connection *c)
@@ -106,7 +107,6 @@ void client_connection_send(struct client_connection *c)
 		return;
 	}
 	h1_sender_head_done(&c->out, h1_write_request(to, call->request, call->target));
-	c->out.written = 0;
 	if (call->request->expect_continue && call->request->framing != FRAMING_NONE &&
 	    c->client->options.continue_timeout_ms > 0)
 		c->holds_body = true;
@@ -296,6 +296,7 @@ static void on_readable(struct client_connection *c)
 
 	if (n == -EAGAIN)
 		return;
+	c->heard |= n > 0;
 	if (n == -EMSGSIZE)
 		client_connection_fail(c, -EPROTO);
 	else if (n <= 0)

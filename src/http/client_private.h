@@ -46,6 +46,7 @@ struct client_connection {
 	bool holds_body;   /* the request's body waits for 100 Continue */
 	bool sent;         /* the request is written completely */
 	bool send_failed;  /* no more can be written; a response may still come */
+	bool heard;        /* bytes of a response have come */
 };
 
 /* client.c */

@@ -178,7 +178,6 @@ void h1_sender_body(struct h1_sender *s, struct body *body, enum framing framing
 	s->left = framing == FRAMING_LENGTH ? length : 0;
 	s->frame_at = s->frame_end = 0;
 	s->last_chunk = false;
-	s->written = 0;
 	s->error = 0;
 }
 

@@ -68,7 +68,7 @@ struct h1_sender {
 	bool last_chunk;     /* the final chunk and the trailers are in `tail` */
 	struct str tail;
 	size_t tail_at;
-	uint64_t written; /* bytes handed to the transport for this message */
+	uint64_t written; /* bytes handed to the transport since `h1_sender_free` */
 	int error;
 };
 

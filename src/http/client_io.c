@@ -52,8 +52,16 @@ static void stop_sending(struct client_connection *c)
 	if (c->call->request_body->ready == on_request_body)
 		body_set_consumer(c->call->request_body, NULL, NULL);
 	h1_sender_free(&c->out);
+	/* A server that waits for the rest learns that there is none. */
+	transport_shutdown(&c->io);
 	/* Reading that waits for the response's consumer goes on waiting. */
 	watch(c, (c->io.watched & TRANSPORT_READABLE) != 0, false);
+}
+
+/* It closed its side, perhaps after an answer; any other error is ours, and the server may wait for ever. */
+static bool is_the_servers_doing(int error)
+{
+	return error == -EPIPE || error == -ECONNRESET;
 }
 
 static void flush(struct client_connection *c)
@@ -80,7 +88,7 @@ static void flush(struct client_connection *c)
 		watch(c, reading, true);
 		break;
 	case H1_SENT_FAILED:
-		if (c->reused && c->out.written == 0)
+		if ((c->reused && c->out.written == 0) || !is_the_servers_doing(c->out.error))
 			client_connection_fail(c, c->out.error);
 		else
 			stop_sending(c);

@@ -4,8 +4,15 @@
 
 static const size_t capacity_of[BUFFER_CLASSES] = {
 	[BUFFER_SMALL] = BUFFER_SMALL_BYTES,
+	[BUFFER_MEDIUM] = BUFFER_MEDIUM_BYTES,
 	[BUFFER_LARGE] = BUFFER_LARGE_BYTES,
 };
+
+size_t buffer_class_bytes(enum buffer_class class)
+{
+	must(class < BUFFER_CLASSES);
+	return capacity_of[class];
+}
 
 void buffer_pool_init(struct buffer_pool *pool, size_t limit_bytes)
 {

@@ -9,10 +9,17 @@
 #include "core/list.h"
 #include "core/slice.h"
 
-/** Size classes of blocks: usable bytes. A reader starts small and moves up as it fills them. */
-enum buffer_class { BUFFER_SMALL, BUFFER_LARGE, BUFFER_CLASSES, BUFFER_ODD = BUFFER_CLASSES };
+/** Size classes of blocks: usable bytes. A reader starts small and moves up as long as it fills its blocks. */
+enum buffer_class {
+	BUFFER_SMALL,
+	BUFFER_MEDIUM,
+	BUFFER_LARGE,
+	BUFFER_CLASSES,
+	BUFFER_ODD = BUFFER_CLASSES
+};
 #define BUFFER_SMALL_BYTES ((size_t)16 * 1024)
-#define BUFFER_LARGE_BYTES ((size_t)64 * 1024)
+#define BUFFER_MEDIUM_BYTES ((size_t)64 * 1024)
+#define BUFFER_LARGE_BYTES ((size_t)256 * 1024)
 
 #define BUFFER_MAGIC 0x62756666u
 
@@ -51,6 +58,9 @@ void buffer_pool_free(struct buffer_pool *pool);
  * about once a second. Returns true while there is anything left to trim.
  */
 bool buffer_pool_trim(struct buffer_pool *pool);
+
+/** Usable bytes of a block of that class (not BUFFER_ODD). */
+size_t buffer_class_bytes(enum buffer_class class);
 
 /** An empty block with one reference, or NULL at the pool's limit or when memory is short. */
 struct buffer *buffer_get(struct buffer_pool *pool, enum buffer_class class);

@@ -4,33 +4,51 @@
 
 #define VECTORS_MAX (BODY_PIECES + 4)
 
-/* A single read that brings this much means that a larger block would have saved reads. */
+/* Reads that fill their block get a larger one next time, those that leave most of it empty a smaller one. */
 static void remember_size(struct h1_receiver *r, size_t asked, size_t got)
 {
-	r->large = got == asked || (r->large && got > BUFFER_SMALL_BYTES / 2);
+	if (got == asked && r->class < BUFFER_LARGE)
+		r->class++;
+	else if (r->class > BUFFER_SMALL && got <= buffer_class_bytes(r->class - 1) / 2)
+		r->class--;
+}
+
+/* A block with room for more than `unread` bytes; a smaller one than wished for when buffers run short. */
+static struct buffer *take_block(const struct h1_receiver *r, struct loop *loop, size_t unread,
+				 size_t head_bytes_max)
+{
+	struct buffer *b = NULL;
+
+	if (unread >= BUFFER_LARGE_BYTES)
+		return buffer_get_bytes(&loop->buffers, MIN(unread * 2, head_bytes_max));
+	for (int class = BUFFER_LARGE; class >= BUFFER_SMALL && b == NULL; class--) {
+		bool fits = buffer_class_bytes((enum buffer_class)class) > unread;
+		bool needed = class == BUFFER_SMALL || buffer_class_bytes((enum buffer_class)(class - 1)) <= unread;
+
+		if (fits && (class <= (int)r->class || needed))
+			b = loop_buffer(loop, (enum buffer_class)class);
+	}
+	return b;
 }
 
 /* A block with room behind the unread bytes, which move along if they must. */
 static int make_room(struct h1_receiver *r, struct loop *loop, size_t head_bytes_max)
 {
 	size_t unread = r->in != NULL ? r->in->filled - r->at : 0;
-	struct buffer *bigger;
+	struct buffer *b;
 
 	if (r->in != NULL && buffer_room(r->in) > 0)
 		return 0;
 	if (unread >= head_bytes_max)
 		return -EMSGSIZE;
-	if (unread >= BUFFER_LARGE_BYTES)
-		bigger = buffer_get_bytes(&loop->buffers, MIN(unread * 2, head_bytes_max));
-	else
-		bigger = loop_buffer(loop, r->large || unread >= BUFFER_SMALL_BYTES ? BUFFER_LARGE : BUFFER_SMALL);
-	if (bigger == NULL)
+	b = take_block(r, loop, unread, head_bytes_max);
+	if (b == NULL)
 		return -ENOBUFS;
 	if (unread > 0)
-		memcpy(bigger->bytes, r->in->bytes + r->at, unread);
-	bigger->filled = unread;
+		memcpy(b->bytes, r->in->bytes + r->at, unread);
+	b->filled = unread;
 	buffer_unref(&r->in);
-	r->in = bigger;
+	r->in = b;
 	r->at = 0;
 	return 0;
 }

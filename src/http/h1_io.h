@@ -14,7 +14,7 @@ struct h1_receiver {
 	struct buffer *in;
 	size_t at;      /* unread: from here to in->filled */
 	size_t scanned; /* of the unread bytes, by an incomplete head */
-	bool large;     /* the last block was filled by one read: take a larger one next time */
+	enum buffer_class class; /* of the next block, as earlier reads suggest */
 	enum framing framing; /* of the body in progress */
 	uint64_t left;        /* with FRAMING_LENGTH */
 	struct h1_chunked chunked;

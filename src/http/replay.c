@@ -20,7 +20,7 @@ static bool push_kept(struct replay *r)
 			r->at += MIN(rest.n, BUFFER_LARGE_BYTES);
 			continue;
 		}
-		b = loop_buffer(r->loop, BUFFER_LARGE);
+		b = loop_buffer(r->loop, BUFFER_MEDIUM);
 		n = b != NULL ? spool_read(r->kept, r->at, b->bytes, b->capacity) : -ENOBUFS;
 		if (n > 0) {
 			b->filled = (size_t)n;

@@ -48,6 +48,12 @@ bool abi_read_body_check(struct instance *i, struct guest_memory memory, const u
 	return i->fault.cause == WEIR_CAUSE_NONE;
 }
 
+/* A request that is too large is the client's doing; anything else the guest's. */
+static enum weir_cause too_large(enum weir_message message)
+{
+	return message == WEIR_REQUEST ? WEIR_CAUSE_TOO_LARGE : WEIR_CAUSE_MEMORY;
+}
+
 /* Bodies that do not exist for the guest: its own response before the upstream's, and the request's
  * once it went on. */
 static bool reads_nothing(const struct weir_exchange *e, enum weir_message message)
@@ -64,7 +70,7 @@ static bool read_some(struct instance *i, enum weir_message message, void *buf, 
 	int r;
 
 	if (b->read_bytes > i->plugin->facts.limits.body_bytes) {
-		instance_fault(i, WEIR_CAUSE_TOO_LARGE, "%s is larger than %llu bytes",
+		instance_fault(i, too_large(message), "%s is larger than %llu bytes",
 			       body_names[message],
 			       (unsigned long long)i->plugin->facts.limits.body_bytes);
 		return false;
@@ -73,7 +79,7 @@ static bool read_some(struct instance *i, enum weir_message message, void *buf, 
 	r = e->http->read_body(e->x, message, b->read_bytes, buf, limit, got, &b->eof);
 	must(*got <= limit && r <= WEIR_WAIT);
 	if (r < 0) {
-		instance_fault(i, r == -EFBIG ? WEIR_CAUSE_TOO_LARGE : WEIR_CAUSE_BODY,
+		instance_fault(i, r == -EFBIG ? too_large(message) : WEIR_CAUSE_BODY,
 			       "cannot read the %s: %s", body_names[message], strerror(-r));
 		return false;
 	}
@@ -153,14 +159,14 @@ bool abi_write_body(struct abi_call *c)
 		return true;
 	b = &e->body[kind];
 	if (bytes.n > limit - MIN(b->written_bytes, limit)) {
-		instance_fault(c->instance, WEIR_CAUSE_TOO_LARGE,
+		instance_fault(c->instance, WEIR_CAUSE_MEMORY,
 			       "writes a %s larger than %llu bytes", body_names[kind],
 			       (unsigned long long)limit);
 		return false;
 	}
 	r = e->http->write_body(e->x, (enum weir_message)kind, bytes, !b->written);
 	if (r < 0) {
-		instance_fault(c->instance, r == -EFBIG ? WEIR_CAUSE_TOO_LARGE : WEIR_CAUSE_BODY,
+		instance_fault(c->instance, r == -EFBIG ? WEIR_CAUSE_MEMORY : WEIR_CAUSE_BODY,
 			       "cannot write the %s: %s", body_names[kind], strerror(-r));
 		return false;
 	}

@@ -120,7 +120,11 @@ static void explain(struct instance *i)
 	}
 	c->trap = NULL;
 	c->error = NULL;
-	(void)snprintf(f->text, sizeof f->text, "%.*s", SLICE_ARG(str_slice(&text)));
+	/* Where memory is short, what the host has said before must do. */
+	if (!text.failed)
+		(void)snprintf(f->text, sizeof f->text, "%.*s", SLICE_ARG(str_slice(&text)));
+	else if (!by_host)
+		(void)snprintf(f->text, sizeof f->text, "%s: failed, and memory is short", c->name);
 	output_flatten(f->text);
 	str_free(&text);
 }

@@ -17,6 +17,10 @@ enum {
 
 enum external { EXTERNAL_FUNCTION, EXTERNAL_TABLE, EXTERNAL_MEMORY, EXTERNAL_GLOBAL, EXTERNAL_TAG };
 
+/* Reference types other than the old shorthands: a heap type follows. */
+#define TYPE_REF_NULL 0x63
+#define TYPE_REF 0x64
+
 #define OPCODE_NOP 0x01
 #define OPCODE_END 0x0b
 
@@ -90,6 +94,20 @@ static slice read_bytes(struct reader *r, size_t n)
 	return s;
 }
 
+/* A value or reference type. The longest heap type has five bytes. */
+static void skip_type(struct reader *r)
+{
+	unsigned byte = read_byte(r);
+
+	if (byte != TYPE_REF_NULL && byte != TYPE_REF)
+		return;
+	for (unsigned n = 0; n < 5; n++) {
+		if (read_byte(r) < 0x80)
+			return;
+	}
+	fail(r, "a number is too long");
+}
+
 static void skip_limits(struct reader *r)
 {
 	unsigned flags = read_byte(r);
@@ -106,13 +124,16 @@ static void skip_import_type(struct reader *r, unsigned kind)
 		(void)read_u32(r);
 		break;
 	case EXTERNAL_TABLE:
-		(void)read_byte(r);
+		skip_type(r);
 		skip_limits(r);
 		break;
 	case EXTERNAL_MEMORY:
 		skip_limits(r);
 		break;
 	case EXTERNAL_GLOBAL:
+		skip_type(r);
+		(void)read_byte(r);
+		break;
 	case EXTERNAL_TAG:
 		(void)read_byte(r);
 		(void)read_u32(r);

@@ -31,7 +31,8 @@ const char *__tsan_default_suppressions(void);
 const char *__tsan_default_options(void);
 const char *__tsan_default_suppressions(void)
 {
-	return "race:array_call_trampoline\n";
+	return "race:array_call_trampoline\nrace:invoke_c_async_callback\n"
+	       "race:wasmtime_store_epoch_deadline_callback\n";
 }
 const char *__tsan_default_options(void)
 {

@@ -1,0 +1,74 @@
+/*
+ * Any bytes as a wasm module: the scanner reads what the engine reads. The input is what follows
+ * the eight bytes of the header, or the whole file after a first byte 0xff.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "plugin/engine.h"
+#include "plugin/module.h"
+
+int LLVMFuzzerInitialize(int *argc, char ***argv);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static struct module_store store;
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+	(void)argc;
+	(void)argv;
+	module_store_init(&store, engine_create(), 1 << 20);
+	return 0;
+}
+
+static bool engine_accepts(slice wasm)
+{
+	wasmtime_error_t *e =
+		wasmtime_module_validate(store.engine, (const uint8_t *)wasm.p, wasm.n);
+
+	if (e != NULL)
+		wasmtime_error_delete(e);
+	return e == NULL;
+}
+
+/* A module that is fine for the engine is damaged for nobody, unless it imports what no host has.
+ */
+static void check(slice wasm)
+{
+	struct weir_error error = {0};
+	struct scan_facts facts;
+	struct module *m = NULL;
+	int scanned = scan_module(&facts, wasm, &error);
+	int got = module_get(&m, &store, wasm, &error);
+
+	must(scanned == 0 || (scanned == -EINVAL && got == -EINVAL));
+	must(error.code == 0 || strlen(error.text) < sizeof error.text);
+	if (got < 0)
+		must(m == NULL);
+	if (scanned < 0 && strstr(error.text, "of no known kind") == NULL)
+		must(!engine_accepts(wasm));
+	if (m != NULL) {
+		must(engine_accepts(wasm) && m->facts.response_empty == facts.response_empty);
+		module_unref(&m);
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static const char header[] = {'\0', 'a', 's', 'm', 1, 0, 0, 0};
+	size_t skipped = size > 0 && data[0] == 0xff ? 1 : 0;
+	size_t before = skipped > 0 ? 0 : sizeof header;
+	size_t n = before + size - skipped;
+	char *wasm = malloc(n + 1);
+
+	must(wasm != NULL);
+	memcpy(wasm, header, before);
+	if (size > skipped)
+		memcpy(wasm + before, data + skipped, size - skipped);
+	/* Exactly as long as it is, so that reading on is noticed. */
+	wasm = realloc(wasm, MAX(n, (size_t)1));
+	must(wasm != NULL);
+	check(slice_of(wasm, n));
+	free(wasm);
+	return 0;
+}

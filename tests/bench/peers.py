@@ -129,7 +129,7 @@ entryPoints:
     address: "127.0.0.1:{port}"
     transport:
       respondingTimeouts: {{ idleTimeout: 1h }}
-log: {{ level: ERROR }}
+log: {{ level: INFO }}
 global: {{ checkNewVersion: false, sendAnonymousUsage: false }}
 serversTransport: {{ maxIdleConnsPerHost: 1024 }}
 providers:
@@ -221,7 +221,14 @@ class Peer:
             except (OSError, http.client.HTTPException):
                 pass
             time.sleep(0.05)
-        raise SystemExit(f"{self.name} does not answer ({found}):\n{(self.directory / 'output.log').read_text()}")
+        raise SystemExit(f"{self.name} does not answer ({found}):\n{self.output()}")
+
+    def must_run(self):
+        if self.process.poll() is not None:
+            raise SystemExit(f"{self.name} ended with status {self.process.returncode}:\n{self.output()}")
+
+    def output(self):
+        return (self.directory / "output.log").read_text(errors="replace")
 
     def check(self, forwarded, guest):
         """Fails unless the proxy does to messages what its row claims."""

@@ -24,6 +24,8 @@ RATIO_LIMITS = {
     (TRAEFIK, "128"): (None, 0.25), (TRAEFIK, "10k"): (None, 0.25),
 }
 GUEST_LIMITS_US = (4.0, 2.0)
+# The guest leaves bodies alone; moving a large one costs so much that microseconds drown in it.
+GUEST_BODIES = ("128", "10k")
 GUEST_SHARE_LIMITS = (None, 1 / 3)
 CONNECTION_LIMITS_BYTES = (None, 4096)
 
@@ -116,12 +118,13 @@ def guest_rows(cases):
     for key, case in cases.items():
         mine = added(case, WEIR_GUEST, WEIR)
         middle = statistics.median(mine)
+        judged = key.split("/")[1] in GUEST_BODIES
         yield [f"{case_name(key)}: added by the guest, us", spread(mine, 1),
-               *(verdict(middle, limit, 1) for limit in GUEST_LIMITS_US)]
+               *(verdict(middle, limit if judged else None, 1) for limit in GUEST_LIMITS_US)]
         if TRAEFIK_GUEST in case:
             other = added(case, TRAEFIK_GUEST, TRAEFIK)
             yield [f"{case_name(key)}: added in Traefik, us", spread(other, 1), "-", "-"]
-            if statistics.median(other) > 0:
+            if judged and statistics.median(other) > 0:
                 share = middle / statistics.median(other)
                 yield [f"{case_name(key)}: weir's share of Traefik's", f"{share:.2f}",
                        *(verdict(share, limit) for limit in GUEST_SHARE_LIMITS)]
@@ -189,7 +192,8 @@ INTRODUCTION = """\
 one worker on one CPU; wrk (one thread) and the upstream, an nginx that serves files from memory, share another. All
 connections are kept alive. The rounds are interleaved: in each, all proxies are loaded one after the other. Values
 are medians over the rounds, with the extremes in parentheses; a ratio is taken round by round. CPU time is user and
-system time of all processes and threads of the proxy, as the scheduler counts it.
+system time of all processes and threads of the proxy, as the scheduler counts it. Responses of 1 MiB that are under
+way when a round ends count by the share that arrived; the latencies are those of the complete ones.
 
 Every proxy tells the upstream X-Forwarded-For, -Host, -Port, -Proto, -Server and X-Real-Ip, but for the "bare" ones,
 which add nothing. The header guest is a WebAssembly plugin that sets one request and one response header. The peers

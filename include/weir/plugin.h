@@ -82,7 +82,7 @@ enum weir_step {
  *   MEMORY     memory was short
  *   START      an additional instance could not be made or initialised
  *   BUSY       no instance within the queue's length and time
- *   TOO_LARGE  a body passed `body_bytes`, or the embedder said -EFBIG
+ *   TOO_LARGE  the request's body passed `body_bytes` while the guest read it
  *   BODY       the embedder could not read or write a body
  *   EMBEDDER   another accessor of the embedder failed
  */
@@ -307,7 +307,7 @@ struct weir_field {
  * begin, step and response, on the guest's stack (256 KiB are free): they must neither block, nor
  * call the library, nor jump out. Slices that they return stay valid until the next call of any of
  * them. Slices that they get point into guest memory: copy. An `int` is 0 or a negative errno
- * value, which fails the exchange (-EFBIG as TOO_LARGE, others as EMBEDDER, for bodies as BODY).
+ * value, which fails the exchange (-EFBIG as MEMORY, or TOO_LARGE for a request's body that is read; others as EMBEDDER, for bodies as BODY).
  * Text that reaches setters has been checked: methods and names are tokens, values are without CR,
  * LF and NUL, targets are ASCII without spaces and controls. Limits on the number and size of
  * fields are the embedder's.

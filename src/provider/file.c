@@ -7,6 +7,8 @@
 
 #define QUIET_MS 50       /* a burst of writes is over when nothing happened for so long, */
 #define BURST_MS_MAX 500  /* or when it has lasted so long */
+#define DOUBTS_MAX 40u   /* after this many, what can be read is taken as it is */
+#define EMPTY_DOUBTS_MAX 4u
 #define EMPTY_WAIT_MS 250 /* longer patience with a file that has just become empty */
 #define POLL_MS 2000      /* where the system has no watches left */
 
@@ -20,6 +22,7 @@ struct file_provider {
 	struct dynamic_hash published;
 	bool has_published;
 	bool waited_for_empty;
+	unsigned doubts; /* loads in a row that were thrown away */
 	bool polls;
 };
 
@@ -42,6 +45,11 @@ static void on_change(void *context)
 				? f->burst_start_ms + BURST_MS_MAX - now
 				: 0;
 	schedule(f, quiet);
+}
+
+static bool same_state(const struct file_state *a, const struct file_state *b)
+{
+	return memcmp(a->digest, b->digest, sizeof a->digest) == 0;
 }
 
 static void log_report(const struct config_report *report, bool first)
@@ -69,9 +77,28 @@ static int first_error(const struct config_report *report, struct weir_error *e)
 	return error_set(e, -EINVAL, "providers.file: the configuration cannot be read");
 }
 
-/* Reads, publishes. What is unchanged is not warned about again. Returns 0 or a negative errno
- * value with `e` filled in. */
-static int load(struct file_provider *f, struct weir_error *e)
+/*
+ * Whether what was read may be half of what somebody is writing: the files have changed meanwhile, or a
+ * configuration has become empty although its files have content (read between truncation and writing).
+ */
+static bool is_doubtful(const struct file_provider *f, const struct file_state *before,
+			const struct dynamic_config *config)
+{
+	struct file_state after;
+
+	if (f->doubts >= DOUBTS_MAX)
+		return false;
+	file_state(f->config, &after);
+	return !same_state(before, &after) ||
+	       (config != NULL && f->doubts < EMPTY_DOUBTS_MAX && !before->has_empty &&
+		dynamic_is_empty(config));
+}
+
+/*
+ * Reads, publishes. What is unchanged is not warned about again. Returns 0, -EAGAIN if the files, which were in the state `before`
+ * (NULL: whatever it was), are still being written, or another negative errno value with `e` filled in.
+ */
+static int load(struct file_provider *f, const struct file_state *before, struct weir_error *e)
 {
 	struct dynamic_config *config;
 	struct config_report report;
@@ -81,6 +108,13 @@ static int load(struct file_provider *f, struct weir_error *e)
 	arena_init(&arena, 4096, (size_t)1 << 20);
 	config_report_init(&report, &arena);
 	r = file_provider_load(f->config, &report, &config);
+	if (before != NULL && is_doubtful(f, before, config)) {
+		dynamic_destroy(&config);
+		arena_free(&arena);
+		f->doubts++;
+		return -EAGAIN;
+	}
+	f->doubts = 0;
 	if (r < 0 || !f->has_published || !dynamic_hash_equal(&config->hash, &f->published))
 		log_report(&report, !f->has_published);
 	if (r < 0)
@@ -116,11 +150,6 @@ static void renew_watches(struct file_provider *f)
 	f->polls = r < 0;
 }
 
-static bool same_state(const struct file_state *a, const struct file_state *b)
-{
-	return memcmp(a->digest, b->digest, sizeof a->digest) == 0;
-}
-
 /* Looks whether something changed, and loads it then. */
 static void look(struct file_provider *f)
 {
@@ -134,11 +163,11 @@ static void look(struct file_provider *f)
 			schedule(f, EMPTY_WAIT_MS);
 			return;
 		}
-		f->loaded = state;
-		(void)load(f, NULL);
-		file_state(f->config, &state);
-		if (!same_state(&state, &f->loaded))
+		if (load(f, &state, NULL) == -EAGAIN) {
 			schedule(f, QUIET_MS);
+			return;
+		}
+		f->loaded = state;
 	}
 	f->waited_for_empty = false;
 	if (f->polls && !uv_is_active((uv_handle_t *)&f->timer))
@@ -159,7 +188,7 @@ static void reload(struct provider *p)
 
 	renew_watches(f);
 	file_state(f->config, &f->loaded);
-	(void)load(f, NULL);
+	(void)load(f, NULL, NULL);
 }
 
 static void free_provider(uv_handle_t *timer)
@@ -189,7 +218,7 @@ static int start(struct file_provider *f, struct weir_error *e)
 		renew_watches(f);
 	}
 	file_state(f->config, &f->loaded);
-	r = load(f, e);
+	r = load(f, NULL, e);
 	if (f->config->watch) {
 		on_change(f); /* what changed in between */
 		r = 0;

@@ -572,7 +572,8 @@ static void body_limits(void **state)
 			      ""),
 		   &o);
 	assert_int_equal(again(b, &f, &e), WEIR_FAILED);
-	assert_int_equal(weir_exchange_cause(e), WEIR_CAUSE_TOO_LARGE);
+	assert_int_equal(weir_exchange_cause(e), WEIR_CAUSE_MEMORY);
+	assert_int_equal(weir_cause_status(weir_exchange_cause(e)), 500);
 	assert_int_equal(f.written[1].n, 8);
 	weir_exchange_end(&e);
 	fake_free(&f);

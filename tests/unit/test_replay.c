@@ -184,14 +184,14 @@ static void an_abort_passes(void **state)
 /* Buffers are used up: the body breaks, nothing hangs or crashes. */
 static void no_buffers_break_the_body(void **state)
 {
-	struct buffer *hog[64];
+	struct buffer *hog[256];
 	size_t n = 0;
 
 	(void)state;
 	keep(SPOOL_MEMORY_BYTES + 1);
-	while (n < 64 && (hog[n] = loop_buffer(&loop, BUFFER_LARGE)) != NULL)
+	while (n < 256 && (hog[n] = loop_buffer(&loop, BUFFER_SMALL)) != NULL)
 		n++;
-	assert_true(n < 64);
+	assert_true(n < 256);
 	replay_start(&replay, &loop, &kept, NULL, &out, NULL);
 	body_set_consumer(&out, ready, NULL);
 	assert_true(body_broken(&out));

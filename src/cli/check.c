@@ -5,15 +5,7 @@
 #include "provider/provider.h"
 #include "proxy/check.h"
 
-static void print_report(const struct config_report *report)
-{
-	struct str text = {0};
-
-	config_report_add(&text, report);
-	if (text.n > 0)
-		(void)fputs(text.p, stderr);
-	str_free(&text);
-}
+static const char out_of_memory[] = "error: out of memory\n";
 
 static void print_effective(const struct static_config *config, const struct dynamic_config *dynamic)
 {
@@ -56,7 +48,7 @@ static bool check_dynamic(const struct static_config *config, struct dynamic_con
 		(void)fprintf(stderr, "error: %s\n", e.code < 0 ? e.text : "out of memory");
 		good = false;
 	}
-	print_report(&report);
+	(void)cli_print_report(&report);
 	good &= report.errors == 0;
 	dynamic_destroy(&merged);
 	arena_free(&arena);
@@ -74,7 +66,8 @@ static bool load_dynamic(const struct static_config *config, struct dynamic_conf
 	arena_init(&arena, 16384, SIZE_MAX);
 	config_report_init(&report, &arena);
 	r = file_provider_load(config->providers.file, &report, dynamic);
-	print_report(&report);
+	if ((cli_print_report(&report) == 0 || report.errors == 0) && r != 0)
+		(void)fputs(out_of_memory, stderr);
 	arena_free(&arena);
 	return r == 0;
 }
@@ -92,6 +85,8 @@ int cli_check(const struct cli_args *args)
 		/* Without a dynamic configuration there are still the plugins to look at. */
 		if (dynamic == NULL)
 			dynamic = dynamic_new(0);
+		if (dynamic == NULL)
+			(void)fputs(out_of_memory, stderr);
 		good &= dynamic != NULL && check_dynamic(config, dynamic);
 		if (good)
 			print_effective(config, dynamic);

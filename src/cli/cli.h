@@ -31,6 +31,9 @@ int cli_help(const struct cli_args *args);
  */
 struct static_config *cli_load(const struct cli_args *args, struct arena *arena);
 
+/** Prints what there is to report to standard error. Returns the bytes printed: 0 also when there was no memory for them. */
+size_t cli_print_report(const struct config_report *report);
+
 /** Workers for a configuration that does not say how many: the CPU quota of the cgroup or the affinity mask, whichever is less. */
 size_t cli_cpu_quota(void);
 

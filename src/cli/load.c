@@ -11,16 +11,27 @@ struct static_config *cli_load(const struct cli_args *args, struct arena *arena)
 {
 	struct static_config *config = NULL;
 	struct config_report report;
-	struct str text = {0};
 
 	arena_init(arena, ARENA_BLOCK_BYTES, SIZE_MAX);
 	config_report_init(&report, arena);
 	(void)static_load(&config, args->count, args->list, args->environment, &report);
-	config_report_add(&text, &report);
-	if (text.n > 0)
-		(void)fputs(text.p, stderr);
-	str_free(&text);
+	if ((cli_print_report(&report) == 0 || report.errors == 0) && config == NULL)
+		(void)fputs("error: out of memory\n", stderr);
 	return config;
+}
+
+size_t cli_print_report(const struct config_report *report)
+{
+	struct str text = {0};
+	size_t printed = 0;
+
+	config_report_add(&text, report);
+	if (text.n > 0 && !text.failed) {
+		(void)fputs(text.p, stderr);
+		printed = text.n;
+	}
+	str_free(&text);
+	return printed;
 }
 
 /* "max 100000" or "150000 100000": microseconds per period (Linux, cgroup-v2, cpu.max). */

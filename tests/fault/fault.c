@@ -4,8 +4,8 @@
  *
  * Only calls from code that checks its results can fail: weir's own functions (the driver gives their addresses), libuv, libyaml,
  * Jansson and the C library. The engine and the C++ library end the process when they get no memory, by design of Rust's and the
- * RE2 library's allocation; libuv does so when its table of descriptors cannot grow and when the kernel refuses a descriptor that
- * it has accepted before. Those calls are never chosen.
+ * RE2 library's allocation; libuv does so when its table of descriptors cannot grow, when the kernel refuses a descriptor that it
+ * has accepted before, and when its own pipes or inotify cannot be read. Those calls are never chosen.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -186,7 +186,7 @@ static bool strikes(enum kind kind, void *caller)
 	bool uv;
 
 	if (page == NULL || atomic_load(&page->kind) != kind || page->mode == SHORT ||
-	    !is_checked((uintptr_t)caller, &uv))
+	    !is_checked((uintptr_t)caller, &uv) || (uv && kind != MALLOC && kind != EPOLL_CTL))
 		return false;
 	left = atomic_fetch_sub(&page->countdown, 1);
 	if (left > 1 || (left < 1 && page->mode == ONCE))

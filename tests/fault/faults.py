@@ -2,6 +2,7 @@
 
 import bisect
 import errno
+import fcntl
 import functools
 import mmap
 import os
@@ -38,8 +39,11 @@ def build_directory():
 
 @functools.cache
 def library():
-    """The preload library, built now."""
-    done = subprocess.run(["ninja", "-C", build_directory(), "tests/fault/fault.so"], capture_output=True, text=True)
+    """The preload library, built now; one process at a time may do so."""
+    with open(build_directory() / "fault.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = subprocess.run(["ninja", "-C", build_directory(), "tests/fault/fault.so"], capture_output=True,
+                              text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return build_directory() / "tests" / "fault" / "fault.so"
 

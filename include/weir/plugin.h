@@ -123,8 +123,10 @@ enum weir_log_level {
 	WEIR_LOG_ERROR = 2
 };
 
-/** Where a line comes from: the ABI's `log`, the guest's standard streams, or the library (lines
- * left out). */
+/**
+ * Where a line comes from: the ABI's `log`, the guest's standard streams, or the library (lines
+ * left out).
+ */
 enum weir_log_source { WEIR_LOG_GUEST, WEIR_LOG_STDOUT, WEIR_LOG_STDERR, WEIR_LOG_HOST };
 
 /**
@@ -228,8 +230,10 @@ int weir_plugin_create(struct weir_plugin **plugin, struct weir_host *host,
 /** Any thread. */
 struct weir_plugin *weir_plugin_ref(struct weir_plugin *plugin);
 
-/** Drops a reference and nulls the pointer; the last one destroys. Pools hold one each. Any thread.
- * NULL is allowed. */
+/**
+ * Drops a reference and nulls the pointer; the last one destroys. Pools hold one each. Any
+ * thread. NULL is allowed.
+ */
 void weir_plugin_unref(struct weir_plugin **plugin);
 
 /** Facts that do not change. `hash` is the SHA-256 of the binary, 64 lower-case digits. */
@@ -273,13 +277,17 @@ struct weir_pool_events {
 	void *wake_context;
 };
 
-/** For the calling thread, which makes all later calls on the pool and its exchanges. Takes a
- * reference on the plugin. 0 or -ENOMEM. */
+/**
+ * For the calling thread, which makes all later calls on the pool and its exchanges. Takes a
+ * reference on the plugin. 0 or -ENOMEM.
+ */
 int weir_pool_create(struct weir_pool **pool, struct weir_plugin *plugin,
 		     const struct weir_pool_events *events);
 
-/** All exchanges must have ended. Destroys the instances and drops the plugin's reference. NULL is
- * allowed in `*pool`. */
+/**
+ * All exchanges must have ended. Destroys the instances and drops the plugin's reference. NULL is
+ * allowed in `*pool`.
+ */
 void weir_pool_destroy(struct weir_pool **pool);
 
 /**
@@ -307,10 +315,12 @@ struct weir_field {
  * begin, step and response, on the guest's stack (256 KiB are free): they must neither block, nor
  * call the library, nor jump out. Slices that they return stay valid until the next call of any of
  * them. Slices that they get point into guest memory: copy. An `int` is 0 or a negative errno
- * value, which fails the exchange (-EFBIG as MEMORY, or TOO_LARGE for a request's body that is read; others as EMBEDDER, for bodies as BODY).
+ * value, which fails the exchange (-EFBIG as MEMORY, or TOO_LARGE for a request's body that is
+ * read; others as EMBEDDER, for bodies as BODY).
  * Text that reaches setters has been checked: methods and names are tokens, values are without CR,
- * LF and NUL, targets are ASCII without spaces and controls. Limits on the number and size of
- * fields are the embedder's.
+ * LF and NUL, targets are ASCII without spaces and controls; none is longer than `text_bytes`
+ * (targets: three times that, being encoded). Limits on the number and sum of fields are the
+ * embedder's.
  */
 struct weir_http {
 	/* The current request line; `target` in the form received: origin, absolute, authority or
@@ -375,8 +385,10 @@ struct weir_http {
 #define WEIR_FEATURE_BUFFER_REQUEST 1u
 #define WEIR_FEATURE_BUFFER_RESPONSE 2u
 
-/** What the embedder needs to know about the guest's doings; complete after WEIR_NEXT, WEIR_STOP
- * and WEIR_DONE. */
+/**
+ * What the embedder needs to know about the guest's doings; complete after WEIR_NEXT, WEIR_STOP
+ * and WEIR_DONE.
+ */
 struct weir_exchange_facts {
 	uint32_t features;             /* in force since WEIR_NEXT: WEIR_FEATURE_* */
 	bool response_wanted;          /* `weir_exchange_response` will call the guest */
@@ -415,19 +427,24 @@ enum weir_step weir_exchange_step(struct weir_exchange *exchange);
  */
 enum weir_step weir_exchange_response(struct weir_exchange *exchange, unsigned flags);
 
-/** CLOCK_MONOTONIC, at which an exchange in WEIR_WAIT_* is to be stepped even if nothing happens;
- * UINT64_MAX: never. */
+/**
+ * CLOCK_MONOTONIC, at which an exchange in WEIR_WAIT_* is to be stepped even if nothing happens;
+ * UINT64_MAX: never.
+ */
 uint64_t weir_exchange_wake_at_ns(const struct weir_exchange *exchange);
 
 /** Valid until `weir_exchange_end`. */
 const struct weir_exchange_facts *weir_exchange_facts(const struct weir_exchange *exchange);
 
-/** After WEIR_FAILED; else WEIR_CAUSE_NONE. NULL, from a failed begin, is allowed here and below.
+/**
+ * After WEIR_FAILED; else WEIR_CAUSE_NONE. NULL, from a failed begin, is allowed here and below.
  */
 enum weir_cause weir_exchange_cause(const struct weir_exchange *exchange);
 
-/** After WEIR_FAILED: one line for the log, with the guest's stack. The library does not log it.
- * Valid until `weir_exchange_end`. */
+/**
+ * After WEIR_FAILED: one line for the log, with the guest's stack. The library does not log it.
+ * Valid until `weir_exchange_end`.
+ */
 const struct weir_error *weir_exchange_error(const struct weir_exchange *exchange);
 
 /**

@@ -33,8 +33,8 @@ bool abi_fault(struct abi_call *c, const char *format, ...)
 
 bool abi_refused(struct abi_call *c, int r, const char *what)
 {
-	instance_fault(c->instance, r == -EFBIG ? WEIR_CAUSE_MEMORY : WEIR_CAUSE_EMBEDDER,
-		       "%s: %s", what, strerror(-r));
+	instance_fault(c->instance, r == -EFBIG ? WEIR_CAUSE_MEMORY : WEIR_CAUSE_EMBEDDER, "%s: %s",
+		       what, strerror(-r));
 	return false;
 }
 

@@ -159,9 +159,8 @@ bool abi_write_body(struct abi_call *c)
 		return true;
 	b = &e->body[kind];
 	if (bytes.n > limit - MIN(b->written_bytes, limit)) {
-		instance_fault(c->instance, WEIR_CAUSE_MEMORY,
-			       "writes a %s larger than %llu bytes", body_names[kind],
-			       (unsigned long long)limit);
+		instance_fault(c->instance, WEIR_CAUSE_MEMORY, "writes a %s larger than %llu bytes",
+			       body_names[kind], (unsigned long long)limit);
 		return false;
 	}
 	r = e->http->write_body(e->x, (enum weir_message)kind, bytes, !b->written);

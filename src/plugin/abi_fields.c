@@ -156,8 +156,10 @@ bool abi_get_header_names(struct abi_call *c)
 	count = sort_names(p, count, &bytes);
 	if (!list_fits(c, 1, "header names", bytes, &fits))
 		return false;
+	if (!fits)
+		return give_count(c, count, bytes);
 	to = c->memory.base + abi_arg(c, 1);
-	for (size_t i = 0; fits && i < count; i++)
+	for (size_t i = 0; i < count; i++)
 		to = put_text(to, name_at(p, &p->names[i]));
 	return give_count(c, count, bytes);
 }

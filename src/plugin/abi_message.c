@@ -20,8 +20,7 @@ bool abi_get_config(struct abi_call *c)
 	return abi_give(c, 0, "config", c->instance->plugin->config);
 }
 
-/* False for levels above "none", whose lines nobody wants. "None" itself is as grave as an error.
- */
+/* False for levels above "none", whose lines nobody wants. "None" is as grave as an error. */
 static bool level_of(int32_t number, enum weir_log_level *level)
 {
 	*level = (enum weir_log_level)MAX(WEIR_LOG_DEBUG, MIN(number, (int32_t)WEIR_LOG_ERROR));

@@ -179,8 +179,7 @@ static void trim_idle(struct weir_pool *p, uint64_t now_ns)
 	}
 }
 
-/* They stay in the queue, so the callback may come more than once; their next step takes them out.
- */
+/* They stay in the queue until their next step, so the callback may come more than once. */
 static void wake_overdue(struct weir_pool *p, uint64_t now_ns)
 {
 	LIST_FOR_EACH (at, &p->queue) {

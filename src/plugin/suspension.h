@@ -29,8 +29,7 @@ struct suspension {
 	uint64_t wake_at_ns;
 };
 
-/** The engine's callbacks for the two functions; `env` of the second is its `struct wasi_function`.
- */
+/** The engine's callbacks for both; `env` of the second is its `struct wasi_function`. */
 void suspension_read_body(void *env, wasmtime_caller_t *caller, const wasmtime_val_t *args,
 			  size_t arg_count, wasmtime_val_t *results, size_t result_count,
 			  wasm_trap_t **trap, wasmtime_async_continuation_t *continuation);

@@ -53,8 +53,7 @@ struct wasi_options {
 	size_t random_max_bytes;    /* one random_get; more is EINVAL; default 16 MiB */
 	uint32_t subscriptions_max; /* of one poll_oneoff; more is EINVAL; default 1024 */
 
-	/** Resolve paths component by component and refuse symbolic links, as without openat2(2).
-	 */
+	/** Resolve paths one component at a time and refuse symbolic links: no openat2(2). */
 	bool walk_paths;
 };
 

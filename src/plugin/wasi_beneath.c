@@ -46,8 +46,7 @@ bool beneath_supported(int dir)
 	return fd != -ENOSYS && fd != -EPERM && fd != -EINVAL && fd != -E2BIG;
 }
 
-/* The directories from the root, which is the caller's, to where a walk is, and what it ends with.
- */
+/* The directories from the root, which is the caller's, to where a walk is, and its last file. */
 struct walk {
 	int fds[DEPTH_MAX];
 	size_t depth;

@@ -184,8 +184,7 @@ static ssize_t move_batch(int fd, enum direction direction, const struct iovec *
 	return r;
 }
 
-/* Moves bytes of a regular file until a short transfer. An error after the first byte is not told.
- */
+/* Moves bytes of a regular file until a short transfer. Errors after the first byte get lost. */
 static uint32_t move(int fd, enum direction direction, struct buffers *b, uint64_t offset,
 		     size_t *moved)
 {

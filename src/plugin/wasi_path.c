@@ -77,8 +77,7 @@ struct place {
 	const char *name;
 };
 
-/* Finds one from a path in guest memory. `dots` is the error for a path that ends in "." or "..".
- */
+/* Finds one from a path in guest memory; `dots` is the error for one that ends in "." or "..". */
 static uint32_t place_take(struct wasi *w, const struct descriptor *d, struct guest_memory m,
 			   const uint64_t *path_arg, uint32_t dots, struct place *p)
 {

@@ -224,3 +224,30 @@ def test_service_middleware_names_are_per_generation(upstream, proxy):
     assert p.fetch(host="x.example").status == 404
     p.apply(good)
     assert p.fetch(host="x.example").body == b"one"
+
+
+@pytest.mark.differs("Traefik initialises every plugin of every router again at each change")
+def test_an_unchanged_plugin_is_not_initialised_again(upstream, proxy):
+    one, two = naming(upstream, "one"), naming(upstream, "two")
+    routers = {f"r{i}": {"rule": f"Host(`r{i}.example`)", "service": "s", "middlewares": ["m"]} for i in range(50)}
+
+    def dynamic(i):
+        base = one_router((one, two)[i % 2].url, plugin={"header": {"response": {"X-I": "v"}}})
+        return merge(base, {"http": {"routers": routers}})
+
+    p = proxy(dynamic(0), plugins={"header": Plugin("header")}, static={"weir": {"workers": 1}})
+    assert p.fetch(host="r7.example").get("X-I") == "v"
+    assert p.log().count("header guest initialised") == 1
+    for i in range(1, 11):
+        p.apply(dynamic(i))
+        assert p.fetch(host=f"r{i}.example").get("X-I") == "v"
+    assert p.log().count("header guest initialised") == 1
+
+
+def test_middlewares_of_a_service(upstream, proxy):
+    server = naming(upstream, "one")
+    dynamic = one_router(server.url, plugin={"header": {"response": {"X-I": "service"}}})
+    del dynamic["http"]["routers"]["r"]["middlewares"]
+    dynamic["http"]["services"]["s"]["middlewares"] = ["m"]
+    response = proxy(dynamic, plugins={"header": Plugin("header")}).fetch()
+    assert (response.get("X-I"), response.body) == ("service", b"one")

@@ -83,18 +83,22 @@ static bool must_wait(struct plugin_visit *v, enum weir_step step)
 
 static void log_failure(const struct plugin_visit *v)
 {
-	enum weir_cause cause = v->guest != NULL ? weir_exchange_cause(v->guest) : WEIR_CAUSE_MEMORY;
+	enum weir_cause cause =
+		v->guest != NULL ? weir_exchange_cause(v->guest) : WEIR_CAUSE_MEMORY;
 	const struct weir_error *e = v->guest != NULL ? weir_exchange_error(v->guest) : NULL;
 
-	log_error_with((LOG_TEXT("middlewareName", v->m->middleware.name), LOG_STRING("middlewareType", "wasm"),
-			LOG_STRING("cause", weir_cause_text(cause)), LOG_STRING("error", e != NULL ? e->text : "")),
+	log_error_with((LOG_TEXT("middlewareName", v->m->middleware.name),
+			LOG_STRING("middlewareType", "wasm"),
+			LOG_STRING("cause", weir_cause_text(cause)),
+			LOG_STRING("error", e != NULL ? e->text : "")),
 		       "Plugin failed");
 }
 
 /* The client gets the status and nothing of what the guest did or said. */
 static enum middleware_verdict fail(struct plugin_visit *v)
 {
-	enum weir_cause cause = v->guest != NULL ? weir_exchange_cause(v->guest) : WEIR_CAUSE_MEMORY;
+	enum weir_cause cause =
+		v->guest != NULL ? weir_exchange_cause(v->guest) : WEIR_CAUSE_MEMORY;
 	int status = (int)weir_cause_status(cause);
 	struct exchange *x = v->x;
 	slice text;
@@ -139,7 +143,8 @@ static enum middleware_verdict pass_on(struct plugin_visit *v)
 		return MW_FAILED;
 	}
 	set_stage(v, PLUGIN_ASKED, PLUGIN_PASSED);
-	/* A guest that has nothing to do with the response is free for others while the upstream works. */
+	/* A guest that has nothing to do with the response is free for others while the upstream
+	 * works. */
 	if (!v->facts.response_wanted)
 		weir_exchange_end(&v->guest);
 	return MW_CONTINUE;
@@ -156,7 +161,8 @@ static enum middleware_verdict stop(struct plugin_visit *v)
 static enum middleware_verdict on_request(struct middleware *m, struct exchange *x, void *state)
 {
 	struct plugin_visit *v = state;
-	enum weir_step step = v->stage == PLUGIN_NEW ? begin(self(m), x, v) : weir_exchange_step(v->guest);
+	enum weir_step step =
+		v->stage == PLUGIN_NEW ? begin(self(m), x, v) : weir_exchange_step(v->guest);
 
 	if (must_wait(v, step))
 		return MW_PENDING;
@@ -216,10 +222,12 @@ static enum middleware_verdict answered(struct plugin_visit *v)
 	weir_exchange_end(&v->guest);
 	if (error == 0)
 		return r < 0 ? MW_FAILED : MW_CONTINUE;
-	log_error_with((LOG_TEXT("middlewareName", v->m->middleware.name), LOG_STRING("error", strerror(-error))),
+	log_error_with((LOG_TEXT("middlewareName", v->m->middleware.name),
+			LOG_STRING("error", strerror(-error))),
 		       "Response could not be collected for the plugin");
 	exchange_answer(v->x, error == -EFBIG || error == -ENOMEM ? 500 : 502,
-			slice_from(status_text(error == -EFBIG || error == -ENOMEM ? 500 : 502)), false);
+			slice_from(status_text(error == -EFBIG || error == -ENOMEM ? 500 : 502)),
+			false);
 	return MW_ANSWERED;
 }
 
@@ -234,7 +242,8 @@ static enum middleware_verdict on_buffered_response(struct plugin_visit *v)
 			return MW_PENDING;
 		body_set_consumer(v->response_in, NULL, NULL);
 		set_stage(v, PLUGIN_COLLECTING, PLUGIN_ANSWERING);
-		step = weir_exchange_response(v->guest, v->collect_error != 0 ? WEIR_RESPONSE_ERROR : 0);
+		step = weir_exchange_response(v->guest,
+					      v->collect_error != 0 ? WEIR_RESPONSE_ERROR : 0);
 	} else {
 		step = weir_exchange_step(v->guest);
 	}
@@ -271,8 +280,8 @@ static enum middleware_verdict on_sent(struct middleware *m, struct exchange *x,
 		step = weir_exchange_step(v->guest);
 	} else if (v->stage == PLUGIN_PASSED) {
 		set_stage(v, PLUGIN_PASSED, PLUGIN_AFTER);
-		step = weir_exchange_response(v->guest,
-					      WEIR_RESPONSE_SENT | (x->failed ? WEIR_RESPONSE_ERROR : 0));
+		step = weir_exchange_response(
+			v->guest, WEIR_RESPONSE_SENT | (x->failed ? WEIR_RESPONSE_ERROR : 0));
 	} else {
 		/* In the middle of a call that nobody waits for any more. */
 		weir_exchange_end(&v->guest);
@@ -344,11 +353,13 @@ int plugin_middleware_create(struct middleware **m, const struct dynamic_middlew
 	p->name = slice_dup(config->object.name);
 	p->middleware.name = slice_from(p->name);
 	dynamic_plugin_json(config->plugin_config,
-			    plugin_registry_stringifies(world->plugins, config->plugin_alias), &json);
+			    plugin_registry_stringifies(world->plugins, config->plugin_alias),
+			    &json);
 	if (p->name == NULL || json.failed)
 		r = error_set(e, -ENOMEM, "out of memory");
 	else
-		r = plugin_use_get(&p->use, world->plugins, config->plugin_alias, str_slice(&json), e);
+		r = plugin_use_get(&p->use, world->plugins, config->plugin_alias, str_slice(&json),
+				   e);
 	str_free(&json);
 	*m = &p->middleware;
 	if (r < 0)

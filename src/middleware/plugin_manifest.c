@@ -35,11 +35,12 @@ static int check_runtime(const struct tree_node *root, const char *file, struct 
 	slice type = text_of(root, SLICE("type")), runtime = text_of(root, SLICE("runtime"));
 
 	if (!slice_equal(type, SLICE("middleware")))
-		return error_set(e, -EINVAL, "%s: unsupported type \"%.*s\", expected middleware", file,
-				 SLICE_ARG(type));
+		return error_set(e, -EINVAL, "%s: unsupported type \"%.*s\", expected middleware",
+				 file, SLICE_ARG(type));
 	if (runtime.n == 0 || slice_equal(runtime, SLICE("yaegi")))
 		return error_set(e, -ENOTSUP,
-				 "%s: runtime yaegi (Go source interpreted by Traefik) cannot run here, expected runtime: wasm",
+				 "%s: runtime yaegi (Go source interpreted by Traefik) cannot run "
+				 "here, expected runtime: wasm",
 				 file);
 	if (!slice_equal(runtime, SLICE("wasm")))
 		return error_set(e, -EINVAL, "%s: unknown runtime \"%.*s\", expected wasm", file,
@@ -80,7 +81,9 @@ int plugin_manifest_read(struct plugin_manifest *m, struct arena *arena, const c
 	if (m->wasm_path.n == 0)
 		m->wasm_path = SLICE("plugin.wasm");
 	if (!is_local(m->wasm_path))
-		return error_set(e, -EINVAL, "%s: wasmPath \"%.*s\" must be a path inside the plugin's directory",
-				 file.p, SLICE_ARG(m->wasm_path));
+		return error_set(
+			e, -EINVAL,
+			"%s: wasmPath \"%.*s\" must be a path inside the plugin's directory",
+			file.p, SLICE_ARG(m->wasm_path));
 	return 0;
 }

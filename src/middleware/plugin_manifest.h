@@ -12,8 +12,9 @@ struct plugin_manifest {
 };
 
 /**
- * Reads `directory`/.traefik.yml with Traefik's rules for local plugins: type middleware, runtime wasm, displayName, summary and testData present,
- * wasmPath relative and inside the directory (default plugin.wasm). Texts go to `arena`. Returns 0 or a negative errno value.
+ * Reads `directory`/.traefik.yml with Traefik's rules for local plugins: type middleware, runtime
+ * wasm, displayName, summary and testData present, wasmPath relative and inside the directory
+ * (default plugin.wasm). Texts go to `arena`. Returns 0 or a negative errno value.
  */
 int plugin_manifest_read(struct plugin_manifest *m, struct arena *arena, const char *directory,
 			 struct weir_error *e);

@@ -106,8 +106,8 @@ static bool field_next(void *x, enum weir_message message, size_t *cursor, struc
 	return false;
 }
 
-static int change_field(struct plugin_visit *v, struct fields *f, struct weir_slice name, struct weir_slice value,
-			int (*change)(struct fields *, slice, slice))
+static int change_field(struct plugin_visit *v, struct fields *f, struct weir_slice name,
+			struct weir_slice value, int (*change)(struct fields *, slice, slice))
 {
 	slice kept_name, kept_value;
 	int r = copy(v, name, &kept_name);
@@ -117,14 +117,16 @@ static int change_field(struct plugin_visit *v, struct fields *f, struct weir_sl
 	return r == 0 ? change(f, kept_name, kept_value) : r;
 }
 
-static int field_set(void *x, enum weir_message message, struct weir_slice name, struct weir_slice value)
+static int field_set(void *x, enum weir_message message, struct weir_slice name,
+		     struct weir_slice value)
 {
 	struct plugin_visit *v = visit(x);
 
 	return change_field(v, fields_of(v, message), name, value, fields_set);
 }
 
-static int field_add(void *x, enum weir_message message, struct weir_slice name, struct weir_slice value)
+static int field_add(void *x, enum weir_message message, struct weir_slice name,
+		     struct weir_slice value)
 {
 	struct plugin_visit *v = visit(x);
 
@@ -170,8 +172,9 @@ static int keep_arrived(struct plugin_visit *v)
 
 	while (b->bytes > 0) {
 		slice front = body_front(b);
-		int r = v->request_kept.n + front.n > plugin_body_limit(v) ? -EFBIG
-									    : spool_add(&v->request_kept, front);
+		int r = v->request_kept.n + front.n > plugin_body_limit(v)
+				? -EFBIG
+				: spool_add(&v->request_kept, front);
 
 		if (r < 0)
 			return r;
@@ -180,7 +183,8 @@ static int keep_arrived(struct plugin_visit *v)
 	return 0;
 }
 
-static int read_request(struct plugin_visit *v, uint64_t offset, void *buf, size_t limit, size_t *got, bool *eof)
+static int read_request(struct plugin_visit *v, uint64_t offset, void *buf, size_t limit,
+			size_t *got, bool *eof)
 {
 	struct body *b = v->x->request_body;
 	ssize_t n;
@@ -203,7 +207,8 @@ static int read_request(struct plugin_visit *v, uint64_t offset, void *buf, size
 	return body_broken(b) ? b->abort_code : WEIR_WAIT;
 }
 
-static int read_response(struct plugin_visit *v, uint64_t offset, void *buf, size_t limit, size_t *got, bool *eof)
+static int read_response(struct plugin_visit *v, uint64_t offset, void *buf, size_t limit,
+			 size_t *got, bool *eof)
 {
 	ssize_t n = spool_read(&v->response_kept, offset, buf, limit);
 
@@ -214,8 +219,8 @@ static int read_response(struct plugin_visit *v, uint64_t offset, void *buf, siz
 	return 0;
 }
 
-static int read_body(void *x, enum weir_message message, uint64_t offset, void *buf, size_t limit, size_t *got,
-		     bool *eof)
+static int read_body(void *x, enum weir_message message, uint64_t offset, void *buf, size_t limit,
+		     size_t *got, bool *eof)
 {
 	struct plugin_visit *v = visit(x);
 
@@ -232,9 +237,10 @@ static int read_body(void *x, enum weir_message message, uint64_t offset, void *
 static int write_body(void *x, enum weir_message message, struct weir_slice bytes, bool first)
 {
 	struct plugin_visit *v = visit(x);
-	/* What the guest writes to the response before WEIR_NEXT becomes the beginning of the kept body. */
+	/* What the guest writes to the response before WEIR_NEXT becomes the beginning of the kept
+	 * body. */
 	struct spool *to = message == WEIR_REQUEST ? &v->request_new
-			   : v->responding	   ? &v->response_new
+			   : v->responding         ? &v->response_new
 						   : &v->response_kept;
 
 	if (first)

@@ -42,23 +42,23 @@ struct plugin_visit {
 	enum plugin_stage stage;
 	struct exchange *x;
 	struct plugin_middleware *m;
-	struct weir_exchange *guest; /* NULL: none (yet, or any more) */
+	struct weir_exchange *guest;      /* NULL: none (yet, or any more) */
 	struct weir_exchange_facts facts; /* as of WEIR_NEXT or WEIR_STOP */
-	struct task again;  /* resumes the exchange at the next turn */
-	struct timer wake;  /* the guest sleeps, or its wait for an instance ends */
-	bool responding;    /* the guest is after WEIR_NEXT */
+	struct task again;                /* resumes the exchange at the next turn */
+	struct timer wake;                /* the guest sleeps, or its wait for an instance ends */
+	bool responding;                  /* the guest is after WEIR_NEXT */
 
-	struct body *request_in; /* taken over when the guest reads; NULL: untouched */
+	struct body *request_in;   /* taken over when the guest reads; NULL: untouched */
 	struct spool request_kept; /* what the guest has read */
 	struct spool request_new;  /* what it wrote */
 	struct replay request_replay;
 	struct body request_out;
 
-	struct fields early_fields;  /* the response's, set before WEIR_NEXT or WEIR_STOP */
-	unsigned early_status;       /* 0: not set */
-	struct body *response_in;    /* what is collected */
-	struct spool response_kept;  /* prefix and upstream's bytes */
-	struct spool response_new;   /* what the guest wrote after WEIR_NEXT */
+	struct fields early_fields; /* the response's, set before WEIR_NEXT or WEIR_STOP */
+	unsigned early_status;      /* 0: not set */
+	struct body *response_in;   /* what is collected */
+	struct spool response_kept; /* prefix and upstream's bytes */
+	struct spool response_new;  /* what the guest wrote after WEIR_NEXT */
 	struct replay response_replay;
 	struct body response_out;
 	int collect_error;
@@ -76,19 +76,23 @@ void plugin_resume_later(struct plugin_visit *v);
 /** The longest body that the guest may have kept, in bytes. */
 uint64_t plugin_body_limit(const struct plugin_visit *v);
 
-/** The request goes on: the body that what lies inside will get, and its length. Returns 0 or a negative errno value. */
+/** The request goes on: the body that what lies inside will get, and its length. Returns 0 or a
+ * negative errno value. */
 int plugin_settle_request(struct plugin_visit *v);
 
 /** The guest made the response itself. Returns 0 or a negative errno value. */
 int plugin_settle_stop(struct plugin_visit *v);
 
-/** The response's head is here: adds what the guest had set before. Returns 0 or a negative errno value. */
+/** The response's head is here: adds what the guest had set before. Returns 0 or a negative errno
+ * value. */
 int plugin_merge_head(struct plugin_visit *v);
 
-/** Puts the bytes that the guest wrote before WEIR_NEXT in front of the response's body as it streams. */
+/** Puts the bytes that the guest wrote before WEIR_NEXT in front of the response's body as it
+ * streams. */
 int plugin_settle_prefix(struct plugin_visit *v);
 
-/** The guest has seen and perhaps changed the collected response. Returns 0 or a negative errno value. */
+/** The guest has seen and perhaps changed the collected response. Returns 0 or a negative errno
+ * value. */
 int plugin_settle_response(struct plugin_visit *v);
 
 #endif

@@ -21,7 +21,8 @@ struct plugin_source {
 	const struct weir_plugin_config *limits;
 	const char *reason; /* why it cannot be used; NULL: it can */
 	slice wasm;
-	struct weir_module *module; /* held with abortOnPluginFailure; else compiled when first used */
+	struct weir_module
+		*module; /* held with abortOnPluginFailure; else compiled when first used */
 	const char **envs;
 	size_t env_count;
 	struct weir_mount *mounts;
@@ -71,8 +72,10 @@ static bool is_level_enabled(void *context, enum weir_log_level level)
 	return log_enabled(level_of(level));
 }
 
-/* "NAME=value" of the proxy's own variables that the configuration names; an unset one is empty, as in Traefik. */
-static int fill_envs(struct plugin_registry *r, struct plugin_source *s, const struct option_list *names)
+/* "NAME=value" of the proxy's own variables that the configuration names; an unset one is empty, as
+ * in Traefik. */
+static int fill_envs(struct plugin_registry *r, struct plugin_source *s,
+		     const struct option_list *names)
 {
 	s->envs = ARENA_ARRAY(&r->arena, const char *, names->count + 1);
 	if (s->envs == NULL)
@@ -90,7 +93,8 @@ static int fill_envs(struct plugin_registry *r, struct plugin_source *s, const s
 }
 
 /* HOSTDIR[:GUESTDIR][:ro] */
-static int parse_mount(struct plugin_registry *r, struct weir_mount *m, slice text, struct weir_error *e)
+static int parse_mount(struct plugin_registry *r, struct weir_mount *m, slice text,
+		       struct weir_error *e)
 {
 	slice rest = text, host = {NULL, 0}, guest;
 	size_t colon;
@@ -102,15 +106,19 @@ static int parse_mount(struct plugin_registry *r, struct weir_mount *m, slice te
 	host = slice_first(rest, colon);
 	guest = colon < rest.n ? slice_from_at(rest, colon + 1) : host;
 	if (host.n == 0 || slice_find(guest, ':') < guest.n)
-		return error_set(e, -EINVAL, "settings.mounts: invalid directory \"%.*s\", expected HOST[:GUEST][:ro]",
-				 SLICE_ARG(text));
+		return error_set(
+			e, -EINVAL,
+			"settings.mounts: invalid directory \"%.*s\", expected HOST[:GUEST][:ro]",
+			SLICE_ARG(text));
 	m->host_path = arena_copy(&r->arena, host).p;
 	m->guest_path = arena_copy(&r->arena, guest).p;
-	return m->host_path != NULL && m->guest_path != NULL ? 0 : error_set(e, -ENOMEM, "out of memory");
+	return m->host_path != NULL && m->guest_path != NULL
+		       ? 0
+		       : error_set(e, -ENOMEM, "out of memory");
 }
 
-static int fill_mounts(struct plugin_registry *r, struct plugin_source *s, const struct option_list *texts,
-		       struct weir_error *e)
+static int fill_mounts(struct plugin_registry *r, struct plugin_source *s,
+		       const struct option_list *texts, struct weir_error *e)
 {
 	s->mounts = ARENA_ARRAY(&r->arena, struct weir_mount, texts->count + 1);
 	if (s->mounts == NULL)
@@ -124,11 +132,12 @@ static int fill_mounts(struct plugin_registry *r, struct plugin_source *s, const
 	return 0;
 }
 
-static int load_source(struct plugin_registry *r, struct plugin_source *s, const struct local_plugin_config *c,
-		       struct weir_error *e)
+static int load_source(struct plugin_registry *r, struct plugin_source *s,
+		       const struct local_plugin_config *c, struct weir_error *e)
 {
 	slice directory = arena_format(&r->arena, "%.*s/src/%.*s",
-				       SLICE_ARG(r->config->weir.plugins.directory), SLICE_ARG(c->module_name));
+				       SLICE_ARG(r->config->weir.plugins.directory),
+				       SLICE_ARG(c->module_name));
 	struct plugin_manifest manifest = {{NULL, 0}};
 	slice path;
 	int result;
@@ -159,8 +168,7 @@ static int load_sources(struct plugin_registry *r, struct weir_error *e)
 	r->sources = ARENA_ARRAY(&r->arena, struct plugin_source, declared->count + 1);
 	if (r->sources == NULL)
 		return error_set(e, -ENOMEM, "out of memory");
-	OPTION_MAP_FOR_EACH(entry, declared)
-	{
+	OPTION_MAP_FOR_EACH (entry, declared) {
 		struct plugin_source *s = &r->sources[r->source_count++];
 		struct weir_error reason = {0};
 
@@ -169,10 +177,12 @@ static int load_sources(struct plugin_registry *r, struct weir_error *e)
 		if (load_source(r, s, entry->value, &reason) == 0)
 			continue;
 		s->reason = arena_copy(&r->arena, slice_from(reason.text)).p;
-		log_error_with((LOG_TEXT("plugin", s->alias), LOG_CAUSE(&reason)), "Plugin cannot be loaded");
+		log_error_with((LOG_TEXT("plugin", s->alias), LOG_CAUSE(&reason)),
+			       "Plugin cannot be loaded");
 		if (first == 0) {
 			first = reason.code;
-			(void)error_set(e, first, "plugin %.*s: %s", SLICE_ARG(s->alias), reason.text);
+			(void)error_set(e, first, "plugin %.*s: %s", SLICE_ARG(s->alias),
+					reason.text);
 		}
 	}
 	return r->config->experimental.abort_on_plugin_failure ? first : 0;
@@ -181,7 +191,8 @@ static int load_sources(struct plugin_registry *r, struct weir_error *e)
 int plugin_registry_create(struct plugin_registry **registry, const struct static_config *config,
 			   const struct loop_group *loops, struct weir_error *e)
 {
-	const struct weir_host_options options = {.log = on_guest_line, .log_enabled = is_level_enabled};
+	const struct weir_host_options options = {.log = on_guest_line,
+						  .log_enabled = is_level_enabled};
 	struct plugin_registry *r = calloc(1, sizeof *r);
 	int result;
 
@@ -231,7 +242,8 @@ static const struct plugin_source *find_source(const struct plugin_registry *r, 
 }
 
 void plugin_registry_visit_broken(const struct plugin_registry *r,
-				  void (*visit)(void *context, slice alias, const char *why), void *context)
+				  void (*visit)(void *context, slice alias, const char *why),
+				  void *context)
 {
 	OBJ_CHECK(r, REGISTRY_MAGIC);
 	for (size_t i = 0; i < r->source_count; i++) {
@@ -290,8 +302,8 @@ static void free_use(struct plugin_use *u)
 	free(u);
 }
 
-static struct plugin_use *create_use(struct plugin_registry *r, const struct plugin_source *s, slice json,
-				     struct weir_error *e)
+static struct plugin_use *create_use(struct plugin_registry *r, const struct plugin_source *s,
+				     slice json, struct weir_error *e)
 {
 	const struct weir_plugin_options options = {
 		.name = s->alias.p,

@@ -1,6 +1,6 @@
 /*
- * The plugins of the process: what the static configuration declares, read once, and every (plugin, configuration) pair that middlewares use, shared
- * by all of them.
+ * The plugins of the process: what the static configuration declares, read once, and every (plugin,
+ * configuration) pair that middlewares use, shared by all of them.
  */
 #ifndef MIDDLEWARE_PLUGIN_REGISTRY_H
 #define MIDDLEWARE_PLUGIN_REGISTRY_H
@@ -12,16 +12,18 @@
 struct plugin_registry;
 
 /**
- * Reads manifests and binaries of `experimental.localPlugins` below `weir.plugins.directory`. What is wrong with one plugin is logged and kept as the
- * reason why middlewares cannot use it; returns a negative errno value only if the host cannot be made, or, with
- * `abortOnPluginFailure`, for the first broken plugin. `config` and `loops` outlive the registry.
+ * Reads manifests and binaries of `experimental.localPlugins` below `weir.plugins.directory`. What
+ * is wrong with one plugin is logged and kept as the reason why middlewares cannot use it; returns
+ * a negative errno value only if the host cannot be made, or, with `abortOnPluginFailure`, for the
+ * first broken plugin. `config` and `loops` outlive the registry.
  */
 int plugin_registry_create(struct plugin_registry **registry, const struct static_config *config,
 			   const struct loop_group *loops, struct weir_error *e);
 
 /** Calls `visit` for every declared plugin that cannot be used. */
 void plugin_registry_visit_broken(const struct plugin_registry *registry,
-				  void (*visit)(void *context, slice alias, const char *why), void *context);
+				  void (*visit)(void *context, slice alias, const char *why),
+				  void *context);
 
 /** All uses must have been released and their parts freed. */
 void plugin_registry_destroy(struct plugin_registry **registry);
@@ -40,13 +42,15 @@ struct plugin_use {
 };
 
 /**
- * The use of plugin `alias` with this configuration (JSON): found, or made, which compiles and initialises and takes its time: not on a loop, and one
- * builder at a time. The caller gets a reference. Returns 0 or a negative errno value with the reason.
+ * The use of plugin `alias` with this configuration (JSON): found, or made, which compiles and
+ * initialises and takes its time: not on a loop, and one builder at a time. The caller gets a
+ * reference. Returns 0 or a negative errno value with the reason.
  */
-int plugin_use_get(struct plugin_use **use, struct plugin_registry *registry, slice alias, slice json,
-		   struct weir_error *e);
+int plugin_use_get(struct plugin_use **use, struct plugin_registry *registry, slice alias,
+		   slice json, struct weir_error *e);
 
-/** Drops the reference and nulls the pointer; the last one frees the instances on all loops. NULL is allowed. */
+/** Drops the reference and nulls the pointer; the last one frees the instances on all loops. NULL
+ * is allowed. */
 void plugin_use_release(struct plugin_use **use);
 
 /** One loop's instances. */
@@ -59,10 +63,12 @@ struct plugin_part {
 /** This loop's part, made on first use; NULL when memory is short. The loop's thread. */
 struct plugin_part *plugin_use_part(struct plugin_use *use, struct loop *loop);
 
-/** To be called when an exchange was begun: keeps the pool's housekeeping going while there is something to do. */
+/** To be called when an exchange was begun: keeps the pool's housekeeping going while there is
+ * something to do. */
 void plugin_part_busy(struct plugin_part *part);
 
-/** Whether scalars of this plugin's configuration become strings (`weir.plugins…stringifyConfig`). */
+/** Whether scalars of this plugin's configuration become strings (`weir.plugins…stringifyConfig`).
+ */
 bool plugin_registry_stringifies(const struct plugin_registry *registry, slice alias);
 
 #endif

@@ -31,7 +31,8 @@ int plugin_settle_request(struct plugin_visit *v)
 		(void)exchange_put_stage(x, &x->request_body, &v->request_out);
 		if (v->request_in != NULL)
 			body_set_consumer(v->request_in, NULL, NULL);
-		replay_start(&v->request_replay, x->loop, &v->request_new, NULL, &v->request_out, NULL);
+		replay_start(&v->request_replay, x->loop, &v->request_new, NULL, &v->request_out,
+			     NULL);
 		return set_request_length(v, v->request_new.n);
 	}
 	if (v->request_in == NULL)
@@ -41,11 +42,13 @@ int plugin_settle_request(struct plugin_visit *v)
 	return 0;
 }
 
-/* Fields of which a message has one at most: the upstream's wins over what a guest had set before it was asked. */
+/* Fields of which a message has one at most: the upstream's wins over what a guest had set before
+ * it was asked. */
 static bool is_singleton(enum field_id id)
 {
-	return id == FIELD_CONTENT_TYPE || id == FIELD_CONTENT_LENGTH || id == FIELD_DATE || id == FIELD_SERVER ||
-	       id == FIELD_LOCATION || id == FIELD_ETAG || id == FIELD_LAST_MODIFIED;
+	return id == FIELD_CONTENT_TYPE || id == FIELD_CONTENT_LENGTH || id == FIELD_DATE ||
+	       id == FIELD_SERVER || id == FIELD_LOCATION || id == FIELD_ETAG ||
+	       id == FIELD_LAST_MODIFIED;
 }
 
 int plugin_merge_head(struct plugin_visit *v)
@@ -89,10 +92,12 @@ static void send_spool(struct plugin_visit *v, const struct spool *content)
 }
 
 /*
- * A guest that suppresses a body says so with Content-Length alone: a declared length below what there is to send means that nothing
- * must be sent, because a firewall's guest has no other means. Anything else follows the body.
+ * A guest that suppresses a body says so with Content-Length alone: a declared length below what
+ * there is to send means that nothing must be sent, because a firewall's guest has no other means.
+ * Anything else follows the body.
  */
-static bool is_suppressed(const struct plugin_visit *v, bool length_set, bool body_written, uint64_t n)
+static bool is_suppressed(const struct plugin_visit *v, bool length_set, bool body_written,
+			  uint64_t n)
 {
 	const struct field *f = fields_find_id(&v->x->response.fields, FIELD_CONTENT_LENGTH);
 	uint64_t declared;
@@ -113,9 +118,11 @@ int plugin_settle_stop(struct plugin_visit *v)
 	struct response *r = &x->response;
 	const struct spool *content = &v->response_kept;
 
-	exchange_answer(x, v->early_status != 0 ? (int)v->early_status : 200, (slice){NULL, 0}, false);
+	exchange_answer(x, v->early_status != 0 ? (int)v->early_status : 200, (slice){NULL, 0},
+			false);
 	r->fields = v->early_fields;
-	if (is_suppressed(v, v->facts.response_length_prefixed, false, content->n) || has_no_body(v))
+	if (is_suppressed(v, v->facts.response_length_prefixed, false, content->n) ||
+	    has_no_body(v))
 		content = NULL;
 	send_spool(v, content);
 	return 0;
@@ -132,7 +139,8 @@ int plugin_settle_prefix(struct plugin_visit *v)
 	in = exchange_put_stage(x, &x->response_body, &v->response_out);
 	if (r->framing == FRAMING_NONE && in->state == BODY_OPEN)
 		body_end(in);
-	if (r->framing == FRAMING_LENGTH && !__builtin_add_overflow(r->content_length, v->response_kept.n, &r->content_length))
+	if (r->framing == FRAMING_LENGTH &&
+	    !__builtin_add_overflow(r->content_length, v->response_kept.n, &r->content_length))
 		r->framing = FRAMING_LENGTH;
 	else
 		r->framing = FRAMING_CHUNKED;

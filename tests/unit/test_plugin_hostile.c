@@ -157,11 +157,11 @@ static void wild_calls(void **state)
 	/* Keeps the module, which would be compiled again for each recipe. */
 	assert_int_equal(bench_load(b, wat, NULL), 0);
 	first = b->plugin;
-	for (uint8_t phase = 0; phase < PHASE_COUNT; phase++) {
-		for (uint8_t nth = 0; nth < count; nth++) {
+	for (unsigned phase = 0; phase < PHASE_COUNT; phase++) {
+		for (size_t nth = 0; nth < count; nth++) {
 			for (unsigned round = 0; round < 40; round++) {
-				struct recipe r = {.phase = phase,
-						   .function = nth,
+				struct recipe r = {.phase = (uint8_t)phase,
+						   .function = (uint8_t)nth,
 						   .features = (uint8_t)(next_random(&seed) % 4),
 						   .grow = (uint8_t)(next_random(&seed) % 4)};
 
@@ -216,6 +216,10 @@ static void odd_imports(void **state)
 		    "(module (import \"http_handler\" \"log\" (func (param f32 funcref) (result "
 		    "v128)))" WHOLE ")",
 		    -EINVAL, "found (f32, reference) -> (v128)");
+	expect_load(b,
+		    "(module (type $t (func)) (import \"http_handler\" \"log\" (global (mut (ref "
+		    "null $t))))" WHOLE ")",
+		    -EINVAL, "\"log\" is not exported");
 	/* Types that the engine's own C interface aborts on. */
 	expect_load(b,
 		    "(module (type $t (func)) (import \"http_handler\" \"log\" (func (param (ref "

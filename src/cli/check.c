@@ -22,13 +22,19 @@ static void print_effective(const struct static_config *config, const struct dyn
 	str_free(&text);
 }
 
-static void print_problem(void *context, const char *kind, slice name, slice entry_point, const char *why)
+static void print_problem(void *context, const struct generation_problem *p)
 {
 	bool *good = context;
+	struct str place = {0};
 
 	*good = false;
-	(void)fprintf(stderr, "error: %s %.*s%s%.*s: %s\n", kind, SLICE_ARG(name), entry_point.n > 0 ? " on " : "",
-		      SLICE_ARG(entry_point), why);
+	if (p->place != NULL) {
+		tree_add_place(&place, *p->place);
+		str_add(&place, SLICE(": "));
+	}
+	(void)fprintf(stderr, "error: %s%s %.*s%s%.*s: %s\n", place.p != NULL && !place.failed ? place.p : "", p->kind,
+		      SLICE_ARG(p->name), p->entry_point.n > 0 ? " on " : "", SLICE_ARG(p->entry_point), p->why);
+	str_free(&place);
 }
 
 /* The dynamic configuration as the proxy would take it. Returns false if something in it would not be served. */
@@ -79,6 +85,8 @@ int cli_check(const struct cli_args *args)
 	struct arena arena;
 	bool good = false;
 
+	/* What a start would log is printed here, once. */
+	(void)log_configure(&(struct log_options){.level = LOG_PANIC});
 	config = cli_load(args, &arena);
 	if (config != NULL) {
 		good = load_dynamic(config, &dynamic);

@@ -157,7 +157,8 @@ static void warn_of_disabled(const struct dynamic_config *c, struct config_repor
 		for (size_t i = 0; i < dynamic_count(c, kind); i++) {
 			const struct dynamic_object *o = dynamic_at(c, kind, i);
 
-			if (o->disabled.n > 0)
+			/* Routers are told of when they are built, with all the other reasons. */
+			if (o->disabled.n > 0 && kind != DYNAMIC_ROUTER)
 				config_warn(report, NULL, o->place, "%s \"%.*s\" is disabled: %.*s",
 					    dynamic_kind_name(kind), SLICE_ARG(o->name),
 					    SLICE_ARG(o->disabled));

@@ -90,7 +90,8 @@ static void link_router(struct linker *l, struct dynamic_router *r)
 		need_middleware(l, &r->object, r->middlewares.items[i]);
 	if (s == NULL && !is_internal(l, r->service))
 		dynamic_disable(&l->config->arena, &r->object,
-				"the service \"%.*s\" does not exist", SLICE_ARG(r->service));
+				"the service \"%.*s\" does not exist%s", SLICE_ARG(r->service),
+				slice_ends(r->service, SLICE("@internal")) ? " in weir" : "");
 	else if (s != NULL && s->disabled.n > 0)
 		dynamic_disable(&l->config->arena, &r->object,
 				"the service \"%.*s\" is disabled: %.*s", SLICE_ARG(r->service),

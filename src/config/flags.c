@@ -169,6 +169,30 @@ static int put_variable(struct tree *t, slice name, slice rest, slice value,
 	return tree_put(t, path, value, place, &error) < 0 ? config_error_from(report, &error) : 0;
 }
 
+/* A variable that nearly begins with a root key. Others that share the prefix are somebody else's.
+ */
+static void warn_of_slip(slice name, slice rest, const char *prefix, const struct option *table,
+			 struct config_report *report)
+{
+	size_t end = slice_find(rest, '_');
+	const char *near = option_nearest(table, slice_first(rest, end));
+	slice source, meant;
+	char *p;
+
+	if (near == NULL)
+		return;
+	source = arena_format(report->arena, "variable %.*s", SLICE_ARG(slice_first(name, 200)));
+	meant = arena_format(report->arena, "%s%.*s", near,
+			     SLICE_ARG(slice_first(slice_from_at(rest, end), 200)));
+	if (source.p == NULL || meant.p == NULL)
+		return;
+	p = (char *)(uintptr_t)meant.p;
+	for (size_t i = 0; i < meant.n; i++)
+		p[i] = ascii_upper(p[i]);
+	config_warn(report, NULL, (struct tree_place){source.p, 0, 0},
+		    "unknown option is ignored; did you mean %s%s?", prefix, p);
+}
+
 int source_parse_environment(struct tree *t, const char *const *environment, const char *prefix,
 			     const struct option *table, struct config_report *report)
 {
@@ -188,8 +212,9 @@ int source_parse_environment(struct tree *t, const char *const *environment, con
 				    SLICE_ARG(name));
 			continue;
 		}
-		if (begins_with_key(rest, table) &&
-		    put_variable(t, name, rest, slice_from_at(all, equals + 1), report) < 0)
+		if (!begins_with_key(rest, table))
+			warn_of_slip(name, rest, prefix, table, report);
+		else if (put_variable(t, name, rest, slice_from_at(all, equals + 1), report) < 0)
 			result = -EINVAL;
 	}
 	return result;

@@ -197,6 +197,10 @@ static void check_providers(const struct static_config *c, const struct tree_nod
 	if (p->file != NULL && p->file->filename.n == 0 && p->file->directory.n == 0)
 		(void)config_error_at(report, tree_child(node, SLICE("file")),
 				      "found neither filename nor directory, expected one of them");
+	if (p->file != NULL && p->file->filename.n > 0 && p->file->directory.n > 0)
+		config_warn(report, NULL, place_below(node, SLICE("file"), SLICE("filename")),
+			    "providers.file.filename is ignored, as in Traefik, because there is a "
+			    "directory");
 	for (size_t i = 0; i < p->precedence.count; i++) {
 		slice name = p->precedence.items[i];
 
@@ -204,6 +208,20 @@ static void check_providers(const struct static_config *c, const struct tree_nod
 			(void)config_error_at(report, tree_child(node, SLICE("precedence")),
 					      "found \"%.*s\", expected the name of a provider",
 					      SLICE_ARG(name));
+	}
+}
+
+/* Limits of a plugin that nobody declares are a slip of the pen. */
+static void check_plugin_limits(const struct static_config *c, struct config_report *report)
+{
+	OPTION_MAP_FOR_EACH (e, &c->weir.plugins.per_plugin) {
+		if (e->node != NULL &&
+		    option_map_get(&c->experimental.local_plugins, e->name.p) == NULL)
+			config_warn(
+				report, NULL, e->node->place,
+				"weir.plugins.perPlugin: found \"%.*s\", expected the name of a "
+				"plugin in experimental.localPlugins; these limits have no effect",
+				SLICE_ARG(e->name));
 	}
 }
 
@@ -284,6 +302,7 @@ int static_decode(struct static_config *c, const struct tree *tree, struct confi
 	settle_log(&c->log, root, report);
 	check_providers(c, root, report);
 	check_ping(c, root, report);
+	check_plugin_limits(c, report);
 	check_combinations(root, report);
 	return report->errors > 0 ? -EINVAL : 0;
 }

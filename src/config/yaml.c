@@ -28,6 +28,7 @@ struct frame {
 struct reader {
 	struct tree *t;
 	const char *source;
+	slice text;
 	struct weir_error *error;
 	struct frame *frames; /* limits.depth + 1 of them */
 	size_t open;
@@ -355,6 +356,25 @@ static int on_event(struct reader *r, const yaml_event_t *e)
 	}
 }
 
+/* Where a byte stands: libyaml gives no lines for text that it cannot read. */
+static struct tree_place place_of_byte(const struct reader *r, size_t offset)
+{
+	struct tree_place at = {r->source, 1, 1};
+
+	for (size_t i = 0; i < offset && i < r->text.n; i++) {
+		at.column = r->text.p[i] == '\n'
+				    ? 1
+				    : at.column + (((unsigned char)r->text.p[i] & 0xc0) != 0x80);
+		at.line += r->text.p[i] == '\n';
+	}
+	return at;
+}
+
+static bool is_tab(const struct reader *r, yaml_mark_t mark)
+{
+	return mark.index < r->text.n && r->text.p[mark.index] == '\t';
+}
+
 static int syntax_error(struct reader *r, const yaml_parser_t *parser)
 {
 	const char *problem = parser->problem != NULL ? parser->problem : "not valid YAML";
@@ -363,8 +383,10 @@ static int syntax_error(struct reader *r, const yaml_parser_t *parser)
 	if (parser->error == YAML_MEMORY_ERROR)
 		return no_memory(r);
 	if (parser->error == YAML_READER_ERROR)
-		return fail(r, (struct tree_place){r->source, 1, 1},
-			    "%s at byte %zu, expected UTF-8 text", problem, parser->problem_offset);
+		return fail(r, place_of_byte(r, parser->problem_offset), "%s, expected UTF-8 text",
+			    problem);
+	if (is_tab(r, parser->problem_mark))
+		return fail(r, at, "found a tab, expected spaces for indentation");
 	if (parser->context != NULL)
 		return fail(r, at, "%s, %s", parser->context, problem);
 	return fail(r, at, "%s", problem);
@@ -389,7 +411,7 @@ static int read_events(struct reader *r, yaml_parser_t *parser)
 int parse_yaml(struct tree *t, const char *text, size_t n, const char *source,
 	       struct weir_error *error)
 {
-	struct reader r = {.t = t, .source = source, .error = error};
+	struct reader r = {.t = t, .source = source, .text = slice_of(text, n), .error = error};
 	yaml_parser_t parser;
 	int result;
 

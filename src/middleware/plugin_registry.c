@@ -132,6 +132,19 @@ static int fill_mounts(struct plugin_registry *r, struct plugin_source *s,
 	return 0;
 }
 
+/* A relative path without detours, as Traefik wants it. */
+static int check_module_name(slice name, struct weir_error *e)
+{
+	slice rest = name, part;
+	bool good = name.n > 0 && name.p[name.n - 1] != '/';
+
+	while (good && slice_next(&rest, '/', &part))
+		good = part.n > 0 && !slice_equal(part, SLICE(".")) && !slice_equal(part, SLICE(".."));
+	return good ? 0
+		    : error_set(e, -EINVAL, "moduleName: found \"%.*s\", expected a path such as github.com/owner/plugin",
+				SLICE_ARG(name));
+}
+
 static int load_source(struct plugin_registry *r, struct plugin_source *s,
 		       const struct local_plugin_config *c, struct weir_error *e)
 {
@@ -140,8 +153,10 @@ static int load_source(struct plugin_registry *r, struct plugin_source *s,
 				       SLICE_ARG(c->module_name));
 	struct plugin_manifest manifest = {{NULL, 0}};
 	slice path;
-	int result;
+	int result = check_module_name(c->module_name, e);
 
+	if (result < 0)
+		return result;
 	if (directory.p == NULL)
 		return error_set(e, -ENOMEM, "out of memory");
 	result = plugin_manifest_read(&manifest, &r->arena, directory.p, e);

@@ -67,7 +67,9 @@ static int make_server(struct build *b, struct server *to, const struct dynamic_
 	int r = url_parse(from->url, &u, e);
 
 	if (r < 0) {
-		error_suffix(e, ", expected http://host[:port]");
+		error_prefix(e, "server URL: ");
+		if (strstr(e->text, "expected") == NULL)
+			error_suffix(e, ", expected http://host[:port]");
 		return r;
 	}
 	if (!slice_equal_nocase(u.scheme, SLICE("http")))
@@ -170,7 +172,9 @@ static struct service *find_service(struct build *b, slice name, struct weir_err
 	if (g->world->ping != NULL && slice_equal(name, g->world->ping->name))
 		return g->world->ping;
 	if (i == g->service_count) {
-		(void)error_set(e, -ENOENT, "the service \"%.*s\" does not exist", SLICE_ARG(name));
+		/* Names that no build could know were refused before: this is ping@internal. */
+		(void)error_set(e, -ENOENT, "the service \"%.*s\" does not exist: ping is not switched on",
+				SLICE_ARG(name));
 		return NULL;
 	}
 	if (!b->service_tried[i]) {
@@ -291,15 +295,28 @@ static int add_route(struct build *b, const struct dynamic_router *r, const stru
 	return 0;
 }
 
-/* With the place where the router was written in front. */
 static void tell(const struct build *b, const struct dynamic_router *r, slice entry_point, const char *why)
+{
+	const struct generation_world *w = b->g->world;
+	const struct generation_problem problem = {.kind = "router",
+						   .name = r->object.name,
+						   .entry_point = entry_point,
+						   .place = &r->object.place,
+						   .why = why};
+
+	w->problem(w->problem_context, &problem);
+}
+
+/* In Traefik's words, and with the names that there are. */
+static void tell_no_entry_point(const struct build *b, const struct dynamic_router *r, slice name)
 {
 	const struct generation_world *w = b->g->world;
 	struct str text = {0};
 
-	tree_add_place(&text, r->object.place);
-	str_format(&text, ": %s", why);
-	w->problem(w->problem_context, "router", r->object.name, entry_point, text.failed ? why : text.p);
+	str_add(&text, SLICE("EntryPoint doesn't exist, expected one of"));
+	for (size_t i = 0; i < w->entry_point_count; i++)
+		str_format(&text, "%s %.*s", i > 0 ? "," : "", SLICE_ARG(w->entry_points[i].name));
+	tell(b, r, name, text.failed ? "EntryPoint doesn't exist" : text.p);
 	str_free(&text);
 }
 
@@ -328,7 +345,7 @@ static int add_router(struct build *b, const struct dynamic_router *r)
 		int result;
 
 		if (p == NULL) {
-			tell(b, r, names.items[i], "EntryPoint doesn't exist");
+			tell_no_entry_point(b, r, names.items[i]);
 			continue;
 		}
 		result = add_route(b, r, p, &e);

@@ -14,7 +14,7 @@ static void on_broken_plugin(void *context, slice alias, const char *why)
 {
 	const struct generation_world *w = context;
 
-	w->problem(w->problem_context, "plugin", alias, (slice){NULL, 0}, why);
+	w->problem(w->problem_context, &(struct generation_problem){.kind = "plugin", .name = alias, .why = why});
 }
 
 static int build(struct generation_world *w, struct dynamic_config *dynamic, struct weir_error *e)

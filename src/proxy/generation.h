@@ -35,11 +35,17 @@ enum generation_state {
 #undef X
 };
 
-/**
- * Something that is not served, and why: `kind` is "router" or "plugin"; `entry_point` is empty if it concerns all. Called by the thread that
- * builds.
- */
-typedef void generation_problem_fn(void *context, const char *kind, slice name, slice entry_point, const char *why);
+/** Something that is not served, and why. */
+struct generation_problem {
+	const char *kind; /* "router" or "plugin" */
+	slice name;
+	slice entry_point;              /* empty: all of them */
+	const struct tree_place *place; /* where it was written; NULL: unknown */
+	const char *why;
+};
+
+/** Called by the thread that builds. */
+typedef void generation_problem_fn(void *context, const struct generation_problem *problem);
 
 /** What a build needs; all of it outlives the generation. */
 struct generation_world {

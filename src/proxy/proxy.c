@@ -133,13 +133,23 @@ static int start_workers(struct proxy *p, struct weir_error *e)
 	return 0;
 }
 
-static void log_problem(void *context, const char *kind, slice router, slice entry_point, const char *why)
+static void log_problem(void *context, const struct generation_problem *problem)
 {
+	const bool on_one = problem->entry_point.n > 0;
+	struct str text = {0};
+
 	(void)context;
-	(void)kind;
-	log_error_with((LOG_TEXT("entryPointName", entry_point), LOG_TEXT("routerName", router),
-			LOG_STRING("error", why)),
-		       "Router is disabled");
+	if (problem->place != NULL) {
+		tree_add_place(&text, *problem->place);
+		str_add(&text, SLICE(": "));
+	}
+	str_add(&text, slice_from(problem->why));
+	const struct log_field fields[] = {LOG_STRING("error", text.failed ? problem->why : text.p),
+					   LOG_TEXT("routerName", problem->name),
+					   LOG_TEXT("entryPointName", problem->entry_point)};
+
+	log_write(LOG_ERROR, fields, ARRAY_LEN(fields) - !on_one, "Router is disabled");
+	str_free(&text);
 }
 
 static void fill_world(struct proxy *p)

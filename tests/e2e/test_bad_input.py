@@ -122,6 +122,39 @@ def test_broken_yaml(files):
     says(output, r"static\.yml:\d+:\d+")
 
 
+def test_tab_in_yaml(files):
+    code, output = files(GOOD_STATIC.format(port=free_port()).replace("    address", "\taddress"))
+    assert code == 1
+    says(output, r"static\.yml:3:1: found a tab, expected spaces")
+
+
+def test_text_that_is_not_utf8(files):
+    files()
+    (files.directory / "latin1.yml").write_bytes(GOOD_STATIC.format(port=free_port()).encode() + b"# \xc3\xa9 \xe9\n")
+    code, output = run_command(files.directory, "check", "--configFile=latin1.yml")
+    assert code == 1
+    says(output, r"latin1\.yml:7:5: .*expected UTF-8")
+
+
+def test_limits_of_a_plugin_that_is_not_declared(files):
+    code, output = files(GOOD_STATIC.format(port=free_port()) + "weir:\n  plugins:\n    perPlugin:\n      nope:\n        memory: 64MiB\n")
+    assert code == 0
+    says(output, r"static\.yml:11:9: weir\.plugins\.perPlugin: found \"nope\", expected .*localPlugins")
+
+
+def test_file_beside_directory_is_warned_about(files):
+    (files.directory / "conf").mkdir()
+    code, output = files(GOOD_STATIC.format(port=free_port()) + "    directory: conf\n")
+    assert code == 0
+    says(output, r"static\.yml:6:\d+: providers\.file\.filename is ignored")
+
+
+@pytest.mark.parametrize("name,meant", [("WEIR_WORKER", "WEIR_WORKERS"), ("TRAEFIK_ENTRYPOINT_WEB_ADDRESS", "TRAEFIK_ENTRYPOINTS_WEB_ADDRESS")])
+def test_misspelt_variable(tmp_path, name, meant):
+    _, output = run_command(tmp_path, "check", environment={name: "1", "XDG_CONFIG_HOME": "/nothere", "HOME": "/nothere"})
+    says(output, rf"variable {name}: unknown option is ignored; did you mean {meant}\?")
+
+
 def test_empty_static_file(files):
     code, output = files("# nothing\n")
     assert code == 1
@@ -196,6 +229,19 @@ def test_missing_service(files):
     code, output = files(dynamic=GOOD_DYNAMIC.replace("service: s", "service: nothere"))
     assert code == 1
     says(output, r"nothere")
+
+
+@pytest.mark.parametrize("name", ["api@internal", "ping@internal"])
+def test_internal_service_that_is_not_there(files, name):
+    code, output = files(dynamic=GOOD_DYNAMIC.replace("service: s", f"service: {name}"))
+    assert code == 1
+    says(output, rf"dynamic\.yml:3:5: router r@file.*\"{name}\" does not exist( in weir|: ping is not switched on)")
+
+
+def test_missing_entry_point_names_those_that_exist(files):
+    code, output = files(dynamic=GOOD_DYNAMIC.replace("service: s", "service: s\n      entryPoints: [websecure]"))
+    assert code == 1
+    says(output, r"dynamic\.yml:3:5: router r@file on websecure: EntryPoint doesn't exist, expected one of web")
 
 
 def test_port_in_use(files):
@@ -368,6 +414,22 @@ def test_check_reports_plugins(files):
     code, output = files(static)
     assert code == 1
     says(output, r"missing", r"\.traefik\.yml|No such file")
+    assert output.count("No such file") == 1, output
+
+
+@pytest.mark.parametrize("name", ["", "/abs/olute", "a/../../b", "a/"])
+def test_bad_module_name(files, name):
+    static = GOOD_STATIC.format(port=free_port()) + (
+        f"experimental:\n  localPlugins:\n    p:\n      moduleName: '{name}'\n")
+    code, output = files(static)
+    assert code == 1
+    says(output, rf"plugin p: moduleName: found \"{re.escape(name)}\", expected a path such as")
+
+
+def test_disabled_router_is_named_once(files):
+    code, output = files(dynamic=GOOD_DYNAMIC.replace("service: s", "service: s\n      tls: {}"))
+    assert code == 1
+    assert output.count("tls is not supported") == 1, output
 
 
 def test_services_used_by_several_bad_routers(upstream, proxy):

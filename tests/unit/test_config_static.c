@@ -284,7 +284,9 @@ static const struct {
 	{{.environment = {"traefik_log_level=DEBUG", "TRAEFIK_log_level=DEBUG",
 			  "TRAEFIK_CONFIGFILE=x"}},
 	 "entryPoints:\n  http:\n    address: \":80\"\n",
-	 "warning: variable: TRAEFIK_CONFIGFILE has no effect, as in Traefik; use --configFile\n"},
+	 "warning: variable TRAEFIK_log_level: unknown option is ignored; did you mean "
+	 "TRAEFIK_LOG_LEVEL?\nwarning: variable: TRAEFIK_CONFIGFILE has no effect, as in Traefik; "
+	 "use --configFile\n"},
 	/* files */
 	{{.file = ""},
 	 NULL,

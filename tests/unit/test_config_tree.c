@@ -53,9 +53,8 @@ static const struct {
 	YAML("a: 'x\n", "f:2:1: while scanning a quoted scalar, found unexpected end of stream"),
 	YAML("a: [1, 2\nb: 3\n",
 	     "f:2:2: while parsing a flow sequence, did not find expected ',' or ']'"),
-	YAML("a:\n\t- b\n", "f:2:1: while scanning for the next token, found character that cannot "
-			    "start any token"),
-	YAML("a: \xff\n", "f:1:1: invalid leading UTF-8 octet at byte 3, expected UTF-8 text"),
+	YAML("a:\n\t- b\n", "f:2:1: found a tab, expected spaces for indentation"),
+	YAML("a: \xff\n", "f:1:4: invalid leading UTF-8 octet, expected UTF-8 text"),
 	TOML("", "{}"),
 	TOML("b = 1\na = [1, 2]\n[c]\nd = true\n[[c.e]]\nf = 'x'\n[[c.e]]\n",
 	     "{\"a\":[1,2],\"b\":1,\"c\":{\"d\":true,\"e\":[{\"f\":\"x\"},{}]}}"),

@@ -324,13 +324,14 @@ class Proxy:
         return fetch(self.ports[entry_point], method, target, **request)
 
 
-def run_command(directory, *arguments, timeout_s=60, dropped=()):
-    """Runs a command of the proxy to its end, without the capabilities `dropped`; returns (exit code, output)."""
+def run_command(directory, *arguments, timeout_s=60, dropped=(), environment=None):
+    """Runs a command of the proxy to its end, without the capabilities `dropped` and with more variables; returns
+    (exit code, output)."""
 
     def before_exec():
         for capability in dropped:
             process.drop_capability(capability)
 
     done = subprocess.run([program(), *arguments], cwd=directory, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, timeout=timeout_s, preexec_fn=before_exec if dropped else None)
+                          stderr=subprocess.STDOUT, timeout=timeout_s, env=os.environ | (environment or {}), preexec_fn=before_exec if dropped else None)
     return done.returncode, done.stdout.decode(errors="replace")

@@ -143,6 +143,9 @@ struct weir_plugin_config {
 	int64_t idle_timeout_ns;
 	int64_t log_lines_per_exchange;
 	int64_t body_buffer_bytes;
+	int64_t text_bytes;
+	int64_t tables;         /* of one instance */
+	int64_t table_elements; /* of one table */
 	bool stringify_config; /* scalars become strings, as in Traefik */
 };
 

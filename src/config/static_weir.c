@@ -62,6 +62,12 @@ const struct option weir_plugin_options[] = {
 		"Most lines that the plugin logs for one request.", .min = 1, .max = UINT32_MAX),
 	OPT_SIZE("bodyBuffer", struct weir_plugin_config, body_buffer_bytes, "64MiB",
 		 "Most bytes of a body that are kept for the plugin.", AT_LEAST(1)),
+	OPT_SIZE("textSize", struct weir_plugin_config, text_bytes, "1MiB",
+		 "Longest method, URI, header name or value that the plugin may pass.", AT_LEAST(1)),
+	OPT_INT("tables", struct weir_plugin_config, tables, "8", "Most tables of one instance.",
+		.min = 1, .max = UINT32_MAX),
+	OPT_INT("tableElements", struct weir_plugin_config, table_elements, "1000000",
+		"Most elements of one table.", .min = 1, .max = UINT32_MAX),
 	OPT_BOOL("stringifyConfig", struct weir_plugin_config, stringify_config, "true",
 		 "Give numbers and booleans of the plugin's configuration as strings, as Traefik "
 		 "does."),

@@ -297,6 +297,9 @@ static struct weir_limits limits_of(const struct weir_plugin_config *c)
 		.instances = (uint32_t)c->max_instances_per_worker,
 		.queue_length = (uint32_t)c->queue_length,
 		.log_lines = (uint32_t)c->log_lines_per_exchange,
+		.text_bytes = (uint64_t)c->text_bytes,
+		.tables = (uint32_t)c->tables,
+		.table_elements = (uint32_t)c->table_elements,
 	};
 }
 

@@ -23,9 +23,9 @@ TIMEOUT_S = 60.0
 class Demo:
     """scripts/demo and what it prints."""
 
-    def __init__(self):
+    def __init__(self, *ports):
         environment = dict(os.environ, WEIR=program(), WEIR_GUESTS=str(guests_directory()))
-        self.process = subprocess.Popen([REPOSITORY / "scripts" / "demo"], env=environment, stdin=subprocess.DEVNULL,
+        self.process = subprocess.Popen([REPOSITORY / "scripts" / "demo", *map(str, ports)], env=environment, stdin=subprocess.DEVNULL,
                                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         self.lines = []
         self.reader = threading.Thread(target=self._read, daemon=True)
@@ -109,14 +109,22 @@ def test_the_death_of_the_script_stops_everything(demo):
         path.rmdir() if path.is_dir() else path.unlink()
 
 
-def test_a_taken_port_is_said_and_replaced(demo):
-    """Whoever has the default ports, the first demo or somebody else: a second one finds others."""
-    second = Demo()
-    try:
-        assert second.port != demo.port
-        assert "Port 8080 is taken" in second.output() and "Port 8081 is taken" in second.output()
-        assert shell(second.commands[0]).startswith("http/1.1 200")
-    finally:
-        second.process.terminate()
-        assert second.wait_end() == 0
-    assert second.left_behind() == []
+def test_taken_ports_are_said_and_replaced():
+    with socket.create_server(("127.0.0.1", 0)) as web, socket.create_server(("127.0.0.1", 0)) as backend:
+        taken = [server.getsockname()[1] for server in (web, backend)]
+        demo = Demo(*taken)
+        try:
+            assert all(f"Port {port} is taken" in demo.output() for port in taken), demo.output()
+            assert demo.port not in taken
+            assert shell(demo.commands[0]).startswith("http/1.1 200")
+        finally:
+            demo.process.terminate()
+            assert demo.wait_end() == 0
+    assert demo.left_behind() == []
+
+
+@pytest.mark.parametrize("arguments", [["eighty"], ["0"], ["65536"], ["1", "2", "3"]])
+def test_wrong_arguments_are_refused(arguments):
+    done = subprocess.run([REPOSITORY / "scripts" / "demo", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          text=True, timeout=TIMEOUT_S)
+    assert (done.returncode, done.stderr) == (1, "weir: usage: scripts/demo [PORT [BACKEND_PORT]]\n")

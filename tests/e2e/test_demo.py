@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.guests import REPOSITORY, guests_directory
+from harness.ports import free_port
 from harness.process import process_tree
 from harness.proxy import ON_TRAEFIK, program
 from harness.waiting import wait_until
@@ -24,6 +25,7 @@ class Demo:
     """scripts/demo and what it prints."""
 
     def __init__(self, *ports):
+        ports = ports or (free_port(), free_port())
         environment = dict(os.environ, WEIR=program(), WEIR_GUESTS=str(guests_directory()))
         self.process = subprocess.Popen([REPOSITORY / "scripts" / "demo", *map(str, ports)], env=environment, stdin=subprocess.DEVNULL,
                                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

@@ -8,6 +8,8 @@
 
 /** Monotonic, since an arbitrary start. */
 uint64_t clock_mono_ns(void);
+
+/** The same clock in milliseconds. */
 uint64_t clock_mono_ms(void);
 
 /** CPU time of the calling thread. */
@@ -15,5 +17,14 @@ uint64_t clock_thread_cpu_ns(void);
 
 /** Wall clock since 1970-01-01 UTC; may jump. */
 uint64_t clock_wall_ns(void);
+
+/**
+ * A time-out of the configuration for a timer, rounded up: a positive one never becomes 0, which
+ * means "none", as negative ones do.
+ */
+static inline uint64_t clock_ns_to_ms(int64_t ns)
+{
+	return ns <= 0 ? 0 : ((uint64_t)ns + 999999) / 1000000u;
+}
 
 #endif

@@ -347,6 +347,7 @@ int plugin_middleware_create(struct middleware **m, const struct dynamic_middlew
 	struct str json = {0};
 	int r;
 
+	*m = NULL;
 	if (p == NULL)
 		return error_set(e, -ENOMEM, "out of memory");
 	p->middleware = (struct middleware){.magic = MIDDLEWARE_MAGIC, .class = &class};

@@ -139,9 +139,12 @@ static int check_module_name(slice name, struct weir_error *e)
 	bool good = name.n > 0 && name.p[name.n - 1] != '/';
 
 	while (good && slice_next(&rest, '/', &part))
-		good = part.n > 0 && !slice_equal(part, SLICE(".")) && !slice_equal(part, SLICE(".."));
+		good = part.n > 0 && !slice_equal(part, SLICE(".")) &&
+		       !slice_equal(part, SLICE(".."));
 	return good ? 0
-		    : error_set(e, -EINVAL, "moduleName: found \"%.*s\", expected a path such as github.com/owner/plugin",
+		    : error_set(e, -EINVAL,
+				"moduleName: found \"%.*s\", expected a path such as "
+				"github.com/owner/plugin",
 				SLICE_ARG(name));
 }
 
@@ -274,11 +277,6 @@ bool plugin_registry_stringifies(const struct plugin_registry *r, slice alias)
 	return s == NULL || s->limits->stringify_config;
 }
 
-static uint64_t to_ms(int64_t ns)
-{
-	return ns <= 0 ? 0 : (uint64_t)(ns + 999999) / 1000000u;
-}
-
 static uint64_t unless_zero(uint64_t value)
 {
 	return value == 0 ? UINT64_MAX : value;
@@ -288,11 +286,11 @@ static struct weir_limits limits_of(const struct weir_plugin_config *c)
 {
 	return (struct weir_limits){
 		.memory_bytes = (uint64_t)c->memory_bytes,
-		.init_ms = to_ms(c->init_ns),
-		.call_cpu_ms = to_ms(c->call_cpu_ns),
-		.exchange_wall_ms = unless_zero(to_ms(c->exchange_wall_ns)),
-		.idle_ms = to_ms(c->idle_timeout_ns),
-		.queue_wait_ms = to_ms(c->queue_timeout_ns),
+		.init_ms = clock_ns_to_ms(c->init_ns),
+		.call_cpu_ms = clock_ns_to_ms(c->call_cpu_ns),
+		.exchange_wall_ms = unless_zero(clock_ns_to_ms(c->exchange_wall_ns)),
+		.idle_ms = clock_ns_to_ms(c->idle_timeout_ns),
+		.queue_wait_ms = clock_ns_to_ms(c->queue_timeout_ns),
 		.body_bytes = (uint64_t)c->body_buffer_bytes,
 		.instances = (uint32_t)c->max_instances_per_worker,
 		.queue_length = (uint32_t)c->queue_length,
@@ -320,8 +318,8 @@ static void free_use(struct plugin_use *u)
 	free(u);
 }
 
-static struct plugin_use *create_use(struct plugin_registry *r, const struct plugin_source *s,
-				     slice json, struct weir_error *e)
+static int create_use(struct plugin_use **use, struct plugin_registry *r,
+		      const struct plugin_source *s, slice json, struct weir_error *e)
 {
 	const struct weir_plugin_options options = {
 		.name = s->alias.p,
@@ -334,24 +332,25 @@ static struct plugin_use *create_use(struct plugin_registry *r, const struct plu
 		.limits = limits_of(s->limits),
 	};
 	struct plugin_use *u = calloc(1, sizeof *u);
+	int result;
 
-	if (u == NULL) {
-		(void)error_set(e, -ENOMEM, "out of memory");
-		return NULL;
-	}
+	if (u == NULL)
+		return error_set(e, -ENOMEM, "out of memory");
 	u->registry = r;
 	u->alias = s->alias;
-	if (weir_plugin_create(&u->plugin, r->host, &options, e) < 0) {
+	result = weir_plugin_create(&u->plugin, r->host, &options, e);
+	if (result < 0) {
 		free(u);
-		return NULL;
+		/* A guest may be what wants too much memory. */
+		return result == -ENOMEM ? -ENOEXEC : result;
 	}
 	if (per_loop_init(&u->pools, r->loops, free_part) < 0) {
-		(void)error_set(e, -ENOMEM, "out of memory");
 		free_use(u);
-		return NULL;
+		return error_set(e, -ENOMEM, "out of memory");
 	}
 	u->magic = PLUGIN_USE_MAGIC;
-	return u;
+	*use = u;
+	return 0;
 }
 
 static struct plugin_use *find_use(struct plugin_registry *r, const char *key)
@@ -366,7 +365,7 @@ static struct plugin_use *find_use(struct plugin_registry *r, const char *key)
 	return u;
 }
 
-/* Takes over `key`. */
+/* Takes over `key`, and after an error the use. */
 static int add_use(struct plugin_registry *r, struct plugin_use *u, char *key)
 {
 	int result;
@@ -378,7 +377,7 @@ static int add_use(struct plugin_registry *r, struct plugin_use *u, char *key)
 	r->live += result == 0;
 	(void)pthread_mutex_unlock(&r->lock);
 	if (result < 0) {
-		free(u->pools.parts);
+		per_loop_discard(&u->pools);
 		free_use(u);
 	}
 	return result;
@@ -390,8 +389,10 @@ int plugin_use_get(struct plugin_use **use, struct plugin_registry *r, slice ali
 	const struct plugin_source *s;
 	struct str key = {0};
 	char *text;
+	int result;
 
 	OBJ_CHECK(r, REGISTRY_MAGIC);
+	*use = NULL;
 	s = find_source(r, alias);
 	if (s == NULL)
 		return error_set(e, -ENOENT, "unknown plugin type: %.*s", SLICE_ARG(alias));
@@ -407,13 +408,16 @@ int plugin_use_get(struct plugin_use **use, struct plugin_registry *r, slice ali
 		return 0;
 	}
 	/* Without the lock, which workers take too: there is one builder at a time. */
-	*use = create_use(r, s, json, e);
-	if (*use == NULL) {
+	result = create_use(use, r, s, json, e);
+	if (result < 0) {
 		free(text);
 		error_prefix(e, "plugin %.*s: ", SLICE_ARG(alias));
-		return e->code;
+		return result;
 	}
-	return add_use(r, *use, text) < 0 ? error_set(e, -ENOMEM, "out of memory") : 0;
+	if (add_use(r, *use, text) == 0)
+		return 0;
+	*use = NULL;
+	return error_set(e, -ENOMEM, "out of memory");
 }
 
 static void on_parts_released(struct per_loop *p)

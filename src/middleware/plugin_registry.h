@@ -44,7 +44,8 @@ struct plugin_use {
 /**
  * The use of plugin `alias` with this configuration (JSON): found, or made, which compiles and
  * initialises and takes its time: not on a loop, and one builder at a time. The caller gets a
- * reference. Returns 0 or a negative errno value with the reason.
+ * reference. Returns 0 or a negative errno value with the reason and `*use` NULL; -ENOMEM only if
+ * it is the proxy that lacks memory, not the guest.
  */
 int plugin_use_get(struct plugin_use **use, struct plugin_registry *registry, slice alias,
 		   slice json, struct weir_error *e);

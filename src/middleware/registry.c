@@ -21,7 +21,8 @@ int middleware_create(struct middleware **m, const struct dynamic_middleware *co
 		if (slice_equal(types[i].type, config->type))
 			return types[i].create(m, config, world, e);
 	}
-	return error_set(e, -ENOTSUP, "middleware type \"%.*s\" is not available yet", SLICE_ARG(config->type));
+	return error_set(e, -ENOTSUP, "middleware type \"%.*s\" is not available yet",
+			 SLICE_ARG(config->type));
 }
 
 void middleware_destroy(struct middleware **m)

@@ -1,5 +1,6 @@
 /*
- * The types of middlewares and how they are made. One row per type; the builder knows no type by name.
+ * The types of middlewares and how they are made. One row per type; the builder knows no type by
+ * name.
  */
 #ifndef MIDDLEWARE_REGISTRY_H
 #define MIDDLEWARE_REGISTRY_H
@@ -11,12 +12,14 @@ struct plugin_registry;
 
 /** What middlewares need of the process; outlives them. */
 struct middleware_world {
-	struct plugin_registry *plugins; /* NULL: there are none */
+	struct plugin_registry *plugins;
 };
 
 /**
- * Makes the middleware that `config` describes, from malloc; `middleware_destroy` ends it. Returns 0; -ENOTSUP for a type that weir does not have yet,
- * another negative errno value for a configuration that cannot work, both with `e` filled in. May block: not on a loop.
+ * Makes the middleware that `config` describes, from malloc; `middleware_destroy` ends it. Returns
+ * 0; -ENOTSUP for a type that weir does not have yet; -ENOMEM if the proxy lacks memory; another
+ * negative errno value for a configuration that cannot work; all with `e` filled in and `*m` NULL.
+ * May block: not on a loop.
  */
 int middleware_create(struct middleware **m, const struct dynamic_middleware *config,
 		      const struct middleware_world *world, struct weir_error *e);

@@ -13,6 +13,14 @@ int per_loop_init(struct per_loop *p, const struct loop_group *group, void (*fre
 	return 0;
 }
 
+void per_loop_discard(struct per_loop *p)
+{
+	OBJ_CHECK(p, PER_LOOP_MAGIC);
+	free(p->parts);
+	p->parts = NULL;
+	p->magic = 0;
+}
+
 static void part_is_gone(struct per_loop *p)
 {
 	if (atomic_fetch_sub(&p->remaining, 1) > 1)

@@ -15,7 +15,8 @@ static uint64_t gcd(uint64_t a, uint64_t b)
 	return a;
 }
 
-/* The smallest weights with the same proportions; if a round would still be too long, proportions are rounded and nobody falls to 0. */
+/* The smallest weights with the same proportions; if a round would still be too long, proportions
+ * are rounded and nobody falls to 0. */
 static uint64_t reduce(uint64_t *weights, size_t count)
 {
 	double room = (double)(MAX(BALANCER_ROUND_MAX, 2 * count) - count), sum = 0;
@@ -29,7 +30,10 @@ static uint64_t reduce(uint64_t *weights, size_t count)
 		return 0;
 	if (sum / (double)divisor > room) {
 		for (size_t i = 0; i < count; i++)
-			weights[i] = weights[i] == 0 ? 0 : MAX((uint64_t)((double)weights[i] * (room / sum)), 1);
+			weights[i] =
+				weights[i] == 0
+					? 0
+					: MAX((uint64_t)((double)weights[i] * (room / sum)), 1);
 		divisor = 1;
 	}
 	for (size_t i = 0; i < count; i++) {
@@ -39,7 +43,8 @@ static uint64_t reduce(uint64_t *weights, size_t count)
 	return total;
 }
 
-/* Servers in a binary heap, the earliest deadline first. The deadline is turns taken + 1, over the weight. */
+/* Servers in a binary heap, the earliest deadline first. The deadline is turns taken + 1, over the
+ * weight. */
 struct schedule {
 	const uint64_t *weights;
 	uint64_t *turns;
@@ -49,7 +54,8 @@ struct schedule {
 
 static bool is_earlier(const struct schedule *s, uint16_t a, uint16_t b)
 {
-	uint64_t left = (s->turns[a] + 1) * s->weights[b], right = (s->turns[b] + 1) * s->weights[a];
+	uint64_t left = (s->turns[a] + 1) * s->weights[b],
+		 right = (s->turns[b] + 1) * s->weights[a];
 
 	return left < right || (left == right && a < b);
 }

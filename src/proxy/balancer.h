@@ -10,8 +10,9 @@
 #include "core/arena.h"
 
 /**
- * The order of one round, computed once (earliest deadline first, as Traefik's wrr: between two turns of a server lie the turns that its weight
- * leaves to the others), and the position in it, which all workers share. Lives in its generation's arena.
+ * The order of one round, computed once (earliest deadline first, as Traefik's wrr: between two
+ * turns of a server lie the turns that its weight leaves to the others), and the position in it,
+ * which all workers share. Lives in its generation's arena.
  */
 struct balancer {
 	uint16_t *round; /* server numbers */
@@ -19,10 +20,12 @@ struct balancer {
 	_Atomic uint32_t next;
 };
 
-/** Longest round, or twice the number of servers if that is more; weights that need more are rounded to fit. */
+/** Longest round, or twice the number of servers if that is more; weights that need more are
+ * rounded to fit. */
 #define BALANCER_ROUND_MAX ((size_t)8192)
 
-/** A weight of 0 or less excludes a server. Returns 0, -ENOMEM, or -E2BIG for more than 65535 servers. */
+/** A weight of 0 or less excludes a server. Returns 0, -ENOMEM, or -E2BIG for more than 65535
+ * servers. */
 int balancer_init(struct balancer *b, struct arena *arena, const int64_t *weights, size_t count);
 
 /** The number of the next server, or -1 if there is none. Any thread. */

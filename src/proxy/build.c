@@ -3,60 +3,66 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "core/clock.h"
 #include "net/url.h"
 
 /* More servers than this in one service are a mistake in a template. */
 #define SERVERS_MAX 4096u
 
-/* One build. Reasons are texts in the generation's arena; NULL means the object works. */
+/* What has become of a service or middleware: it is made when the first router names it. */
+struct outcome {
+	bool tried;
+	const char *reason; /* why it cannot be used, in the generation's arena; NULL: it can */
+};
+
 struct build {
 	struct generation *g;
-	const char **middleware_reasons; /* parallel to the configuration's middlewares */
-	bool *middleware_tried;
-	const char **service_reasons;
-	bool *service_tried;
+	struct outcome *middlewares;   /* parallel to the configuration's */
+	struct outcome *services;      /* the same */
 	struct router_entry **entries; /* per entry point, room for every router */
 	size_t *entry_counts;
 };
 
-static uint64_t to_ms(int64_t ns)
+/* Returns `code`: the object is out of use, but for a lack of memory, which ends the build. */
+static int keep_reason(struct build *b, struct outcome *o, int code, const struct weir_error *e)
 {
-	return ns <= 0 ? 0 : (uint64_t)(ns + 999999) / 1000000u;
-}
+	slice copy = arena_copy(&b->g->arena, slice_from(e->text));
 
-static const char *keep_reason(struct build *b, const char *text)
-{
-	slice copy = arena_copy(&b->g->arena, slice_from(text));
-
-	return copy.p != NULL ? copy.p : "out of memory";
+	o->tried = true;
+	o->reason = copy.p;
+	return copy.p != NULL ? code : -ENOMEM;
 }
 
 /* The settings of connections to one server: the service's transport, or the static default. */
-static struct client_options client_options(const struct build *b, const struct dynamic_servers_transport *t)
+static struct client_options client_options(const struct build *b,
+					    const struct dynamic_servers_transport *t)
 {
 	const struct static_config *c = b->g->world->config;
 	const struct weir_limits_config *limits = &c->weir.limits;
 	struct client_options o = {
 		.connections_max = (size_t)limits->upstream_connections,
-		.dns_ttl_ms = to_ms(limits->dns_cache_ns),
+		.dns_ttl_ms = clock_ns_to_ms(limits->dns_cache_ns),
 		.continue_timeout_ms = 1000,
 		.head = {.head_bytes_max = (size_t)limits->response_head_bytes,
 			 .fields_max = (size_t)limits->header_fields},
 	};
 
 	if (t == NULL) {
-		o.connect_timeout_ms = to_ms(c->servers_transport.dial_timeout_ns);
-		o.response_header_timeout_ms = to_ms(c->servers_transport.response_header_timeout_ns);
-		o.idle_timeout_ms = to_ms(c->servers_transport.idle_timeout_ns);
+		o.connect_timeout_ms = clock_ns_to_ms(c->servers_transport.dial_timeout_ns);
+		o.response_header_timeout_ms =
+			clock_ns_to_ms(c->servers_transport.response_header_timeout_ns);
+		o.idle_timeout_ms = clock_ns_to_ms(c->servers_transport.idle_timeout_ns);
 		o.idle_max = (size_t)MAX(c->servers_transport.max_idle_connections_per_host, 0);
 	} else {
-		o.connect_timeout_ms = to_ms(t->forwarding_timeouts.dial_ns);
-		o.response_header_timeout_ms = to_ms(t->forwarding_timeouts.response_header_ns);
-		o.idle_timeout_ms = to_ms(t->forwarding_timeouts.idle_conn_ns);
+		o.connect_timeout_ms = clock_ns_to_ms(t->forwarding_timeouts.dial_ns);
+		o.response_header_timeout_ms =
+			clock_ns_to_ms(t->forwarding_timeouts.response_header_ns);
+		o.idle_timeout_ms = clock_ns_to_ms(t->forwarding_timeouts.idle_conn_ns);
 		o.idle_max = (size_t)MAX(t->max_idle_conns_per_host, 0);
 	}
 	/* 0 is Go's DefaultMaxIdleConnsPerHost, which Traefik passes on. */
-	o.idle_max = MIN(o.idle_max == 0 ? 2 : o.idle_max, (size_t)limits->idle_upstream_connections);
+	o.idle_max =
+		MIN(o.idle_max == 0 ? 2 : o.idle_max, (size_t)limits->idle_upstream_connections);
 	return o;
 }
 
@@ -73,15 +79,19 @@ static int make_server(struct build *b, struct server *to, const struct dynamic_
 		return r;
 	}
 	if (!slice_equal_nocase(u.scheme, SLICE("http")))
-		return error_set(e, -ENOTSUP, "server URL \"%.*s\": scheme \"%.*s\" is not available yet, expected http",
-				 SLICE_ARG(from->url), SLICE_ARG(u.scheme));
+		return error_set(
+			e, -ENOTSUP,
+			"server URL \"%.*s\": scheme \"%.*s\" is not available yet, expected http",
+			SLICE_ARG(from->url), SLICE_ARG(u.scheme));
 	to->host = u.authority;
 	to->path = from->preserve_path ? u.path : (slice){NULL, 0};
-	return upstream_get(&to->upstream, b->g->world->upstreams, u.host, u.port, options);
+	r = upstream_get(&to->upstream, b->g->world->upstreams, u.host, u.port, options);
+	return r < 0 ? error_set(e, r, "out of memory") : 0;
 }
 
-static int fill_servers(struct build *b, struct load_balancer *lb, const struct dynamic_load_balancer *c,
-			const struct client_options *options, struct weir_error *e)
+static int fill_servers(struct build *b, struct load_balancer *lb,
+			const struct dynamic_load_balancer *c, const struct client_options *options,
+			struct weir_error *e)
 {
 	int64_t *weights = ARENA_ARRAY(&b->g->arena, int64_t, c->servers.count);
 	int r;
@@ -104,43 +114,47 @@ static int fill_servers(struct build *b, struct load_balancer *lb, const struct 
 	return 0;
 }
 
-/* Returns NULL and the reason if the service cannot work. */
-static struct load_balancer *make_service(struct build *b, const struct dynamic_service *c, struct weir_error *e)
+/* The transport that a load balancer names: NULL for the default one. */
+static int find_transport(const struct build *b, const struct dynamic_load_balancer *d,
+			  const struct dynamic_servers_transport **t, struct weir_error *e)
+{
+	*t = NULL;
+	if (d->servers_transport.n == 0)
+		return 0;
+	*t = dynamic_servers_transport_find(b->g->config, d->servers_transport);
+	if (*t == NULL || (*t)->object.disabled.n > 0)
+		return error_set(e, -ENOENT, "servers transport not found %.*s",
+				 SLICE_ARG(d->servers_transport));
+	return 0;
+}
+
+/* `*made` is the generation's also after an error. */
+static int make_service(struct build *b, struct load_balancer **made,
+			const struct dynamic_service *c, struct weir_error *e)
 {
 	const struct dynamic_load_balancer *d = c->load_balancer;
-	const struct dynamic_servers_transport *t = NULL;
-	struct load_balancer *lb;
+	const struct dynamic_servers_transport *t;
 	struct client_options options;
+	struct load_balancer *lb;
+	int r;
 
-	if (c->object.disabled.n > 0 || d == NULL) {
-		(void)error_set(e, -EINVAL, "%.*s", SLICE_ARG(c->object.disabled));
-		return NULL;
-	}
-	if (d->servers.count > SERVERS_MAX) {
-		(void)error_set(e, -E2BIG, "%zu servers, expected at most %u", d->servers.count, SERVERS_MAX);
-		return NULL;
-	}
-	if (d->servers_transport.n > 0) {
-		t = dynamic_servers_transport_find(b->g->config, d->servers_transport);
-		if (t == NULL || t->object.disabled.n > 0) {
-			(void)error_set(e, -ENOENT, "servers transport not found %.*s", SLICE_ARG(d->servers_transport));
-			return NULL;
-		}
-	}
+	if (c->object.disabled.n > 0 || d == NULL)
+		return error_set(e, -EINVAL, "%.*s", SLICE_ARG(c->object.disabled));
+	if (d->servers.count > SERVERS_MAX)
+		return error_set(e, -E2BIG, "%zu servers, expected at most %u", d->servers.count,
+				 SERVERS_MAX);
+	r = find_transport(b, d, &t, e);
+	if (r < 0)
+		return r;
 	options = client_options(b, t);
 	lb = ARENA_NEW(&b->g->arena, struct load_balancer);
-	if (lb == NULL) {
-		(void)error_set(e, -ENOMEM, "out of memory");
-		return NULL;
-	}
+	if (lb == NULL)
+		return error_set(e, -ENOMEM, "out of memory");
+	*made = lb;
 	lb->magic = LOAD_BALANCER_MAGIC;
 	lb->service = (struct service){SERVICE_MAGIC, &load_balancer_class, c->object.name};
 	lb->pass_host_header = d->pass_host_header;
-	if (fill_servers(b, lb, d, &options, e) < 0) {
-		load_balancer_release(lb);
-		return NULL;
-	}
-	return lb;
+	return fill_servers(b, lb, d, &options, e);
 }
 
 /* The place of a name in a sorted list of named objects, or `count`. */
@@ -163,75 +177,73 @@ static size_t find_index(void *const *objects, size_t count, slice name)
 	return count;
 }
 
-/* The service of that name, made on first use, or NULL and why not. */
-static struct service *find_service(struct build *b, slice name, struct weir_error *e)
+/* The service of that name, made on first use. Returns 0 or a negative errno value and why not. */
+static int find_service(struct build *b, struct service **service, slice name, struct weir_error *e)
 {
 	struct generation *g = b->g;
 	size_t i = find_index((void *const *)g->config->services, g->service_count, name);
+	struct outcome *o = &b->services[i];
 
-	if (g->world->ping != NULL && slice_equal(name, g->world->ping->name))
-		return g->world->ping;
-	if (i == g->service_count) {
-		/* Names that no build could know were refused before: this is ping@internal. */
-		(void)error_set(e, -ENOENT, "the service \"%.*s\" does not exist: ping is not switched on",
-				SLICE_ARG(name));
-		return NULL;
+	if (g->world->ping != NULL && slice_equal(name, g->world->ping->name)) {
+		*service = g->world->ping;
+		return 0;
 	}
-	if (!b->service_tried[i]) {
-		struct weir_error reason = {0};
+	if (i == g->service_count)
+		return error_set(e, -ENOENT, "the service \"%.*s\" does not exist",
+				 SLICE_ARG(name));
+	if (!o->tried) {
+		int r = make_service(b, &g->services[i], g->config->services[i], e);
 
-		b->service_tried[i] = true;
-		g->services[i] = make_service(b, g->config->services[i], &reason);
-		if (g->services[i] == NULL)
-			b->service_reasons[i] = keep_reason(b, reason.text);
+		if (r == -ENOMEM || (r < 0 && keep_reason(b, o, r, e) == -ENOMEM))
+			return -ENOMEM;
+		o->tried = true;
 	}
-	if (g->services[i] == NULL) {
-		(void)error_set(e, -EINVAL, "service \"%.*s\": %s", SLICE_ARG(name), b->service_reasons[i]);
-		return NULL;
-	}
-	return &g->services[i]->service;
+	if (o->reason != NULL)
+		return error_set(e, -EINVAL, "service \"%.*s\": %s", SLICE_ARG(name), o->reason);
+	*service = &g->services[i]->service;
+	return 0;
 }
 
-static void make_middleware(struct build *b, size_t i)
+static int make_middleware(struct build *b, struct middleware **made,
+			   const struct dynamic_middleware *c, struct weir_error *e)
 {
-	const struct dynamic_middleware *c = b->g->config->middlewares[i];
-	struct weir_error reason = {0};
-	int r = -EINVAL;
-
 	if (c->object.disabled.n > 0)
-		(void)error_set(&reason, r, "%.*s", SLICE_ARG(c->object.disabled));
-	else
-		r = middleware_create(&b->g->middlewares[i], c, &b->g->world->middlewares, &reason);
-	if (r < 0)
-		b->middleware_reasons[i] = keep_reason(b, reason.text);
+		return error_set(e, -EINVAL, "%.*s", SLICE_ARG(c->object.disabled));
+	return middleware_create(made, c, &b->g->world->middlewares, e);
 }
 
-static struct middleware *find_middleware(struct build *b, slice name, struct weir_error *e)
+/* As find_service. */
+static int find_middleware(struct build *b, struct middleware **middleware, slice name,
+			   struct weir_error *e)
 {
 	struct generation *g = b->g;
 	size_t i = find_index((void *const *)g->config->middlewares, g->middleware_count, name);
+	struct outcome *o = &b->middlewares[i];
 
-	if (i == g->middleware_count) {
-		(void)error_set(e, -ENOENT, "middleware \"%.*s\" does not exist", SLICE_ARG(name));
-		return NULL;
+	if (i == g->middleware_count)
+		return error_set(e, -ENOENT, "middleware \"%.*s\" does not exist", SLICE_ARG(name));
+	if (!o->tried) {
+		int r = make_middleware(b, &g->middlewares[i], g->config->middlewares[i], e);
+
+		if (r == -ENOMEM || (r < 0 && keep_reason(b, o, r, e) == -ENOMEM))
+			return -ENOMEM;
+		o->tried = true;
 	}
-	if (!b->middleware_tried[i])
-		make_middleware(b, i);
-	b->middleware_tried[i] = true;
-	if (g->middlewares[i] == NULL)
-		(void)error_set(e, -EINVAL, "middleware \"%.*s\": %s", SLICE_ARG(name),
-				b->middleware_reasons[i]);
-	return g->middlewares[i];
+	if (o->reason != NULL)
+		return error_set(e, -EINVAL, "middleware \"%.*s\": %s", SLICE_ARG(name), o->reason);
+	*middleware = g->middlewares[i];
+	return 0;
 }
 
-static int add_middlewares(struct build *b, struct chain *chain, struct option_list names, struct weir_error *e)
+static int add_middlewares(struct build *b, struct chain *chain, struct option_list names,
+			   struct weir_error *e)
 {
 	for (size_t i = 0; i < names.count; i++) {
-		struct middleware *m = find_middleware(b, names.items[i], e);
+		int r = find_middleware(b, &chain->list[chain->count], names.items[i], e);
 
-		if (m == NULL)
-			return -EINVAL;
-		chain->list[chain->count++] = m;
+		if (r < 0)
+			return r;
+		chain->count++;
 	}
 	return 0;
 }
@@ -245,6 +257,7 @@ static int make_chain(struct build *b, struct chain *chain, const struct dynamic
 	const struct option_list lists[] = {p->config->http.middlewares, r->middlewares,
 					    service != NULL ? service->middlewares : none};
 	size_t count = 0;
+	int result;
 
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
 		count += lists[i].count;
@@ -252,14 +265,13 @@ static int make_chain(struct build *b, struct chain *chain, const struct dynamic
 	if (chain->list == NULL)
 		return error_set(e, -ENOMEM, "out of memory");
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
-		int result = add_middlewares(b, chain, lists[i], e);
-
+		result = add_middlewares(b, chain, lists[i], e);
 		if (result < 0)
 			return result;
 	}
-	chain->service = find_service(b, r->service, e);
-	if (chain->service == NULL)
-		return -EINVAL;
+	result = find_service(b, &chain->service, r->service, e);
+	if (result < 0)
+		return result;
 	chain_finish(chain);
 	return 0;
 }
@@ -282,7 +294,8 @@ static int add_route(struct build *b, const struct dynamic_router *r, const stru
 	*route = (struct route){.generation = g, .entry_point = p, .name = r->object.name};
 	result = rule_compile(r->rule, syntax_of(r->rule_syntax), NULL, &route->rule, e);
 	if (result < 0) {
-		error_suffix(e, "; expected matchers such as Host(`example.com`) and PathPrefix(`/api`), combined with &&, "
+		error_suffix(e, "; expected matchers such as Host(`example.com`) and "
+				"PathPrefix(`/api`), combined with &&, "
 				"|| and !");
 		return result;
 	}
@@ -290,12 +303,13 @@ static int add_route(struct build *b, const struct dynamic_router *r, const stru
 	result = make_chain(b, &route->chain, r, p, e);
 	if (result < 0)
 		return result;
-	b->entries[p->index][b->entry_counts[p->index]++] =
-		(struct router_entry){.rule = route->rule, .priority = r->priority, .target = route};
+	b->entries[p->index][b->entry_counts[p->index]++] = (struct router_entry){
+		.rule = route->rule, .priority = r->priority, .target = route};
 	return 0;
 }
 
-static void tell(const struct build *b, const struct dynamic_router *r, slice entry_point, const char *why)
+static void tell(const struct build *b, const struct dynamic_router *r, slice entry_point,
+		 const char *why)
 {
 	const struct generation_world *w = b->g->world;
 	const struct generation_problem problem = {.kind = "router",
@@ -329,11 +343,21 @@ static const struct entry_point *find_entry_point(const struct generation_world 
 	return NULL;
 }
 
+static bool is_repeated(struct option_list names, size_t at)
+{
+	for (size_t i = 0; i < at; i++) {
+		if (slice_equal(names.items[i], names.items[at]))
+			return true;
+	}
+	return false;
+}
+
 /* Only lack of memory is an error here: everything else disables the router. */
 static int add_router(struct build *b, const struct dynamic_router *r)
 {
 	const struct generation_world *w = b->g->world;
-	struct option_list names = r->entry_points.count > 0 ? r->entry_points : w->config->default_entry_points;
+	struct option_list names =
+		r->entry_points.count > 0 ? r->entry_points : w->config->default_entry_points;
 
 	if (r->object.disabled.n > 0) {
 		tell(b, r, (slice){NULL, 0}, r->object.disabled.p);
@@ -344,6 +368,8 @@ static int add_router(struct build *b, const struct dynamic_router *r)
 		struct weir_error e = {0};
 		int result;
 
+		if (is_repeated(names, i))
+			continue;
 		if (p == NULL) {
 			tell_no_entry_point(b, r, names.items[i]);
 			continue;
@@ -391,20 +417,17 @@ static int prepare(struct build *b)
 	g->middleware_count = c->middleware_count;
 	g->services = ARENA_ARRAY(&g->arena, struct load_balancer *, c->service_count);
 	g->middlewares = ARENA_ARRAY(&g->arena, struct middleware *, c->middleware_count);
-	/* One more than the configuration has: ping's. */
+	/* Each router at most once on each entry point, and ping's. */
 	g->routes = ARENA_ARRAY(&g->arena, struct route *, c->router_count * points + 1);
 	g->routers = ARENA_ARRAY(&g->arena, struct router_set *, points);
-	g->pins = ARENA_ARRAY(&g->arena, uint32_t, g->world->workers);
-	b->service_reasons = ARENA_ARRAY(&g->arena, const char *, c->service_count);
-	b->service_tried = ARENA_ARRAY(&g->arena, bool, c->service_count);
-	b->middleware_reasons = ARENA_ARRAY(&g->arena, const char *, c->middleware_count);
-	b->middleware_tried = ARENA_ARRAY(&g->arena, bool, c->middleware_count);
+	g->shares = ARENA_ARRAY(&g->arena, struct generation_share, g->world->workers);
+	b->services = ARENA_ARRAY(&g->arena, struct outcome, c->service_count);
+	b->middlewares = ARENA_ARRAY(&g->arena, struct outcome, c->middleware_count);
 	b->entries = ARENA_ARRAY(&g->arena, struct router_entry *, points);
 	b->entry_counts = ARENA_ARRAY(&g->arena, size_t, points);
-	if (g->services == NULL || g->middlewares == NULL || g->routes == NULL || g->routers == NULL ||
-	    g->pins == NULL || b->service_reasons == NULL || b->service_tried == NULL ||
-	    b->middleware_reasons == NULL || b->middleware_tried == NULL || b->entries == NULL ||
-	    b->entry_counts == NULL) {
+	if (g->services == NULL || g->middlewares == NULL || g->routes == NULL ||
+	    g->routers == NULL || g->shares == NULL || b->services == NULL ||
+	    b->middlewares == NULL || b->entries == NULL || b->entry_counts == NULL) {
 		g->service_count = g->middleware_count = 0;
 		g->routers = NULL;
 		return -ENOMEM;
@@ -425,7 +448,8 @@ int build_routers(struct generation *g)
 	if (r == 0)
 		r = add_ping(&b);
 	for (size_t i = 0; r == 0 && i < g->config->router_count; i++)
-		r = add_router(&b, g->config->routers[i]);
+		r = atomic_load(g->world->cancelled) ? -ECANCELED
+						     : add_router(&b, g->config->routers[i]);
 	for (size_t i = 0; r == 0 && i < g->world->entry_point_count; i++)
 		r = router_set_new(b.entries[i], b.entry_counts[i], &g->routers[i], NULL);
 	return r;

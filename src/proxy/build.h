@@ -6,7 +6,10 @@
 
 #include "proxy/generation.h"
 
-/** Fills in routes, services, middlewares and router sets. Returns 0 or -ENOMEM; what was made so far is the generation's. */
+/**
+ * Fills in routes, services, middlewares and router sets. Returns 0, -ENOMEM or -ECANCELED; what
+ * was made so far is the generation's.
+ */
 int build_routers(struct generation *g);
 
 #endif

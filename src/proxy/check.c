@@ -13,8 +13,9 @@ static const _Atomic bool never;
 static void on_broken_plugin(void *context, slice alias, const char *why)
 {
 	const struct generation_world *w = context;
+	const struct generation_problem problem = {.kind = "plugin", .name = alias, .why = why};
 
-	w->problem(w->problem_context, &(struct generation_problem){.kind = "plugin", .name = alias, .why = why});
+	w->problem(w->problem_context, &problem);
 }
 
 static int build(struct generation_world *w, struct dynamic_config *dynamic, struct weir_error *e)
@@ -23,17 +24,20 @@ static int build(struct generation_world *w, struct dynamic_config *dynamic, str
 	int r = dynamic_link(dynamic, proxy_internal_services, proxy_internal_services_count);
 
 	if (r == 0)
-		r = generation_build(&g, w, dynamic_ref(dynamic), 1);
+		r = generation_build(&g, w, dynamic, 1);
 	if (r < 0)
 		return error_set(e, r, "the configuration cannot be built: out of memory");
 	generation_destroy(&g);
 	return 0;
 }
 
-int proxy_check(const struct static_config *config, struct dynamic_config *dynamic, generation_problem_fn *problem,
-		void *context, struct weir_error *e)
+int proxy_check(const struct static_config *config, struct dynamic_config *dynamic,
+		generation_problem_fn *problem, void *context, struct weir_error *e)
 {
-	struct generation_world w = {.config = config, .problem = problem, .problem_context = context};
+	struct generation_world w = {.config = config,
+				     .cancelled = &never,
+				     .problem = problem,
+				     .problem_context = context};
 	struct entry_point *points = NULL;
 	struct ping_service ping;
 	int r = entry_points_create(&points, &w.entry_point_count, config, e);

@@ -7,10 +7,11 @@
 #include "proxy/generation.h"
 
 /**
- * Builds a generation from a merged configuration, plugins included, and throws it away. `problem` is called for every router that would not be
- * served and every plugin that cannot be used. Blocks. Returns 0, or a negative errno value if the process could not start at all.
+ * Links a merged configuration, builds a generation from it, plugins included, and throws that
+ * away. `problem` is called for every router that would not be served and every plugin that cannot
+ * be used. Blocks. Returns 0, or a negative errno value if the process could not start at all.
  */
-int proxy_check(const struct static_config *config, struct dynamic_config *dynamic, generation_problem_fn *problem,
-		void *context, struct weir_error *e);
+int proxy_check(const struct static_config *config, struct dynamic_config *dynamic,
+		generation_problem_fn *problem, void *context, struct weir_error *e);
 
 #endif

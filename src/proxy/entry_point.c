@@ -4,28 +4,25 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static uint64_t to_ms(int64_t ns)
-{
-	/* A positive time-out never becomes "none". */
-	return ns <= 0 ? 0 : (uint64_t)(ns + 999999) / 1000000u;
-}
+#include "core/clock.h"
 
 static size_t to_size(int64_t n)
 {
 	return n < 0 ? 0 : (size_t)n;
 }
 
-static struct h1_server_options server_options(const struct entry_point_config *c, const struct weir_limits_config *limits)
+static struct h1_server_options server_options(const struct entry_point_config *c,
+					       const struct weir_limits_config *limits)
 {
 	return (struct h1_server_options){
 		.head = {.head_bytes_max = to_size(c->http.max_header_bytes),
 			 .fields_max = to_size(limits->header_fields),
 			 .target_bytes_max = to_size(limits->target_bytes)},
-		.read_timeout_ms = to_ms(c->transport.read_timeout_ns),
-		.write_timeout_ms = to_ms(c->transport.write_timeout_ns),
-		.idle_timeout_ms = to_ms(c->transport.idle_timeout_ns),
-		.stall_timeout_ms = to_ms(limits->stall_timeout_ns),
-		.keep_alive_max_ms = to_ms(c->transport.keep_alive_max_ns),
+		.read_timeout_ms = clock_ns_to_ms(c->transport.read_timeout_ns),
+		.write_timeout_ms = clock_ns_to_ms(c->transport.write_timeout_ns),
+		.idle_timeout_ms = clock_ns_to_ms(c->transport.idle_timeout_ns),
+		.stall_timeout_ms = clock_ns_to_ms(limits->stall_timeout_ns),
+		.keep_alive_max_ms = clock_ns_to_ms(c->transport.keep_alive_max_ns),
 		.keep_alive_max_requests = (uint64_t)MAX(c->transport.keep_alive_max_requests, 0),
 		.connections_max = to_size(limits->connections_per_worker),
 		.accept_burst = (unsigned)limits->accept_burst,
@@ -34,10 +31,13 @@ static struct h1_server_options server_options(const struct entry_point_config *
 
 static unsigned denied_characters(const struct encoded_characters_config *c)
 {
-	return (c->allow_slash ? 0 : PATH_ENCODED_SLASH) | (c->allow_back_slash ? 0 : PATH_ENCODED_BACKSLASH) |
-	       (c->allow_null ? 0 : PATH_ENCODED_NULL) | (c->allow_semicolon ? 0 : PATH_ENCODED_SEMICOLON) |
+	return (c->allow_slash ? 0 : PATH_ENCODED_SLASH) |
+	       (c->allow_back_slash ? 0 : PATH_ENCODED_BACKSLASH) |
+	       (c->allow_null ? 0 : PATH_ENCODED_NULL) |
+	       (c->allow_semicolon ? 0 : PATH_ENCODED_SEMICOLON) |
 	       (c->allow_percent ? 0 : PATH_ENCODED_PERCENT) |
-	       (c->allow_question_mark ? 0 : PATH_ENCODED_QUESTION_MARK) | (c->allow_hash ? 0 : PATH_ENCODED_HASH);
+	       (c->allow_question_mark ? 0 : PATH_ENCODED_QUESTION_MARK) |
+	       (c->allow_hash ? 0 : PATH_ENCODED_HASH);
 }
 
 static enum forwarded_underscores underscores(enum alias_headers strategy)
@@ -89,16 +89,15 @@ static int fill_in(struct entry_point *p, const struct static_config *config, st
 	return r;
 }
 
-int entry_points_create(struct entry_point **list, size_t *count, const struct static_config *config,
-			struct weir_error *e)
+int entry_points_create(struct entry_point **list, size_t *count,
+			const struct static_config *config, struct weir_error *e)
 {
 	struct entry_point *made = calloc(MAX(config->entry_points.count, 1), sizeof *made);
 
 	if (made == NULL)
 		return error_set(e, -ENOMEM, "entry points: out of memory");
 	*count = 0;
-	OPTION_MAP_FOR_EACH(entry, &config->entry_points)
-	{
+	OPTION_MAP_FOR_EACH (entry, &config->entry_points) {
 		struct entry_point *p = &made[*count];
 		int r;
 
@@ -114,7 +113,8 @@ int entry_points_create(struct entry_point **list, size_t *count, const struct s
 	return 0;
 }
 
-int entry_points_listen(struct entry_point *list, size_t count, size_t workers, struct weir_error *e)
+int entry_points_listen(struct entry_point *list, size_t count, size_t workers,
+			struct weir_error *e)
 {
 	for (size_t i = 0; i < count; i++) {
 		struct entry_point *p = &list[i];

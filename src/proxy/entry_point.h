@@ -1,5 +1,6 @@
 /*
- * What an entry point does to every exchange before a router is chosen. Immutable from start to end of the process.
+ * What an entry point does to every exchange before a router is chosen. Immutable from start to end
+ * of the process.
  */
 #ifndef PROXY_ENTRY_POINT_H
 #define PROXY_ENTRY_POINT_H
@@ -25,14 +26,16 @@ struct entry_point {
 };
 
 /**
- * All entry points of a configuration (which must outlive them), without listening yet. Returns 0, or a negative errno value with
- * `e` naming the entry point.
+ * All entry points of a configuration (which must outlive them), without listening yet. Returns 0,
+ * or a negative errno value with `e` naming the entry point.
  */
-int entry_points_create(struct entry_point **list, size_t *count, const struct static_config *config,
-			struct weir_error *e);
+int entry_points_create(struct entry_point **list, size_t *count,
+			const struct static_config *config, struct weir_error *e);
 
-/** Opens the sockets of all, one per worker. Returns as above; what was opened is closed by `entry_points_destroy`. */
-int entry_points_listen(struct entry_point *list, size_t count, size_t workers, struct weir_error *e);
+/** Opens the sockets of all, one per worker. Returns as above; what was opened is closed by
+ * `entry_points_destroy`. */
+int entry_points_listen(struct entry_point *list, size_t count, size_t workers,
+			struct weir_error *e);
 
 void entry_points_destroy(struct entry_point **list, size_t count, size_t workers);
 

@@ -3,18 +3,17 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "core/log.h"
 #include "proxy/build.h"
 
 #define ARENA_BLOCK_BYTES ((size_t)64 * 1024)
 #define ARENA_MAX_BYTES ((size_t)1024 * 1024 * 1024)
 
-void generation_set_state(struct generation *g, enum generation_state from, enum generation_state to)
+void generation_set_state(struct generation *g, enum generation_state from,
+			  enum generation_state to)
 {
-	int expected = (int)from;
-
 	OBJ_CHECK(g, GENERATION_MAGIC);
-	must(atomic_compare_exchange_strong(&g->state, &expected, (int)to));
+	must(g->state == from);
+	g->state = to;
 }
 
 int generation_build(struct generation **generation, const struct generation_world *world,
@@ -28,19 +27,14 @@ int generation_build(struct generation **generation, const struct generation_wor
 	g->magic = GENERATION_MAGIC;
 	g->number = number;
 	g->world = world;
-	g->config = config;
+	g->config = dynamic_ref(config);
 	arena_init(&g->arena, ARENA_BLOCK_BYTES, ARENA_MAX_BYTES);
 	r = build_routers(g);
-	if (r < 0) {
-		/* Stays the caller's. */
-		g->config = NULL;
-		generation_set_state(g, GENERATION_BUILDING, GENERATION_DRAINING);
-		generation_destroy(&g);
-		return r;
-	}
 	generation_set_state(g, GENERATION_BUILDING, GENERATION_READY);
+	if (r < 0)
+		generation_destroy(&g);
 	*generation = g;
-	return 0;
+	return r;
 }
 
 void generation_destroy(struct generation **generation)
@@ -49,7 +43,7 @@ void generation_destroy(struct generation **generation)
 
 	OBJ_TAKE(g, generation, GENERATION_MAGIC);
 	must(atomic_load(&g->holders) == 0);
-	must(atomic_load(&g->state) == GENERATION_READY || atomic_load(&g->state) == GENERATION_DRAINING);
+	must(g->state == GENERATION_READY || g->state == GENERATION_DRAINING);
 	for (size_t i = 0; g->routers != NULL && i < g->world->entry_point_count; i++)
 		router_set_free(&g->routers[i]);
 	for (size_t i = 0; i < g->route_count; i++)

@@ -1,8 +1,9 @@
 /*
- * A generation: everything that a dynamic configuration says, built, linked and immutable. Published to the workers by message; destroyed when every
- * worker has taken a newer one and its last request on this one has ended.
+ * A generation: everything that a dynamic configuration says, built, linked and immutable.
+ * Published to the workers by message; destroyed when every worker has taken a newer one and its
+ * last request on this one has ended.
  *
- *   BUILDING -> READY -> CURRENT -> DRAINING -> DEAD
+ *   BUILDING -> READY -> CURRENT -> DRAINING
  */
 #ifndef PROXY_GENERATION_H
 #define PROXY_GENERATION_H
@@ -12,6 +13,7 @@
 #include "config/dynamic.h"
 #include "config/static.h"
 #include "middleware/registry.h"
+#include "net/loop.h"
 #include "proxy/entry_point.h"
 #include "proxy/load_balancer.h"
 #include "proxy/router.h"
@@ -27,7 +29,7 @@ struct route {
 };
 
 /* X(NAME) */
-#define GENERATION_STATES(X) X(BUILDING) X(READY) X(CURRENT) X(DRAINING) X(DEAD)
+#define GENERATION_STATES(X) X(BUILDING) X(READY) X(CURRENT) X(DRAINING)
 
 enum generation_state {
 #define X(name) GENERATION_##name,
@@ -47,7 +49,7 @@ struct generation_problem {
 /** Called by the thread that builds. */
 typedef void generation_problem_fn(void *context, const struct generation_problem *problem);
 
-/** What a build needs; all of it outlives the generation. */
+/** What a build needs; all of it outlives the generation. Immutable. */
 struct generation_world {
 	const struct static_config *config;
 	const struct entry_point *entry_points;
@@ -56,15 +58,36 @@ struct generation_world {
 	struct middleware_world middlewares;
 	struct service *ping; /* NULL: off */
 	size_t workers;
+	const _Atomic bool *cancelled; /* the process ends: a build that has not ended gives up */
 	generation_problem_fn *problem;
 	void *problem_context;
 };
 
+struct worker;
+
+/**
+ * One worker's share. The messages lie ready here because a generation must reach its workers, and
+ * its end the control thread, when memory is short, too.
+ */
+struct generation_share {
+	struct message handover; /* while it is published */
+	struct worker *worker;
+	struct generation *generation;
+	uint32_t pins; /* exchanges in progress; the worker's own */
+
+	/* Workers count on each request: no two counts in one cache line. */
+	char apart[16];
+};
+
+_Static_assert(sizeof(struct generation_share) >= 64, "as long as a cache line");
+
 #define GENERATION_MAGIC 0x67656e65u
 
+/** Lifetime: `generation_build` to `generation_destroy`, on the control thread but for the build.
+ */
 struct generation {
 	uint32_t magic;
-	_Atomic int state;
+	enum generation_state state; /* the control thread's once it is built */
 	uint64_t number;
 	struct arena arena;
 	struct dynamic_config *config; /* one reference */
@@ -76,13 +99,16 @@ struct generation {
 	size_t service_count;
 	struct middleware **middlewares;
 	size_t middleware_count;
-	_Atomic size_t holders; /* workers that may still use it */
-	uint32_t *pins;         /* one per worker, its own: exchanges in progress */
+	_Atomic size_t holders;          /* workers that may still use it */
+	struct generation_share *shares; /* one per worker */
+	struct message ended;            /* to the control thread, from the last holder */
 };
 
 /**
- * Builds from a merged configuration, whose reference it takes over on success (counts are the control thread's: this runs elsewhere). What is wrong with one router, service or middleware disables that one and is a `problem`; only
- * lack of memory fails the build. Blocks (plugins are compiled and initialised): not on a loop. Returns 0 or -ENOMEM.
+ * Builds from a merged and linked configuration, of which it takes a reference. What is wrong with
+ * one router, service or middleware disables that one and is a `problem`; only lack of memory fails
+ * the build. Blocks (plugins are compiled and initialised): not on a loop. Returns 0, -ENOMEM, or
+ * -ECANCELED.
  */
 int generation_build(struct generation **generation, const struct generation_world *world,
 		     struct dynamic_config *config, uint64_t number);
@@ -90,7 +116,8 @@ int generation_build(struct generation **generation, const struct generation_wor
 /** Nobody holds it: READY (never published) or DRAINING with no holders. */
 void generation_destroy(struct generation **generation);
 
-/** The state must be `from`. */
-void generation_set_state(struct generation *g, enum generation_state from, enum generation_state to);
+/** The state must be `from`. Control thread. */
+void generation_set_state(struct generation *g, enum generation_state from,
+			  enum generation_state to);
 
 #endif

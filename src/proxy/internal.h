@@ -17,6 +17,7 @@ struct ping_service {
 
 #define PING_SERVICE_NAME "ping@internal"
 
-void ping_service_init(struct ping_service *p, const _Atomic bool *terminating, int terminating_status);
+void ping_service_init(struct ping_service *p, const _Atomic bool *terminating,
+		       int terminating_status);
 
 #endif

@@ -21,11 +21,13 @@ struct proxy {
 	size_t entry_point_count;
 	struct worker **workers;
 	size_t worker_count;
+	size_t running_workers;
+	size_t drained_workers;
 	struct loop_group loops;
 	struct worker_events events;
 	struct generation_world world;
 	struct ping_service ping;
-	_Atomic bool terminating;
+	_Atomic bool terminating; /* read by ping on the workers, and by a build */
 
 	struct generation *current;
 	size_t generations_live; /* published and not destroyed */
@@ -39,8 +41,7 @@ struct proxy {
 	int build_result;
 	struct dynamic_config *waiting; /* the newest configuration that came meanwhile */
 
-	size_t drained_workers;
-	bool draining;
+	bool draining; /* no new configuration is taken */
 	proxy_drained_fn *drained;
 	void *drained_context;
 };
@@ -50,55 +51,43 @@ static size_t count_workers(const struct static_config *config)
 	return (size_t)MAX(config->weir.workers, 1);
 }
 
-/* A message to the control thread about something that a worker has seen. */
-struct notice {
-	struct message message;
-	struct proxy *proxy;
-	struct generation *generation;
-};
-
-static void send_notice(struct proxy *p, struct generation *g, void (*run)(struct message *))
+static void on_generation_ended(struct message *m)
 {
-	struct notice *n = malloc(sizeof *n);
+	struct generation *g = container_of(m, struct generation, ended);
+	struct proxy *p = container_of(g->world, struct proxy, world);
 
-	/* Losing one would leak a generation or hang the end; a few bytes are waited for. */
-	must(n != NULL);
-	*n = (struct notice){.message = {.run = run}, .proxy = p, .generation = g};
-	if (!loop_post(p->control, &n->message))
-		free(n);
-}
-
-static void on_generation_released(struct message *m)
-{
-	struct notice *n = container_of(m, struct notice, message);
-	struct generation *g = n->generation;
-
-	OBJ_CHECK(n->proxy, PROXY_MAGIC);
+	OBJ_CHECK(p, PROXY_MAGIC);
 	log_debug_with((LOG_INTEGER("generation", g->number)), "Generation has ended");
 	generation_destroy(&g);
-	n->proxy->generations_live--;
-	free(n);
+	p->generations_live--;
 }
 
+/* On the last holder's thread. */
 static void released(struct generation *g, void *context)
 {
-	send_notice(context, g, on_generation_released);
+	struct proxy *p = context;
+
+	g->ended.run = on_generation_ended;
+	must(loop_post(p->control, &g->ended));
 }
 
 static void on_worker_drained(struct message *m)
 {
-	struct notice *n = container_of(m, struct notice, message);
-	struct proxy *p = n->proxy;
+	struct worker *w = container_of(m, struct worker, drained_notice);
+	struct proxy *p = w->events->context;
 
 	OBJ_CHECK(p, PROXY_MAGIC);
-	free(n);
-	if (++p->drained_workers == p->worker_count)
+	if (++p->drained_workers == p->running_workers && p->drained != NULL)
 		p->drained(p->drained_context);
 }
 
+/* On the worker's thread. */
 static void worker_drained(struct worker *w)
 {
-	send_notice(w->events->context, NULL, on_worker_drained);
+	struct proxy *p = w->events->context;
+
+	w->drained_notice.run = on_worker_drained;
+	must(loop_post(p->control, &w->drained_notice));
 }
 
 static int create_workers(struct proxy *p, struct weir_error *e)
@@ -110,8 +99,8 @@ static int create_workers(struct proxy *p, struct weir_error *e)
 	if (p->workers == NULL || p->loops.loops == NULL)
 		return error_set(e, -ENOMEM, "workers: out of memory");
 	for (size_t i = 0; i < count; i++) {
-		int r = worker_create(&p->workers[i], (unsigned)i, p->entry_points, p->entry_point_count,
-				      p->config, &p->events);
+		int r = worker_create(&p->workers[i], (unsigned)i, p->entry_points,
+				      p->entry_point_count, p->config, &p->events);
 
 		p->worker_count += p->workers[i] != NULL;
 		if (r < 0)
@@ -129,6 +118,7 @@ static int start_workers(struct proxy *p, struct weir_error *e)
 
 		if (r < 0)
 			return error_set(e, r, "worker %zu: thread: %s", i, strerror(-r));
+		p->running_workers++;
 	}
 	return 0;
 }
@@ -159,8 +149,10 @@ static void fill_world(struct proxy *p)
 	p->world.entry_points = p->entry_points;
 	p->world.entry_point_count = p->entry_point_count;
 	p->world.workers = p->worker_count;
+	p->world.cancelled = &p->terminating;
 	if (p->config->ping != NULL) {
-		ping_service_init(&p->ping, &p->terminating, (int)p->config->ping->terminating_status);
+		ping_service_init(&p->ping, &p->terminating,
+				  (int)p->config->ping->terminating_status);
 		p->world.ping = &p->ping.service;
 	}
 }
@@ -180,11 +172,12 @@ int proxy_create(struct proxy **proxy, struct loop *control, const struct static
 	p->events = (struct worker_events){worker_drained, released, p};
 	r = entry_points_create(&p->entry_points, &p->entry_point_count, config, e);
 	if (r == 0)
-		r = entry_points_listen(p->entry_points, p->entry_point_count, count_workers(config), e);
+		r = entry_points_listen(p->entry_points, p->entry_point_count,
+					count_workers(config), e);
 	if (r == 0)
 		r = create_workers(p, e);
-	if (r == 0)
-		r = upstream_registry_create(&p->world.upstreams, &p->loops);
+	if (r == 0 && upstream_registry_create(&p->world.upstreams, &p->loops) < 0)
+		r = error_set(e, -ENOMEM, "upstreams: out of memory");
 	if (r == 0)
 		r = plugin_registry_create(&p->world.middlewares.plugins, config, &p->loops, e);
 	if (r == 0) {
@@ -219,7 +212,24 @@ static void publish(struct proxy *p, struct generation *g)
 	if (old != NULL)
 		generation_set_state(old, GENERATION_CURRENT, GENERATION_DRAINING);
 	for (size_t i = 0; i < p->worker_count; i++)
-		must(worker_publish(p->workers[i], g) == 0);
+		worker_publish(p->workers[i], g);
+}
+
+static void take_built(struct proxy *p)
+{
+	struct generation *g = p->built;
+
+	p->built = NULL;
+	if (p->build_result == 0) {
+		p->next_number++;
+		if (p->draining)
+			generation_destroy(&g);
+		else
+			publish(p, g);
+	} else if (p->build_result != -ECANCELED) {
+		log_error("The configuration could not be built: %s; the last one keeps serving",
+			  strerror(-p->build_result));
+	}
 }
 
 static void on_built(uv_work_t *work, int status)
@@ -227,20 +237,10 @@ static void on_built(uv_work_t *work, int status)
 	struct proxy *p = container_of(work, struct proxy, build);
 
 	OBJ_CHECK(p, PROXY_MAGIC);
+	must(status == 0);
 	p->building = false;
-	if (status == 0 && p->build_result == 0) {
-		p->next_number++;
-		p->build_config = NULL;
-		if (p->draining)
-			generation_destroy(&p->built);
-		else
-			publish(p, p->built);
-		p->built = NULL;
-	} else {
-		log_error("The configuration could not be built: %s; the last one keeps serving",
-			  strerror(status == 0 ? -p->build_result : -status));
-	}
 	dynamic_destroy(&p->build_config);
+	take_built(p);
 	if (p->waiting != NULL && !p->draining) {
 		p->build_config = p->waiting;
 		p->waiting = NULL;
@@ -283,17 +283,29 @@ void proxy_drain(struct proxy *p, proxy_drained_fn *drained, void *context)
 	p->drained_context = context;
 	atomic_store(&p->terminating, true);
 	for (size_t i = 0; i < p->worker_count; i++)
-		must(worker_drain(p->workers[i]) == 0);
+		worker_drain(p->workers[i]);
 }
 
-/* Takes the current generation from the workers, and waits until it and a build in progress are gone. */
+/* Connections may be left when the start failed after the workers had begun to accept. */
+static void end_connections(struct proxy *p)
+{
+	p->drained = NULL;
+	if (p->drained_workers == p->running_workers)
+		return;
+	for (size_t i = 0; i < p->running_workers; i++)
+		worker_abort(p->workers[i]);
+	while (p->drained_workers < p->running_workers)
+		(void)uv_run(&p->control->uv, UV_RUN_ONCE);
+}
+
+/* Takes the current generation from the workers, and waits until all and a build in progress are
+ * gone. */
 static void end_generations(struct proxy *p)
 {
-	p->draining = true;
 	if (p->current != NULL) {
 		generation_set_state(p->current, GENERATION_CURRENT, GENERATION_DRAINING);
 		for (size_t i = 0; i < p->worker_count; i++)
-			must(worker_publish(p->workers[i], NULL) == 0);
+			worker_withdraw(p->workers[i]);
 		p->current = NULL;
 	}
 	while (p->generations_live > 0 || p->building)
@@ -308,6 +320,9 @@ void proxy_destroy(struct proxy **proxy)
 	if (*proxy == NULL)
 		return;
 	OBJ_TAKE(p, proxy, PROXY_MAGIC);
+	p->draining = true;
+	atomic_store(&p->terminating, true);
+	end_connections(p);
 	end_generations(p);
 	for (size_t i = 0; i < p->worker_count; i++)
 		worker_stop(p->workers[i]);

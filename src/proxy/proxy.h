@@ -18,25 +18,33 @@ extern const slice proxy_internal_services[];
 extern const size_t proxy_internal_services_count;
 
 /**
- * Opens the entry points, reads the plugins, starts the workers. `control` is the calling thread's loop; `config` and `control` outlive the
- * proxy. Returns 0 or a negative errno value with everything undone.
+ * Opens the entry points, reads the plugins, starts the workers. `control` is the calling thread's
+ * loop; `config` and `control` outlive the proxy. Returns 0 or a negative errno value with
+ * everything undone.
  */
 int proxy_create(struct proxy **proxy, struct loop *control, const struct static_config *config,
 		 struct weir_error *e);
 
 /**
- * Builds a generation from a merged and linked configuration (a reference is taken) off all loops, and publishes it. While one is being built, only the
- * newest of later ones is remembered. Control thread.
+ * Builds a generation from a merged and linked configuration (a reference is taken) off all loops,
+ * and publishes it. While one is being built, only the newest of later ones is remembered. Control
+ * thread.
  */
 void proxy_apply(struct proxy *p, struct dynamic_config *config);
 
-/** Whether a configuration has been published. */
+/** Whether a configuration has been published. Control thread. */
 bool proxy_is_ready(const struct proxy *p);
 
-/** From now on ping says so; entry points drain within their grace times; then `drained` is called. */
+/**
+ * From now on ping says so and configurations are ignored; entry points drain within their grace
+ * times; then `drained` is called. Once. Control thread.
+ */
 void proxy_drain(struct proxy *p, proxy_drained_fn *drained, void *context);
 
-/** After `drained` (or before any connection): ends the workers and frees everything. Runs the control loop's messages meanwhile. */
+/**
+ * Ends connections that are left at once, waits for a build in progress, ends the workers and frees
+ * everything. Runs the control loop meanwhile. NULL is allowed in `*proxy`. Control thread.
+ */
 void proxy_destroy(struct proxy **proxy);
 
 #endif

@@ -100,14 +100,15 @@ static struct upstream *create(struct upstream_registry *r, char *key, slice hos
 
 	if (u == NULL)
 		return NULL;
-	*u = (struct upstream){.magic = UPSTREAM_MAGIC, .registry = r, .port = port, .options = *options};
+	*u = (struct upstream){
+		.magic = UPSTREAM_MAGIC, .registry = r, .port = port, .options = *options};
 	u->host = slice_dup(host);
 	if (u->host == NULL || per_loop_init(&u->clients, r->loops, free_client) < 0) {
 		free_upstream(u);
 		return NULL;
 	}
 	if (map_put(&r->by_key, slice_from(key), u) < 0) {
-		free(u->clients.parts);
+		per_loop_discard(&u->clients);
 		free_upstream(u);
 		return NULL;
 	}

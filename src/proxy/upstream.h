@@ -1,6 +1,6 @@
 /*
- * Upstream endpoints: one object per address and connection settings, whatever services name it, so that a new configuration finds the kept-alive
- * connections of the old one.
+ * Upstream endpoints: one object per address and connection settings, whatever services name it, so
+ * that a new configuration finds the kept-alive connections of the old one.
  */
 #ifndef PROXY_UPSTREAM_H
 #define PROXY_UPSTREAM_H
@@ -20,14 +20,16 @@ void upstream_registry_destroy(struct upstream_registry **registry);
 /** Shared by reference counting; the references are the generations'. */
 struct upstream;
 
-/** The endpoint with this address and these options: found, or made. The caller gets a reference. Returns 0 or -ENOMEM. */
-int upstream_get(struct upstream **upstream, struct upstream_registry *registry, slice host, uint16_t port,
-		 const struct client_options *options);
+/** The endpoint with this address and these options: found, or made. The caller gets a reference.
+ * Returns 0 or -ENOMEM. */
+int upstream_get(struct upstream **upstream, struct upstream_registry *registry, slice host,
+		 uint16_t port, const struct client_options *options);
 
 /** Drops the reference and nulls the pointer. NULL is allowed. */
 void upstream_release(struct upstream **upstream);
 
-/** The endpoint's client on this loop, made on first use; NULL when memory is short. The loop's thread. */
+/** The endpoint's client on this loop, made on first use; NULL when memory is short. The loop's
+ * thread. */
 struct client *upstream_client(struct upstream *upstream, struct loop *loop);
 
 #endif

@@ -4,14 +4,9 @@
 #include <signal.h>
 #include <stdlib.h>
 
-#include "core/log.h"
+#include "core/clock.h"
 
 #define DRAIN_POLL_MS 20u
-
-static uint64_t to_ms(int64_t ns)
-{
-	return ns <= 0 ? 0 : (uint64_t)(ns + 999999) / 1000000u;
-}
 
 static struct worker *worker_of(struct exchange *x)
 {
@@ -32,8 +27,8 @@ static void unpin(struct exchange *x)
 	struct worker *w = worker_of(x);
 
 	OBJ_CHECK(g, GENERATION_MAGIC);
-	must(g->pins[w->index] > 0);
-	if (--g->pins[w->index] == 0 && g != w->generation)
+	must(g->shares[w->index].pins > 0);
+	if (--g->shares[w->index].pins == 0 && g != w->generation)
 		drop_hold(w, g);
 }
 
@@ -60,8 +55,6 @@ static int prepare(const struct entry_point *p, struct exchange *x, struct rule_
 	int r = answer_of_server(q);
 
 	if (r == 0)
-		r = forwarded_underscores(p->forwarded, &q->fields);
-	if (r == 0)
 		r = path_prepare(q, &p->path, &x->arena);
 	if (r == 0)
 		r = forwarded_receive(p->forwarded, q, &peer);
@@ -79,9 +72,14 @@ static void handle(struct h1_server *s, struct exchange *x)
 	const struct entry_point *p = entry->entry_point;
 	struct rule_input in = {
 		.request = &x->request, .peer = &x->peer_address, .arena = &x->arena};
-	int status = prepare(p, x, &in);
 	struct route *route = NULL;
+	int status;
 
+	if (forwarded_underscores(p->forwarded, &x->request.fields) != 0) {
+		exchange_refuse(x, 400, SLICE("Bad Request\n"), true);
+		return;
+	}
+	status = prepare(p, x, &in);
 	if (status == 0 && w->generation != NULL)
 		route = router_find(w->generation->routers[p->index], &in);
 	if (status == 0 && in.failed)
@@ -98,7 +96,7 @@ static void handle(struct h1_server *s, struct exchange *x)
 		exchange_refuse(x, 404, SLICE("404 page not found\n"), true);
 		return;
 	}
-	w->generation->pins[w->index]++;
+	w->generation->shares[w->index].pins++;
 	x->route = route;
 	x->on_release = unpin;
 	exchange_start(x, &route->chain);
@@ -180,22 +178,25 @@ int worker_start(struct worker *w)
 	return r;
 }
 
-enum order_kind { ORDER_PUBLISH, ORDER_DRAIN, ORDER_STOP };
-
-struct order {
-	struct message message;
-	enum order_kind kind;
-	struct worker *worker;
-	struct generation *generation;
-};
-
-static void publish(struct worker *w, struct generation *g)
+static void take(struct worker *w, struct generation *g)
 {
 	struct generation *old = w->generation;
 
 	w->generation = g;
-	if (old != NULL && old->pins[w->index] == 0)
+	if (old != NULL && old->shares[w->index].pins == 0)
 		drop_hold(w, old);
+}
+
+static void on_handover(struct message *m)
+{
+	struct generation_share *share = container_of(m, struct generation_share, handover);
+
+	take(share->worker, share->generation);
+}
+
+static void on_withdrawal(struct message *m)
+{
+	take(container_of(m, struct worker, withdrawal), NULL);
 }
 
 static void poll_drained(struct timer *t)
@@ -212,7 +213,7 @@ static void poll_drained(struct timer *t)
 static void maybe_drained(struct worker *w)
 {
 	for (size_t i = 0; i < w->entry_count; i++) {
-		if (w->entries[i].started && !w->entries[i].stopped)
+		if (!w->entries[i].stopped)
 			return;
 	}
 	poll_drained(&w->drain_poll);
@@ -237,71 +238,90 @@ static void grace_is_over(struct timer *t)
 static void stop_accepting(struct timer *t)
 {
 	struct worker_entry *entry = container_of(t, struct worker_entry, grace);
-	const struct transport_config *c = &entry->entry_point->config->transport;
+	uint64_t ms = clock_ns_to_ms(entry->entry_point->config->transport.grace_ns);
 
-	loop_arm(&entry->worker->loop, &entry->grace, MAX(to_ms(c->grace_ns), 1), grace_is_over);
+	loop_arm(&entry->worker->loop, &entry->grace, MAX(ms, 1), grace_is_over);
 	h1_server_drain(&entry->server, on_server_stopped);
 }
 
 /* Traefik: lifeCycle.requestAcceptGraceTimeout, then lifeCycle.graceTimeOut. */
-static void drain(struct worker *w)
+static void drain_entry(struct worker_entry *entry)
 {
-	w->draining = true;
-	for (size_t i = 0; i < w->entry_count; i++) {
-		struct worker_entry *entry = &w->entries[i];
-		uint64_t accept_ms;
+	uint64_t ms = clock_ns_to_ms(entry->entry_point->config->transport.request_accept_grace_ns);
 
-		if (!entry->started)
-			continue;
-		accept_ms = to_ms(entry->entry_point->config->transport.request_accept_grace_ns);
-		if (accept_ms > 0)
-			loop_arm(&w->loop, &entry->grace, accept_ms, stop_accepting);
-		else
-			stop_accepting(&entry->grace);
-	}
-	if (w->entry_count == 0)
+	if (ms > 0)
+		loop_arm(&entry->worker->loop, &entry->grace, ms, stop_accepting);
+	else
+		stop_accepting(&entry->grace);
+}
+
+static void abort_entry(struct worker_entry *entry)
+{
+	if (entry->stopped)
+		return;
+	loop_disarm(&entry->worker->loop, &entry->grace);
+	if (!entry->server.draining)
+		h1_server_drain(&entry->server, on_server_stopped);
+	h1_server_abort(&entry->server);
+}
+
+static void end_entries(struct worker *w, void (*end)(struct worker_entry *))
+{
+	bool first = !w->draining;
+
+	w->draining = true;
+	for (size_t i = 0; i < w->entry_count; i++)
+		end(&w->entries[i]);
+	if (w->entry_count == 0 && first)
 		maybe_drained(w);
 }
 
-static void obey(struct message *m)
+static void on_drain(struct message *m)
 {
-	struct order *o = container_of(m, struct order, message);
-	struct worker *w = o->worker;
-
-	switch (o->kind) {
-	case ORDER_PUBLISH:
-		publish(w, o->generation);
-		break;
-	case ORDER_DRAIN:
-		drain(w);
-		break;
-	case ORDER_STOP:
-		loop_stop(&w->loop);
-		break;
-	}
-	free(o);
+	end_entries(container_of(m, struct worker, drain_order), drain_entry);
 }
 
-static int give(struct worker *w, enum order_kind kind, struct generation *g)
+static void on_abort(struct message *m)
 {
-	struct order *o = calloc(1, sizeof *o);
+	end_entries(container_of(m, struct worker, abort_order), abort_entry);
+}
 
+static void on_stop(struct message *m)
+{
+	loop_stop(&container_of(m, struct worker, stop_order)->loop);
+}
+
+static void order(struct worker *w, struct message *m, void (*obey)(struct message *))
+{
 	OBJ_CHECK(w, WORKER_MAGIC);
-	if (o == NULL)
-		return -ENOMEM;
-	*o = (struct order){.message = {.run = obey}, .kind = kind, .worker = w, .generation = g};
-	must(loop_post(&w->loop, &o->message));
-	return 0;
+	must(m->run == NULL);
+	m->run = obey;
+	must(loop_post(&w->loop, m));
 }
 
-int worker_publish(struct worker *w, struct generation *g)
+void worker_publish(struct worker *w, struct generation *g)
 {
-	return give(w, ORDER_PUBLISH, g);
+	struct generation_share *share = &g->shares[w->index];
+
+	OBJ_CHECK(g, GENERATION_MAGIC);
+	share->worker = w;
+	share->generation = g;
+	order(w, &share->handover, on_handover);
 }
 
-int worker_drain(struct worker *w)
+void worker_withdraw(struct worker *w)
 {
-	return give(w, ORDER_DRAIN, NULL);
+	order(w, &w->withdrawal, on_withdrawal);
+}
+
+void worker_drain(struct worker *w)
+{
+	order(w, &w->drain_order, on_drain);
+}
+
+void worker_abort(struct worker *w)
+{
+	order(w, &w->abort_order, on_abort);
 }
 
 void worker_stop(struct worker *w)
@@ -309,7 +329,7 @@ void worker_stop(struct worker *w)
 	OBJ_CHECK(w, WORKER_MAGIC);
 	if (!w->running)
 		return;
-	must(give(w, ORDER_STOP, NULL) == 0);
+	order(w, &w->stop_order, on_stop);
 	must(pthread_join(w->thread, NULL) == 0);
 	w->running = false;
 }

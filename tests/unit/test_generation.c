@@ -1,0 +1,263 @@
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "proxy_request.h"
+#include "proxy_world.h"
+
+/* Allocations of the program (not of shared libraries) from the one that fails on; 0: none does. */
+static long failing_at, allocations;
+
+void *__real_malloc(size_t n);
+void *__real_calloc(size_t count, size_t n);
+void *__real_realloc(void *p, size_t n);
+void *__wrap_malloc(size_t n);
+void *__wrap_calloc(size_t count, size_t n);
+void *__wrap_realloc(void *p, size_t n);
+
+static bool fails(void)
+{
+	return ++allocations == failing_at;
+}
+
+void *__wrap_malloc(size_t n)
+{
+	return fails() ? NULL : __real_malloc(n);
+}
+
+void *__wrap_calloc(size_t count, size_t n)
+{
+	return fails() ? NULL : __real_calloc(count, n);
+}
+
+void *__wrap_realloc(void *p, size_t n)
+{
+	return fails() ? NULL : __real_realloc(p, n);
+}
+
+static const char two_points[] = "entryPoints:\n"
+				 "  web: {address: \"127.0.0.1:1\"}\n"
+				 "  other: {address: \"127.0.0.1:2\"}\n"
+				 "ping: {entryPoint: other}\n";
+
+/* The name of the router that a request reaches, or "" if there is none. */
+static const char *routed(const struct generation *g, size_t point, const char *host,
+			  const char *target)
+{
+	static char name[128];
+	struct test_request t;
+	const struct route *r;
+
+	test_request_init(&t, "GET", target, host, "");
+	r = router_find(g->routers[point], &t.input);
+	(void)snprintf(name, sizeof name, "%.*s", r != NULL ? (int)r->name.n : 0,
+		       r != NULL ? r->name.p : "");
+	test_request_free(&t);
+	return name;
+}
+
+static const char sites[] =
+	"http:\n"
+	"  routers:\n"
+	"    a: {rule: \"Host(`a.test`)\", service: s, entryPoints: [web]}\n"
+	"    b: {rule: \"PathPrefix(`/`)\", service: s, priority: 1}\n"
+	"    p: {rule: \"Path(`/up`)\", service: ping@internal, entryPoints: [web]}\n"
+	"  services:\n"
+	"    s: {loadBalancer: {servers: [{url: \"http://127.0.0.1:9\"}, {url: "
+	"\"http://127.0.0.1:9/x\"}]}}\n";
+
+static void routers_are_found(void **state)
+{
+	struct generation *g;
+	struct world w;
+
+	(void)state;
+	world_open(&w, two_points);
+	assert_int_equal(world_build(&w, sites, &g), 0);
+	assert_int_equal(w.problems, 0);
+	assert_int_equal(g->state, GENERATION_READY);
+	assert_string_equal(routed(g, 0, "a.test", "/"), "a@file");
+	assert_string_equal(routed(g, 0, "b.test", "/"), "b@file");
+	assert_string_equal(routed(g, 0, "b.test", "/up"), "p@file");
+	assert_string_equal(routed(g, 1, "a.test", "/"), "b@file");
+	assert_string_equal(routed(g, 1, "a.test", "/ping"), "ping@internal");
+	generation_destroy(&g);
+	assert_null(g);
+	world_close(&w);
+}
+
+struct broken {
+	const char *router, *problem;
+};
+
+/* One router that cannot work takes nothing else with it. */
+static void what_is_wrong_is_reported_and_disabled(void **state)
+{
+	static const struct broken rows[] = {
+		{"{rule: \"Hots(`a`)\", service: s}", "router x@file on web: "},
+		{"{rule: \"Path(`/x`)\", service: nowhere}", "router x@file: the service"},
+		{"{rule: \"Path(`/x`)\", service: s, middlewares: [nothing]}",
+		 "router x@file: middleware \"nothing@file\""},
+		{"{rule: \"Path(`/x`)\", service: s, entryPoints: [nope]}",
+		 "router x@file on nope: EntryPoint doesn't exist"},
+		{"{rule: \"Path(`/x`)\", service: tls}",
+		 "router x@file on web: service \"tls@file\": server URL "},
+		{"{rule: \"Path(`/x`)\", service: bad}",
+		 "router x@file on web: service \"bad@file\": "},
+		{"{rule: \"Path(`/x`)\", service: s, middlewares: [m]}",
+		 "router x@file on web: middleware \"m@file\": "},
+	};
+	char text[2048];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct generation *g;
+		struct world w;
+
+		(void)snprintf(text, sizeof text,
+			       "http:\n"
+			       "  routers:\n"
+			       "    x: %s\n"
+			       "    good: {rule: \"Path(`/good`)\", service: s}\n"
+			       "  middlewares:\n"
+			       "    m: {plugin: {unknown: {a: 1}}}\n"
+			       "  services:\n"
+			       "    s: {loadBalancer: {servers: [{url: \"http://a:1\"}]}}\n"
+			       "    tls: {loadBalancer: {servers: [{url: \"https://a:1\"}]}}\n"
+			       "    bad: {loadBalancer: {servers: [{url: \"http://a:1\"}, "
+			       "{url: \"http://a:70000\"}]}}\n",
+			       rows[i].router);
+		world_open(&w, "entryPoints: {web: {address: \"127.0.0.1:1\"}}\n");
+		assert_int_equal(world_build(&w, text, &g), 0);
+		assert_int_equal(w.problems, 1);
+		if (strncmp(w.last_problem, rows[i].problem, strlen(rows[i].problem)) != 0)
+			fail_msg("row %zu: %s", i, w.last_problem);
+		assert_string_equal(routed(g, 0, "a", "/good"), "good@file");
+		assert_string_equal(routed(g, 0, "a", "/x"), "");
+		generation_destroy(&g);
+		world_close(&w);
+	}
+}
+
+/* Had more routes than there was room for. */
+static void an_entry_point_that_is_named_twice_counts_once(void **state)
+{
+	struct generation *g;
+	struct world w;
+
+	(void)state;
+	world_open(&w, two_points);
+	assert_int_equal(
+		world_build(&w,
+			    "http:\n"
+			    "  routers:\n"
+			    "    a: {rule: \"Path(`/a`)\", service: ping@internal, entryPoints: "
+			    "[web, web, other, web, nope, web, web, nope]}\n",
+			    &g),
+		0);
+	assert_int_equal(g->route_count, 3);
+	assert_int_equal(router_count(g->routers[0]), 1);
+	assert_int_equal(w.problems, 1);
+	generation_destroy(&g);
+	world_close(&w);
+}
+
+static struct upstream *first_upstream(const struct generation *g)
+{
+	return g->services[0]->servers[0].upstream;
+}
+
+/* So that a reload keeps connections. */
+static void generations_share_endpoints_with_the_same_settings(void **state)
+{
+	static const char other_settings[] =
+		"http:\n"
+		"  routers:\n"
+		"    b: {rule: \"PathPrefix(`/`)\", service: s}\n"
+		"  services:\n"
+		"    s: {loadBalancer: {serversTransport: t, servers: [{url: "
+		"\"http://127.0.0.1:9\"}]}}\n"
+		"  serversTransports:\n"
+		"    t: {forwardingTimeouts: {dialTimeout: 7s}}\n";
+	struct generation *g, *same, *other;
+	struct client *c;
+	struct world w;
+
+	(void)state;
+	world_open(&w, two_points);
+	assert_int_equal(world_build(&w, sites, &g), 0);
+	assert_int_equal(world_build(&w, sites, &same), 0);
+	assert_int_equal(world_build(&w, other_settings, &other), 0);
+	assert_int_equal(w.problems, 0);
+	assert_ptr_equal(first_upstream(g), first_upstream(same));
+	assert_ptr_equal(first_upstream(g), g->services[0]->servers[1].upstream);
+	assert_ptr_not_equal(first_upstream(g), first_upstream(other));
+	c = upstream_client(first_upstream(g), &w.loops[1]);
+	assert_non_null(c);
+	assert_ptr_not_equal(c, upstream_client(first_upstream(g), &w.loops[0]));
+	generation_destroy(&g);
+	assert_ptr_equal(c, upstream_client(first_upstream(same), &w.loops[1]));
+	generation_destroy(&same);
+	generation_destroy(&other);
+	world_close(&w);
+}
+
+static void a_build_can_be_cancelled(void **state)
+{
+	struct generation *g;
+	struct world w;
+
+	(void)state;
+	world_open(&w, two_points);
+	atomic_store(&w.cancelled, true);
+	assert_int_equal(world_build(&w, sites, &g), -ECANCELED);
+	assert_null(g);
+	world_close(&w);
+}
+
+/* Short of memory a configuration is refused as a whole: never published with routers missing. */
+static void lack_of_memory_fails_the_build(void **state)
+{
+	struct dynamic_config *config = world_dynamic(sites);
+	struct generation *g;
+	struct world w;
+	long n = 0;
+	int r;
+
+	(void)state;
+	world_open(&w, two_points);
+	do {
+		allocations = 0;
+		failing_at = ++n;
+		r = generation_build(&g, &w.built_for, config, 1);
+		failing_at = 0;
+		assert_int_equal(w.problems, 0);
+		if (r < 0) {
+			assert_int_equal(r, -ENOMEM);
+			assert_null(g);
+		}
+	} while (r < 0);
+	assert_true(n > 10);
+	assert_string_equal(routed(g, 0, "a.test", "/"), "a@file");
+	generation_destroy(&g);
+	dynamic_destroy(&config);
+	world_close(&w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(routers_are_found),
+		cmocka_unit_test(what_is_wrong_is_reported_and_disabled),
+		cmocka_unit_test(an_entry_point_that_is_named_twice_counts_once),
+		cmocka_unit_test(generations_share_endpoints_with_the_same_settings),
+		cmocka_unit_test(a_build_can_be_cancelled),
+		cmocka_unit_test(lack_of_memory_fails_the_build),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -8,6 +8,12 @@ static void watch(struct client_connection *c, bool readable, bool writable)
 	transport_watch(&c->io, (readable ? TRANSPORT_READABLE : 0) | (writable ? TRANSPORT_WRITABLE : 0));
 }
 
+/* Reading goes on, or waits for the response's consumer, as it did. */
+static void watch_writing(struct client_connection *c, bool on)
+{
+	watch(c, (c->io.watched & TRANSPORT_READABLE) != 0, on);
+}
+
 static void head_timed_out(struct timer *t)
 {
 	client_connection_fail(container_of(t, struct client_connection, timer), -ETIMEDOUT);
@@ -54,8 +60,7 @@ static void stop_sending(struct client_connection *c)
 	h1_sender_free(&c->out);
 	/* A server that waits for the rest learns that there is none. */
 	transport_shutdown(&c->io);
-	/* Reading that waits for the response's consumer goes on waiting. */
-	watch(c, (c->io.watched & TRANSPORT_READABLE) != 0, false);
+	watch_writing(c, false);
 }
 
 /* It closed its side, perhaps after an answer; any other error is ours, and the server may wait for ever. */
@@ -67,11 +72,10 @@ static bool is_the_servers_doing(int error)
 static void flush(struct client_connection *c)
 {
 	struct client *k = c->client;
-	bool reading = (c->io.watched & TRANSPORT_READABLE) != 0;
 
 	switch (h1_sender_flush(&c->out, &c->io)) {
 	case H1_SENT_ALL:
-		watch(c, reading, false);
+		watch_writing(c, false);
 		if (c->holds_body) {
 			loop_arm(k->loop, &c->timer, k->options.continue_timeout_ms, continue_timed_out);
 			break;
@@ -82,10 +86,10 @@ static void flush(struct client_connection *c)
 				 head_timed_out);
 		break;
 	case H1_SENT_WAITING:
-		watch(c, reading, false);
+		watch_writing(c, false);
 		break;
 	case H1_SENT_BLOCKED:
-		watch(c, reading, true);
+		watch_writing(c, true);
 		break;
 	case H1_SENT_FAILED:
 		if ((c->reused && c->out.written == 0) || !is_the_servers_doing(c->out.error))

@@ -53,6 +53,14 @@ static int make_room(struct h1_receiver *r, struct loop *loop, size_t head_bytes
 	return 0;
 }
 
+static void drop_if_empty(struct h1_receiver *r)
+{
+	if (r->in == NULL || r->at < r->in->filled)
+		return;
+	buffer_unref(&r->in);
+	r->at = 0;
+}
+
 ssize_t h1_receiver_fill(struct h1_receiver *r, struct transport *t, size_t head_bytes_max)
 {
 	int room = make_room(r, t->loop, head_bytes_max);
@@ -66,9 +74,8 @@ ssize_t h1_receiver_fill(struct h1_receiver *r, struct transport *t, size_t head
 	if (n > 0) {
 		r->in->filled += (size_t)n;
 		remember_size(r, asked, (size_t)n);
-	} else if (r->at == r->in->filled) {
-		buffer_unref(&r->in);
-		r->at = 0;
+	} else {
+		drop_if_empty(r);
 	}
 	return n;
 }
@@ -78,10 +85,9 @@ void h1_receiver_skip(struct h1_receiver *r, size_t n)
 	must(r->in != NULL && n <= r->in->filled - r->at);
 	r->at += n;
 	r->scanned = 0;
-	if (r->at == r->in->filled) {
-		buffer_unref(&r->in);
-		r->at = 0;
-	}
+	/* What a body still holds is filled up, unless there is little room: many small segments must not take a block each. */
+	if (r->in->references == 1 || buffer_room(r->in) <= r->in->capacity / 2)
+		drop_if_empty(r);
 }
 
 void h1_receiver_begin_body(struct h1_receiver *r, enum framing framing, uint64_t length)
@@ -141,17 +147,17 @@ static enum h1_result decode_chunked(struct h1_receiver *r, struct body *body, s
 
 enum h1_result h1_receiver_decode(struct h1_receiver *r, struct body *body, struct fields *trailers)
 {
-	switch (r->framing) {
-	case FRAMING_NONE:
+	enum h1_result result = H1_DONE;
+
+	if (r->framing == FRAMING_NONE)
 		body_end(body);
-		return H1_DONE;
-	case FRAMING_CHUNKED:
-		return decode_chunked(r, body, trailers);
-	case FRAMING_LENGTH:
-	case FRAMING_CLOSE:
-		break;
-	}
-	return decode_plain(r, body);
+	else if (r->framing == FRAMING_CHUNKED)
+		result = decode_chunked(r, body, trailers);
+	else
+		result = decode_plain(r, body);
+	if (result == H1_DONE)
+		drop_if_empty(r);
+	return result;
 }
 
 void h1_receiver_free(struct h1_receiver *r)

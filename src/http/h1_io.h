@@ -33,7 +33,7 @@ static inline slice h1_receiver_bytes(const struct h1_receiver *r)
 	return r->in == NULL ? (slice){NULL, 0} : (slice){r->in->bytes + r->at, r->in->filled - r->at};
 }
 
-/** Marks `n` unread bytes as read; gives the block back when that was all. */
+/** Marks `n` unread bytes as read; gives the block back when that was all, or keeps it for more of a body that is going on. */
 void h1_receiver_skip(struct h1_receiver *r, size_t n);
 
 /** A body of this framing follows. */

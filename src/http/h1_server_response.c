@@ -15,6 +15,12 @@ static void client_stalled(struct timer *t)
 	h1_connection_close(c, true);
 }
 
+/* Reading goes on or waits as it did; the flush itself may have changed that. */
+static void watch_writing(struct h1_connection *c, bool on)
+{
+	h1_connection_watch(c, (c->io.watched & TRANSPORT_READABLE) != 0, on);
+}
+
 void h1_connection_continue(struct h1_connection *c)
 {
 	char *to;
@@ -30,7 +36,7 @@ void h1_connection_continue(struct h1_connection *c)
 	memcpy(to, CONTINUE, sizeof CONTINUE - 1);
 	h1_sender_head_done(&c->out, to + sizeof CONTINUE - 1);
 	if (h1_sender_flush(&c->out, &c->io) == H1_SENT_BLOCKED)
-		h1_connection_watch(c, true, true);
+		watch_writing(c, true);
 }
 
 /* How the client learns where the body ends (RFC 9112 section 6). */
@@ -197,7 +203,7 @@ static void inform(struct exchange *x, const struct response *interim)
 		return;
 	h1_sender_head_done(&c->out, h1_write_response(to, interim));
 	if (h1_sender_flush(&c->out, &c->io) == H1_SENT_BLOCKED)
-		h1_connection_watch(c, true, true);
+		watch_writing(c, true);
 }
 
 const struct exchange_client h1_connection_client = {.respond = respond, .inform = inform};
@@ -211,7 +217,6 @@ static void sent_all(struct h1_connection *c)
 void h1_connection_flush(struct h1_connection *c)
 {
 	struct h1_server *s = c->server;
-	bool reading = (c->io.watched & TRANSPORT_READABLE) != 0;
 	uint64_t before = c->out.written;
 
 	switch (h1_sender_flush(&c->out, &c->io)) {
@@ -220,15 +225,15 @@ void h1_connection_flush(struct h1_connection *c)
 			sent_all(c);
 			return;
 		}
-		h1_connection_watch(c, reading, false);
+		watch_writing(c, false);
 		break;
 	case H1_SENT_WAITING:
-		h1_connection_watch(c, reading, false);
+		watch_writing(c, false);
 		if (s->options.write_timeout_ms == 0)
 			loop_disarm(s->loop, &c->write_timer);
 		break;
 	case H1_SENT_BLOCKED:
-		h1_connection_watch(c, reading, true);
+		watch_writing(c, true);
 		if (s->options.write_timeout_ms == 0 &&
 		    (c->out.written > before || !timer_armed(&c->write_timer)))
 			loop_arm(s->loop, &c->write_timer, s->options.stall_timeout_ms, client_stalled);

@@ -6,6 +6,7 @@
  *   /sum                     takes the whole body   /cut?N    N bytes, then the body breaks
  *   /early                   403, body unread       /never    no answer
  *   /interim                 103, then 200          /trailers a chunked body with a trailer
+ *   /swallow                 takes the body, no answer
  */
 #ifndef UNIT_SITE_H
 #define UNIT_SITE_H
@@ -104,6 +105,8 @@ static inline void site_sum(struct body *b, void *consumer)
 		body_take(b, front.n);
 	}
 	j->site->live_most = MAX(j->site->live_most, j->site->loop.buffers.live_bytes);
+	if (slice_equal(j->x->request.path, SLICE("/swallow")))
+		return;
 	if (body_broken(b)) {
 		exchange_fail(j->x, b->abort_code == -ETIMEDOUT ? 408 : 400);
 	} else if (body_finished(b)) {
@@ -206,7 +209,7 @@ static inline void site_start(struct service *s, struct exchange *x)
 		exchange_respond(x);
 	} else if (slice_equal(p, SLICE("/echo"))) {
 		site_echo(x, j);
-	} else if (slice_equal(p, SLICE("/sum"))) {
+	} else if (slice_equal(p, SLICE("/sum")) || slice_equal(p, SLICE("/swallow"))) {
 		body_set_consumer(x->request_body, site_sum, j);
 		site_sum(x->request_body, j);
 	} else if (slice_equal(p, SLICE("/early"))) {

@@ -10,6 +10,9 @@
 
 #define TIGHT 4608
 
+/* Of the loop's buffers, for two bodies that wait. */
+#define LIVE_MAX (2 * (65536 + 3 * (BUFFER_LARGE_BYTES + sizeof(struct buffer))))
+
 static struct site site;
 static struct h1_server_options options;
 
@@ -242,7 +245,7 @@ static void carries_bodies_of_all_sizes(void **state)
 {
 	(void)state;
 	serve(bodies_peer, NULL);
-	assert_true(site.live_most < 1 << 20);
+	assert_true(site.live_most <= LIVE_MAX);
 }
 
 static void carries_bodies_through_small_sockets(void **state)
@@ -297,7 +300,7 @@ static void echoes_with_back_pressure_both_ways(void **state)
 	(void)state;
 	site_open(&site, &options, TIGHT);
 	wire_run(&site.loop, echo_peer, NULL);
-	assert_true(site.live_most < 1 << 20);
+	assert_true(site.live_most <= LIVE_MAX);
 }
 
 static void slow_reader_peer(void *context)
@@ -634,6 +637,27 @@ static void clients_may_leave_at_any_time(void **state)
 	serve(leaving_peer, NULL);
 }
 
+static void forgotten_peer(void *context)
+{
+	struct wire_reader r = dial();
+	char head[4096];
+
+	(void)context;
+	wire_send(r.fd, "POST /swallow HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\na");
+	expect_head(&r, head, sizeof head, "HTTP/1.1 100 Continue\r\n\r\n");
+	(void)shutdown(r.fd, SHUT_WR);
+	expect_end(&r);
+}
+
+/* Reading stopped until the body was asked for; it must go on behind it. */
+static void a_client_that_leaves_is_noticed_behind_the_body(void **state)
+{
+	(void)state;
+	serve(forgotten_peer, NULL);
+	assert_int_equal(site.cancelled, 1);
+	assert_int_equal(site.server.counters.aborted, 1);
+}
+
 static void crowd_peer(void *context)
 {
 	struct wire_reader r[8];
@@ -655,7 +679,7 @@ static void connections_beyond_the_limit_wait(void **state)
 	(void)state;
 	options.connections_max = 3;
 	serve(crowd_peer, NULL);
-	assert_true(site.server.counters.accept_paused >= 3);
+	assert_true(site.server.counters.accept_paused >= 1);
 	assert_int_equal(site.started, 8);
 }
 
@@ -848,7 +872,7 @@ static void idle_connections_hold_no_buffers(void **state)
 		(void)uv_run(&site.loop.uv, UV_RUN_ONCE);
 	for (int c = 0; c < BUFFER_CLASSES; c++)
 		used += site.loop.buffers.idle_count[c] *
-			(sizeof(struct buffer) + (c == BUFFER_SMALL ? BUFFER_SMALL_BYTES : BUFFER_LARGE_BYTES));
+			(sizeof(struct buffer) + buffer_class_bytes((enum buffer_class)c));
 	assert_int_equal(used, site.loop.buffers.live_bytes);
 	assert_int_equal(site.exchanges.live_count, 0);
 	assert_true(sizeof(struct h1_connection) <= 1024);
@@ -880,6 +904,7 @@ int main(void)
 		TEST(a_malformed_body_ends_the_connection),
 		TEST(interim_responses_pass),
 		TEST(clients_may_leave_at_any_time),
+		TEST(a_client_that_leaves_is_noticed_behind_the_body),
 		TEST(connections_beyond_the_limit_wait),
 		TEST(answers_503_without_buffers),
 		TEST(survives_every_buffer_limit),

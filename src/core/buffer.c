@@ -65,12 +65,42 @@ bool buffer_pool_trim(struct buffer_pool *pool)
 	return more;
 }
 
+static size_t idle_bytes(const struct buffer_pool *pool)
+{
+	size_t n = 0;
+
+	for (int c = 0; c < BUFFER_CLASSES; c++)
+		n += pool->idle_count[c] * (sizeof(struct buffer) + capacity_of[c]);
+	return n;
+}
+
+bool buffer_pool_is_short(const struct buffer_pool *pool)
+{
+	OBJ_CHECK(pool, BUFFER_POOL_MAGIC);
+	return pool->live_bytes > pool->limit_bytes / 2 &&
+	       pool->live_bytes - idle_bytes(pool) > pool->limit_bytes / 2;
+}
+
+/* Idle blocks of other classes must not stand in the way of one that is needed. */
+static void make_way(struct buffer_pool *pool, size_t size)
+{
+	for (int c = BUFFER_CLASSES - 1; c >= 0; c--) {
+		while (pool->idle_count[c] > 0 && pool->live_bytes > pool->limit_bytes - size)
+			release(pool, (enum buffer_class)c);
+		pool->idle_low[c] = MIN(pool->idle_low[c], pool->idle_count[c]);
+	}
+}
+
 static struct buffer *create(struct buffer_pool *pool, enum buffer_class class, size_t capacity)
 {
 	size_t size = sizeof(struct buffer) + capacity;
 	struct buffer *b;
 
-	if (size > pool->limit_bytes || pool->live_bytes > pool->limit_bytes - size)
+	if (size > pool->limit_bytes)
+		return NULL;
+	if (UNLIKELY(pool->live_bytes > pool->limit_bytes - size))
+		make_way(pool, size);
+	if (pool->live_bytes > pool->limit_bytes - size)
 		return NULL;
 	b = malloc(size);
 	if (b == NULL)

@@ -66,6 +66,12 @@ void body_set_consumer(struct body *b, body_ready_fn *ready, void *consumer)
 		wake_producer(b);
 }
 
+void body_shrink(struct body *b, size_t limit_bytes)
+{
+	OBJ_CHECK(b, BODY_MAGIC);
+	b->limit_bytes = MIN(b->limit_bytes, MAX(limit_bytes, 1));
+}
+
 bool body_has_room(struct body *b)
 {
 	OBJ_CHECK(b, BODY_MAGIC);

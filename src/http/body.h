@@ -71,6 +71,9 @@ void body_set_producer(struct body *b, body_want_fn *want, void *producer);
  */
 void body_set_consumer(struct body *b, body_ready_fn *ready, void *consumer);
 
+/** Lowers the limit that `body_init` set; what waits already stays. */
+void body_shrink(struct body *b, size_t limit_bytes);
+
 /** Whether the producer may push; if not, it will be asked when there is room. */
 bool body_has_room(struct body *b);
 

@@ -17,6 +17,7 @@ static void remember_size(struct h1_receiver *r, size_t asked, size_t got)
 static struct buffer *take_block(const struct h1_receiver *r, struct loop *loop, size_t unread,
 				 size_t head_bytes_max)
 {
+	enum buffer_class wished = buffer_pool_is_short(&loop->buffers) ? BUFFER_SMALL : r->class;
 	struct buffer *b = NULL;
 
 	if (unread >= BUFFER_LARGE_BYTES)
@@ -25,7 +26,7 @@ static struct buffer *take_block(const struct h1_receiver *r, struct loop *loop,
 		bool fits = buffer_class_bytes((enum buffer_class)class) > unread;
 		bool needed = class == BUFFER_SMALL || buffer_class_bytes((enum buffer_class)(class - 1)) <= unread;
 
-		if (fits && (class <= (int)r->class || needed))
+		if (fits && (class <= (int)wished || needed))
 			b = loop_buffer(loop, (enum buffer_class)class);
 	}
 	return b;
@@ -99,13 +100,21 @@ void h1_receiver_begin_body(struct h1_receiver *r, enum framing framing, uint64_
 		r->chunked = (struct h1_chunked){.trailer_bytes_max = r->chunked.trailer_bytes_max};
 }
 
+/* While buffers run short, a body whose receiver is slow keeps less waiting, from then on. */
+static bool has_room(const struct h1_receiver *r, struct body *body)
+{
+	if (r->in != NULL && buffer_pool_is_short(r->in->pool))
+		body_shrink(body, BUFFER_SMALL_BYTES);
+	return body_has_room(body);
+}
+
 static enum h1_result decode_plain(struct h1_receiver *r, struct body *body)
 {
 	slice bytes = h1_receiver_bytes(r);
 
 	if (r->framing == FRAMING_LENGTH)
 		bytes = slice_first(bytes, r->left);
-	if (bytes.n > 0 && body_has_room(body)) {
+	if (bytes.n > 0 && has_room(r, body)) {
 		body_push(body, r->in, bytes);
 		r->body_bytes += bytes.n;
 		if (r->framing == FRAMING_LENGTH)
@@ -120,7 +129,7 @@ static enum h1_result decode_plain(struct h1_receiver *r, struct body *body)
 
 static enum h1_result decode_chunked(struct h1_receiver *r, struct body *body, struct fields *trailers)
 {
-	while (body_has_room(body)) {
+	while (has_room(r, body)) {
 		slice bytes = h1_receiver_bytes(r), before = bytes, data = {NULL, 0};
 		enum h1_result found;
 

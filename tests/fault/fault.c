@@ -11,7 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <link.h>
-#include <malloc.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -25,10 +25,11 @@
 
 /* In the driver's order. */
 enum kind { NOTHING, MALLOC, SOCKET, ACCEPT4, CONNECT, RECV, SENDMSG, EPOLL_CTL, OPEN, WRITE, MMAP, PREAD, READ };
-enum mode { ONCE, EVERY, SHORT };
+enum mode { ONCE, EVERY, SHORT, RECORD };
 
 #define RANGES_MAX 2048
 #define LIBRARIES_MAX 16
+#define SITES_MAX 2048
 
 struct page {
 	_Atomic uint32_t kind;
@@ -36,7 +37,10 @@ struct page {
 	int32_t error;
 	_Atomic int32_t hits;
 	_Atomic int64_t countdown;
-	_Atomic uint64_t where; /* of the last hit: offset in the program, or an address outside of it */
+	_Atomic uint64_t where; /* of the last hit: a place */
+	uint64_t only; /* 0, or the one place whose calls count */
+	_Atomic uint64_t site_count;
+	_Atomic uint64_t sites[SITES_MAX]; /* RECORD: where calls come from */
 	uint64_t range_count;
 	struct {
 		uint64_t from, to; /* offsets in the program */
@@ -179,21 +183,52 @@ static bool is_checked(uintptr_t caller, bool *uv)
 	return false;
 }
 
+/* The same in every run: the offset in the program, or the library's number and the offset in it. */
+static uint64_t place_of(uintptr_t caller)
+{
+	if (caller >= program.from && caller < program.to)
+		return caller - program.from;
+	for (int i = 0; i < library_count; i++) {
+		if (caller >= libraries[i].from && caller < libraries[i].to)
+			return (uint64_t)(i + 1) << 48 | (caller - libraries[i].from);
+	}
+	return 0;
+}
+
+static void record(uint64_t where)
+{
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	uint64_t i = 0;
+
+	(void)pthread_mutex_lock(&lock);
+	while (i < page->site_count && page->sites[i] != where)
+		i++;
+	if (i == page->site_count && i < SITES_MAX) {
+		page->sites[i] = where;
+		page->site_count = i + 1;
+	}
+	(void)pthread_mutex_unlock(&lock);
+}
+
 /* Whether this call is the one; then errno is set. */
 static bool strikes(enum kind kind, void *caller)
 {
+	uint64_t where;
 	int64_t left;
 	bool uv;
 
 	if (page == NULL || atomic_load(&page->kind) != kind || page->mode == SHORT ||
 	    !is_checked((uintptr_t)caller, &uv) || (uv && kind != MALLOC && kind != EPOLL_CTL))
 		return false;
+	where = place_of((uintptr_t)caller);
+	if (page->mode == RECORD)
+		record(where);
+	if (page->mode == RECORD || (page->only != 0 && page->only != where))
+		return false;
 	left = atomic_fetch_sub(&page->countdown, 1);
 	if (left > 1 || (left < 1 && page->mode == ONCE))
 		return false;
-	atomic_store(&page->where, (uintptr_t)caller >= program.from && (uintptr_t)caller < program.to
-					   ? (uintptr_t)caller - program.from
-					   : (uintptr_t)caller);
+	atomic_store(&page->where, where);
 	atomic_fetch_add(&page->hits, 1);
 	errno = page->error;
 	return true;

@@ -16,10 +16,11 @@ from harness.proxy import program
 # As in fault.c.
 KINDS = ["nothing", "malloc", "socket", "accept4", "connect", "recv", "sendmsg", "epoll_ctl", "open", "write", "mmap", "pread",
          "read"]
-ONCE, EVERY, SHORT = range(3)
-RANGES_MAX = 2048
-HEAD = struct.Struct("=IIiiqQQ")
-HITS_AT, COUNTDOWN_AT, WHERE_AT, COUNT_AT = 12, 16, 24, 32
+ONCE, EVERY, SHORT, RECORD = range(4)
+RANGES_MAX = SITES_MAX = 2048
+HITS_AT, COUNTDOWN_AT, WHERE_AT, ONLY_AT, SITE_COUNT_AT, SITES_AT = 12, 16, 24, 32, 40, 48
+COUNT_AT = SITES_AT + 8 * SITES_MAX
+SIZE = COUNT_AT + 8 + 16 * RANGES_MAX
 
 ERRORS = {"malloc": errno.ENOMEM, "socket": errno.EMFILE, "accept4": errno.EMFILE, "connect": errno.EADDRNOTAVAIL,
           "recv": errno.ECONNRESET, "sendmsg": errno.EPIPE, "epoll_ctl": errno.ENOSPC, "open": errno.EMFILE,
@@ -80,7 +81,7 @@ class Faults:
 
     def __init__(self, directory):
         self.path = Path(directory) / "faults"
-        self.path.write_bytes(bytes(HEAD.size - 0 + RANGES_MAX * 16))
+        self.path.write_bytes(bytes(SIZE))
         self._file = open(self.path, "r+b")
         self._page = mmap.mmap(self._file.fileno(), 0)
         flat = [address for pair in ranges() for address in pair]
@@ -94,8 +95,10 @@ class Faults:
     def _put(self, at, form, *values):
         struct.pack_into("=" + form, self._page, at, *values)
 
-    def arm(self, kind, n=1, mode=ONCE, error=None):
+    def arm(self, kind, n=1, mode=ONCE, error=None, only=0):
+        """From now on the n-th call fails, of those from the place `only` if it is given."""
         self.disarm()
+        self._put(ONLY_AT, "QQ", only, 0)
         self._put(HITS_AT, "i", 0)
         self._put(COUNTDOWN_AT, "q", n)
         self._put(4, "Ii", mode, ERRORS[kind] if error is None else error)
@@ -110,18 +113,24 @@ class Faults:
     def hits(self):
         return struct.unpack_from("=i", self._page, HITS_AT)[0]
 
-    @property
-    def calls(self):
-        """Of those that could have failed, since `arm(n)`, when none was hit: n - what is left."""
-        return struct.unpack_from("=q", self._page, COUNTDOWN_AT)[0]
+    def places(self, kind, action):
+        """Where the calls come from that `action()` causes."""
+        self.arm(kind, mode=RECORD)
+        action()
+        self.disarm()
+        count = struct.unpack_from("=Q", self._page, SITE_COUNT_AT)[0]
+        assert count < SITES_MAX
+        return list(struct.unpack_from(f"={count}Q", self._page, SITES_AT))
 
     @property
     def where(self):
         """The function whose call failed last."""
-        address = struct.unpack_from("=Q", self._page, WHERE_AT)[0]
+        return self.name(struct.unpack_from("=Q", self._page, WHERE_AT)[0])
+
+    def name(self, address):
         listed = symbols()
         at = bisect.bisect_right(listed, (address, "\U0010ffff")) - 1
-        return f"{listed[at][1]}+{address - listed[at][0]:#x}" if 0 <= at < len(listed) - 1 else f"a library, {address:#x}"
+        return f"{listed[at][1]}+{address - listed[at][0]:#x}" if 0 <= at < len(listed) - 1 else f"library {address >> 48}, {address & (1 << 48) - 1:#x}"
 
     def close(self):
         self._page.close()

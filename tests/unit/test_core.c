@@ -75,6 +75,31 @@ static void buffers_are_recycled_and_trimmed(void **state)
 	buffer_pool_free(&pool);
 }
 
+static void idle_buffers_make_way_for_other_sizes(void **state)
+{
+	struct buffer_pool pool;
+	struct buffer *large[2], *small;
+
+	(void)state;
+	buffer_pool_init(&pool, 2 * BUFFER_LARGE_BYTES + 1024);
+	large[0] = buffer_get(&pool, BUFFER_LARGE);
+	assert_false(buffer_pool_is_short(&pool));
+	large[1] = buffer_get(&pool, BUFFER_LARGE);
+	assert_non_null(large[1]);
+	assert_true(buffer_pool_is_short(&pool));
+	assert_null(buffer_get(&pool, BUFFER_SMALL));
+	buffer_unref(&large[0]);
+	assert_false(buffer_pool_is_short(&pool));
+	small = buffer_get(&pool, BUFFER_SMALL);
+	assert_non_null(small);
+	buffer_unref(&large[1]);
+	large[0] = buffer_get_bytes(&pool, BUFFER_LARGE_BYTES + BUFFER_SMALL_BYTES);
+	assert_non_null(large[0]);
+	buffer_unref(&large[0]);
+	buffer_unref(&small);
+	buffer_pool_free(&pool);
+}
+
 static void map_keeps_order_and_survives_removal(void **state)
 {
 	struct map m = {0};
@@ -136,6 +161,7 @@ int main(void)
 		cmocka_unit_test(slices),
 		cmocka_unit_test(arena_is_bounded),
 		cmocka_unit_test(buffers_are_recycled_and_trimmed),
+		cmocka_unit_test(idle_buffers_make_way_for_other_sizes),
 		cmocka_unit_test(map_keeps_order_and_survives_removal),
 		cmocka_unit_test(strings_fail_once_and_stay_failed),
 		cmocka_unit_test(nearest_names),

@@ -334,9 +334,20 @@ void worker_stop(struct worker *w)
 	w->running = false;
 }
 
-static void ignore_stopped(struct h1_server *s)
+static void note_stopped(struct h1_server *s)
 {
-	(void)s;
+	struct worker_entry *entry = s->owner;
+
+	entry->stopped = true;
+}
+
+/* Of a worker that never ran: clients may wait all the same, and draining accepts them. */
+static void end_entry(struct worker_entry *entry)
+{
+	h1_server_drain(&entry->server, note_stopped);
+	h1_server_abort(&entry->server);
+	while (!entry->stopped)
+		(void)uv_run(&entry->worker->loop.uv, UV_RUN_ONCE);
 }
 
 void worker_destroy(struct worker **worker)
@@ -348,10 +359,9 @@ void worker_destroy(struct worker **worker)
 	OBJ_TAKE(w, worker, WORKER_MAGIC);
 	must(!w->running && w->generation == NULL);
 	for (size_t i = 0; i < w->entry_count; i++) {
-		if (w->entries[i].started && !w->entries[i].server.draining)
-			h1_server_drain(&w->entries[i].server, ignore_stopped);
+		if (w->entries[i].started && !w->entries[i].stopped)
+			end_entry(&w->entries[i]);
 	}
-	loop_disarm(&w->loop, &w->drain_poll);
 	loop_close(&w->loop);
 	exchange_pool_free(&w->exchanges);
 	free(w->entries);

@@ -9,7 +9,9 @@
 #include "http/h1_server_private.h"
 
 #define LINGER_MS 1000u
+/* While draining: how long a request may be on its way, on a new connection and on one that had an answer without "close". */
 #define NEW_CONNECTION_GRACE_MS 1000u
+#define NEXT_REQUEST_GRACE_MS 200u
 #define LINGER_BYTES_MAX ((uint64_t)1024 * 1024)
 #define PIPELINE_BYTES_MAX BUFFER_SMALL_BYTES
 
@@ -186,7 +188,9 @@ static void limit_keep_alive(struct h1_connection *c)
 	const struct h1_server_options *o = &c->server->options;
 	uint64_t age_ms = loop_now_ms(c->server->loop) - c->born_ms;
 
+	/* What follows a CONNECT may not be HTTP. */
 	c->keep_alive = c->x->request.keep_alive && !c->server->draining &&
+			c->x->request.method_id != METHOD_CONNECT &&
 			(o->keep_alive_max_requests == 0 || c->requests < o->keep_alive_max_requests) &&
 			(o->keep_alive_max_ms == 0 || age_ms < o->keep_alive_max_ms);
 }
@@ -351,7 +355,7 @@ void h1_connection_next(struct h1_connection *c)
 
 	loop_disarm(c->server->loop, &c->write_timer);
 	h1_sender_free(&c->out);
-	if (!c->keep_alive || c->server->draining) {
+	if (!c->keep_alive || (c->server->draining && left > 0)) {
 		h1_connection_linger(c);
 		return;
 	}
@@ -363,6 +367,8 @@ void h1_connection_next(struct h1_connection *c)
 			loop_arm(c->server->loop, &c->timer, c->server->options.idle_timeout_ms, idle_timed_out);
 	} else {
 		become_idle(c);
+		if (c->server->draining)
+			loop_arm(c->server->loop, &c->timer, NEXT_REQUEST_GRACE_MS, idle_timed_out);
 	}
 	h1_connection_run(c);
 }
@@ -535,11 +541,9 @@ static void drain_connection(struct h1_connection *c)
 		read_next(c);
 	if (c->state == H1_DRAIN)
 		h1_connection_linger(c);
-	else if (c->state == H1_IDLE && c->requests > 0)
-		h1_connection_close(c, false);
 	else if (c->state == H1_IDLE)
-		/* It has not said anything yet: its first request may be on its way. */
-		loop_arm(c->server->loop, &c->timer, NEW_CONNECTION_GRACE_MS, idle_timed_out);
+		loop_arm(c->server->loop, &c->timer, c->requests > 0 ? NEXT_REQUEST_GRACE_MS : NEW_CONNECTION_GRACE_MS,
+			 idle_timed_out);
 }
 
 void h1_server_drain(struct h1_server *s, void (*stopped)(struct h1_server *))

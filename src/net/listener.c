@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#define LAST_BURST 65536u /* at the end: all that waits */
 #define BACKLOG 4096
 #define EXHAUSTED_RETRY_MS 100u
 
@@ -218,6 +219,8 @@ void listener_stop(struct listener *l, void (*stopped)(struct listener *))
 {
 	OBJ_CHECK(l, LISTENER_MAGIC);
 	l->stopped = stopped;
+	l->burst = LAST_BURST;
+	on_ready(&l->socket, TRANSPORT_READABLE);
 	loop_disarm(l->loop, &l->retry);
 	transport_close(&l->socket, on_closed);
 }

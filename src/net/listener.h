@@ -45,7 +45,7 @@ int listener_start(struct listener *l, struct loop *loop, int fd, unsigned burst
 
 void listener_resume(struct listener *l);
 
-/** Closes the socket; `stopped` runs later. Connections in the backlog are refused by the kernel. */
+/** Accepts what waits in the backlog unless paused, then closes the socket; `stopped` runs later. */
 void listener_stop(struct listener *l, void (*stopped)(struct listener *));
 
 #endif

@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from harness.client import Client, request_bytes
+from harness.load import together
 from harness.message import Closed
 from harness.ports import free_port
 from harness.proxy import memory_tells, one_router, run_command
@@ -47,6 +48,28 @@ def test_graceful_stop_finishes_the_request(upstream, proxy, signum):
         response = client.response()
         assert (response.status, response.body) == (200, b"late but whole")
         assert client.to_end() == b""
+    assert p.wait_exit() == 0
+
+
+@pytest.mark.differs("Traefik closes idle connections at once")
+def test_stop_under_load_loses_no_request(upstream, proxy):
+    """Clients that go on until an answer says that the connection ends get an answer to everything they sent."""
+    p = proxy(one_router(upstream().url))
+    started = threading.Barrier(31)
+
+    def until_told(_):
+        with p.connect() as client:
+            assert client.exchange().status == 200
+            started.wait(60)
+            response = client.exchange()
+            while response.get("Connection") != "close":
+                response = client.exchange()
+            return response.status
+
+    stop = threading.Thread(target=lambda: (started.wait(60), p.terminate()))
+    stop.start()
+    assert together(30, until_told) == [200] * 30
+    stop.join()
     assert p.wait_exit() == 0
 
 

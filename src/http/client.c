@@ -107,8 +107,10 @@ static bool is_replayable(const struct client_call *call)
 	return method_is_idempotent(call->request->method_id) && call->request->framing == FRAMING_NONE;
 }
 
-/* Whether the server has closed a kept-alive connection without the loop having noticed yet. One system call, for requests that could
- * not be repeated. */
+/*
+ * Whether the server has closed a kept-alive connection, or has sent what nobody asked for, without the loop having noticed yet: surplus
+ * bytes would be taken for the answer to the next request. One system call.
+ */
 static bool is_stale(struct client_connection *c)
 {
 	char byte;
@@ -117,13 +119,13 @@ static bool is_stale(struct client_connection *c)
 	return n >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK);
 }
 
-static struct client_connection *take_idle(struct client *k, const struct client_call *call)
+static struct client_connection *take_idle(struct client *k)
 {
 	while (!list_empty(&k->idle)) {
 		struct client_connection *c = container_of(k->idle.next, struct client_connection, link);
 
 		OBJ_CHECK(c, CLIENT_CONNECTION_MAGIC);
-		if (is_replayable(call) || !is_stale(c)) {
+		if (!is_stale(c)) {
 			list_remove(&c->link);
 			k->idle_count--;
 			loop_disarm(k->loop, &c->timer);
@@ -165,7 +167,7 @@ void client_start(struct client *k, struct client_call *call)
 	OBJ_CHECK(call, CALL_MAGIC);
 	call->client = k;
 	k->counters.calls++;
-	c = take_idle(k, call);
+	c = take_idle(k);
 	if (c == NULL) {
 		start_on_new(k, call);
 		return;

@@ -29,6 +29,33 @@ static void split_path(struct request *r, slice rest)
 	r->query = slice_from_at(rest, mark + 1);
 }
 
+/* Every "%" begins a percent sequence (RFC 3986 section 2.1). */
+static bool is_well_escaped(slice s)
+{
+	for (size_t i = 0; (i += slice_find(slice_from_at(s, i), '%')) < s.n; i += 3) {
+		if (s.n - i < 3 || ascii_hex(s.p[i + 1]) < 0 || ascii_hex(s.p[i + 2]) < 0)
+			return false;
+	}
+	return true;
+}
+
+/* The authority of a target: unlike in Host, the port consists of digits, and only the zone of an
+ * address in brackets holds a "%". */
+static bool is_authority(slice s)
+{
+	size_t colon, end = s.n > 0 && s.p[0] == '[' ? slice_find(s, ']') : 0;
+
+	if (s.n == 0 || !is_host(s))
+		return false;
+	s = slice_from_at(s, end);
+	colon = slice_find(s, ':');
+	for (size_t i = colon + 1; i < s.n; i++) {
+		if (s.p[i] < '0' || s.p[i] > '9')
+			return false;
+	}
+	return slice_find(slice_first(s, colon), '%') >= colon;
+}
+
 /* "http://host/path" (RFC 9112 section 3.2.2). */
 static enum h1_result judge_absolute_target(struct request *r)
 {
@@ -44,9 +71,11 @@ static enum h1_result judge_absolute_target(struct request *r)
 	for (end = authority; end < t.n && t.p[end] != '/' && t.p[end] != '?';)
 		end++;
 	r->authority = slice_of(t.p + authority, end - authority);
-	if (r->authority.n == 0 || !is_host(r->authority))
+	if (!is_authority(r->authority))
 		return H1_BAD_HOST;
 	split_path(r, slice_from_at(t, end));
+	if (!is_well_escaped(r->path))
+		return H1_BAD_SYNTAX;
 	if (r->path.n == 0) {
 		bool server_wide = r->method_id == METHOD_OPTIONS && !r->has_query;
 
@@ -64,7 +93,7 @@ static enum h1_result judge_target(struct request *r)
 	}
 	if (r->target.p[0] == '/') {
 		split_path(r, r->target);
-		return H1_DONE;
+		return is_well_escaped(r->path) ? H1_DONE : H1_BAD_SYNTAX;
 	}
 	if (slice_equal(r->target, SLICE("*"))) {
 		r->path = r->target;

@@ -88,8 +88,13 @@ static slice make_target(struct exchange *x, const struct server *s)
 	return arena_format(&x->arena, "%.*s%.*s", SLICE_ARG(base), SLICE_ARG(target));
 }
 
-/* What this hop says for itself: Host, and the coding of a body of unknown length. Returns 0 or
- * -ENOMEM. */
+/* Servers may answer 411 to these without a length (RFC 9110 section 8.6). */
+static bool expects_a_body(enum method m)
+{
+	return m == METHOD_POST || m == METHOD_PUT || m == METHOD_PATCH;
+}
+
+/* What this hop says for itself: Host, and how long the body is. Returns 0 or -ENOMEM. */
 static int set_hop_fields(struct exchange *x, const struct load_balancer *b, const struct server *s)
 {
 	struct request *q = &x->request;
@@ -107,6 +112,8 @@ static int set_hop_fields(struct exchange *x, const struct load_balancer *b, con
 				  keep_host ? q->authority : s->host);
 	if (r == 0 && q->framing == FRAMING_CHUNKED)
 		r = fields_set_id(&q->fields, FIELD_TRANSFER_ENCODING, SLICE("chunked"));
+	if (r == 0 && q->framing == FRAMING_NONE && expects_a_body(q->method_id))
+		r = fields_set_id(&q->fields, FIELD_CONTENT_LENGTH, SLICE("0"));
 	return r;
 }
 

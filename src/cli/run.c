@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +22,7 @@ struct server {
 	struct aggregator *aggregator;
 	struct provider *file;
 	uv_signal_t signals[4];
+	size_t signal_count;
 	struct timer watchdog;
 	bool stopping;
 };
@@ -30,7 +32,8 @@ static void on_configuration(void *context, struct dynamic_config *config)
 	struct server *s = context;
 
 	if (dynamic_link(config, proxy_internal_services, proxy_internal_services_count) < 0) {
-		log_error("The configuration could not be linked: out of memory; the last one keeps serving");
+		log_error("The configuration could not be linked: out of memory; the last one "
+			  "keeps serving");
 		return;
 	}
 	proxy_apply(s->proxy, config);
@@ -74,16 +77,30 @@ static void on_signal(uv_signal_t *handle, int number)
 	}
 }
 
-static void watch_signals(struct server *s)
+static int watch_signal(struct server *s, int number, struct weir_error *e)
 {
-	static const int numbers[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
+	uv_signal_t *handle = &s->signals[s->signal_count];
+	int r = uv_signal_init(&s->control.uv, handle);
 
-	for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
-		must(uv_signal_init(&s->control.uv, &s->signals[i]) == 0);
-		s->signals[i].data = s;
-		must(uv_signal_start(&s->signals[i], on_signal, numbers[i]) == 0);
-		uv_unref((uv_handle_t *)&s->signals[i]);
+	if (r == 0) {
+		s->signal_count++;
+		handle->data = s;
+		r = uv_signal_start(handle, on_signal, number);
+		uv_unref((uv_handle_t *)handle);
 	}
+	return r < 0 ? error_set(e, r, "signals: %s", uv_strerror(r)) : 0;
+}
+
+/* Descriptors 0 to 2 are never a socket or file of ours, which messages would be written to. */
+static void fill_standard_descriptors(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		(void)close(fd);
 }
 
 /* As many descriptors as the system allows: two per proxied connection are needed. */
@@ -128,17 +145,26 @@ static int start_providers(struct server *s, struct weir_error *e)
 	return r;
 }
 
+/* A reload that comes too early waits; until there is something to end, SIGTERM ends the process.
+ */
 static int start(struct server *s, struct weir_error *e)
 {
-	int r = configure_log(&s->config->log, e);
+	int r = watch_signal(s, SIGHUP, e);
 
+	if (r == 0)
+		r = watch_signal(s, SIGUSR1, e);
+	if (r == 0)
+		r = configure_log(&s->config->log, e);
 	if (r == 0)
 		r = proxy_create(&s->proxy, &s->control, s->config, e);
 	if (r == 0)
 		r = start_providers(s, e);
+	if (r == 0)
+		r = watch_signal(s, SIGTERM, e);
+	if (r == 0)
+		r = watch_signal(s, SIGINT, e);
 	if (r < 0)
 		return r;
-	watch_signals(s);
 	log_info_with((LOG_INTEGER("workers", s->config->weir.workers),
 		       LOG_TEXT("configuration", s->config->source)),
 		      "weir version %s is running", WEIR_VERSION);
@@ -155,42 +181,46 @@ static void finish(struct server *s)
 	aggregator_destroy(&s->aggregator);
 	proxy_destroy(&s->proxy);
 	loop_disarm(&s->control, &s->watchdog);
-	for (size_t i = 0; i < ARRAY_LEN(s->signals); i++) {
-		if (s->signals[i].data != NULL)
-			uv_close((uv_handle_t *)&s->signals[i], NULL);
-	}
+	for (size_t i = 0; i < s->signal_count; i++)
+		uv_close((uv_handle_t *)&s->signals[i], NULL);
 	loop_close(&s->control);
+}
+
+static int serve(struct server *s)
+{
+	struct weir_error e = {0};
+	int r = loop_init(&s->control, CONTROL_BUFFER_BYTES);
+
+	if (r < 0) {
+		(void)fprintf(stderr, "weir: control loop: %s\n", uv_strerror(r));
+		return r;
+	}
+	r = start(s, &e);
+	if (r < 0)
+		(void)fprintf(stderr, "weir: %s\n", e.text);
+	else
+		loop_run(&s->control);
+	finish(s);
+	return r;
 }
 
 int cli_run(const struct cli_args *args)
 {
 	static struct server s;
-	struct weir_error e = {0};
 	struct arena arena;
-	int r;
+	int r = -EINVAL;
 
 	(void)signal(SIGPIPE, SIG_IGN);
 	/* A guest that writes past RLIMIT_FSIZE gets an error instead of ending the process. */
 	(void)signal(SIGXFSZ, SIG_IGN);
+	fill_standard_descriptors();
 	raise_descriptor_limit();
 	s.config = cli_load(args, &arena);
-	if (s.config == NULL) {
-		arena_free(&arena);
-		return 1;
+	if (s.config != NULL) {
+		if (s.config->weir.workers <= 0)
+			s.config->weir.workers = (int64_t)cli_cpu_quota();
+		r = serve(&s);
 	}
-	if (s.config->weir.workers <= 0)
-		s.config->weir.workers = (int64_t)cli_cpu_quota();
-	r = loop_init(&s.control, CONTROL_BUFFER_BYTES);
-	if (r < 0) {
-		(void)fprintf(stderr, "weir: %s\n", uv_strerror(r));
-		return 1;
-	}
-	r = start(&s, &e);
-	if (r < 0)
-		(void)fprintf(stderr, "weir: %s\n", e.text);
-	else
-		loop_run(&s.control);
-	finish(&s);
 	static_config_free(&s.config);
 	arena_free(&arena);
 	return r < 0 ? 1 : 0;

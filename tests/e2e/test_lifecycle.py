@@ -1,9 +1,12 @@
 """Start, stop, commands and limits of the process."""
 
+import os
 import resource
 import signal
 import socket
+import subprocess
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +14,7 @@ from harness.client import Client, request_bytes
 from harness.load import together
 from harness.message import Closed
 from harness.ports import free_port
-from harness.proxy import memory_tells, one_router, run_command
+from harness.proxy import memory_tells, one_router, program, run_command
 from harness.upstream import response_bytes
 from harness.waiting import wait_until
 
@@ -252,3 +255,48 @@ def test_ten_thousand_idle_connections(upstream, proxy, capsys):
     for client in clients:
         client.close()
     wait_until(lambda: p.descriptors < 200, "the connections are gone", 30)
+
+
+def catches(pid, signum):
+    """Whether the process has a handler for the signal, as the kernel says."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    mask = int(next(line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:")), 16)
+    return bool(mask >> (signum - 1) & 1)
+
+
+@pytest.mark.differs("a reload in Traefik's first moments ends it")
+def test_a_reload_during_the_start_waits(upstream, proxy, tmp_path):
+    """The start stands still in the opening of the log, a pipe that nobody reads."""
+    pipe = tmp_path / "log"
+    os.mkfifo(pipe)
+    p = proxy(one_router(upstream().url), start=False, static={"log": {"filePath": str(pipe)}})
+    p.start(wait=False)
+    wait_until(lambda: catches(p.pid, signal.SIGHUP) and catches(p.pid, signal.SIGUSR1), "the signals are caught")
+    p.process.send_signal(signal.SIGHUP)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        p.wait_version()
+        assert p.fetch().status == 200
+        p.terminate()
+        assert p.wait_exit() == 0
+    finally:
+        os.close(reader)
+
+
+@pytest.mark.differs("Go leaves closed descriptors closed")
+def test_closed_standard_descriptors_become_nothing(upstream, proxy):
+    """A socket that got number 2 would be sent weir's messages."""
+    p = proxy(one_router(upstream().url), start=False, static={"log": {"filePath": "weir.log"}})
+    p.start(wait=False)
+    p.kill()
+
+    def close_standard():
+        for fd in range(3):
+            os.close(fd)
+
+    p.process = subprocess.Popen([program(), "--configFile=static.yml"], cwd=p.directory, preexec_fn=close_standard)
+    p.wait_listening()
+    p.wait_version()
+    assert [os.readlink(f"/proc/{p.pid}/fd/{fd}") for fd in range(3)] == ["/dev/null"] * 3
+    p.terminate()
+    assert p.wait_exit() == 0

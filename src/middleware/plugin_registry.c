@@ -411,7 +411,9 @@ int plugin_use_get(struct plugin_use **use, struct plugin_registry *r, slice ali
 	result = create_use(use, r, s, json, e);
 	if (result < 0) {
 		free(text);
-		error_prefix(e, "plugin %.*s: ", SLICE_ARG(alias));
+		/* What the plugin host says begins with the plugin already. */
+		if (!slice_starts(slice_from(e->text), SLICE("plugin ")))
+			error_prefix(e, "plugin %.*s: ", SLICE_ARG(alias));
 		return result;
 	}
 	if (add_use(r, *use, text) == 0)

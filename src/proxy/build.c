@@ -188,8 +188,10 @@ static int find_service(struct build *b, struct service **service, slice name, s
 		*service = g->world->ping;
 		return 0;
 	}
+	/* Names that no build could know were refused before: this is ping@internal. */
 	if (i == g->service_count)
-		return error_set(e, -ENOENT, "the service \"%.*s\" does not exist",
+		return error_set(e, -ENOENT,
+				 "the service \"%.*s\" does not exist: ping is not switched on",
 				 SLICE_ARG(name));
 	if (!o->tried) {
 		int r = make_service(b, &g->services[i], g->config->services[i], e);

@@ -66,7 +66,7 @@ def cases():
     for path in ("/", "/set-host", "/empty-name", "/kind", "/trailers", "/crlf", "/crlf-request", "/add", "/limits", "/response"):
         yield on("headers-probe", get(path, ("X-B", "2"), ("X-A", "1"), ("x-multi", "m"), ("X-Multi", "n")), suffix=f"-{path[1:]}")
     yield on("headers-probe", get("/", host="site.example:81"), suffix="-host-port")
-    yield on("headers-probe", post("/", b"body", ("Connection", "X-B"), ("X-B", "1"), ("Te", "trailers"), ("Transfer-Encoding", "chunked")) if False else post("/", b"body", ("Te", "trailers")), suffix="-post")
+    yield on("headers-probe", post("/", b"body", ("Te", "trailers")), suffix="-post")
     yield on("headers-probe", post("/", chunks=[b"body"]), suffix="-chunked")
     for asked in ("0", "1", "2", "3", "4", "255"):
         yield on("features-0", get("/", ("X-Features", asked)), suffix=f"-{asked}")
@@ -75,7 +75,7 @@ def cases():
     yield on("logger", get())
     for name in ("prefix", "prefix-unbuffered", "prefix-rewrite"):
         yield on(name, get(), script=reply(headers=[("X-Both", "backend")], body=b"backend"))
-    yield on("rewrite", post("/", b"say hello and hello"), script=echo)
+    yield on("rewrite", post("/", b"say hello and hello"), script=echo, ignore=("answer0.status",))  # 200 cut short, or 500
     yield on("rewrite", get(), script=reply(body=b"hello hello"), suffix="-get")
     yield on("rewrite", get(), script=reply(chunks=[b"hel", b"lo"]), suffix="-chunked")
     yield on("rewrite", get(), script=reply(body=b"other"), suffix="-untouched")
@@ -93,12 +93,54 @@ def cases():
     for name in MIDDLEWARES:
         if name.startswith("after-"):
             yield on(name, get(), script=reply(body=b"backend"))
-    yield on("header", get(host="site.example"), suffix="-no-router") if False else Case("unknown-plugin", [get(host="unknown.example")])
+    yield Case("unknown-plugin", [get(host="unknown.example")])
     yield Case("two-plugins", [get(host="two.example")])
     yield Case("two-kinds", [get(host="two-kinds.example")])
 
 
-DIFFERS = {}
+# A guest that fails: Traefik shows the client the guest's own text, or ends the connection.
+SHOWN = {"differs": {"answer0.status": ("HTTP/1.1 500 Internal Server Error", "HTTP/1.1 500 Internal Server Error"),
+                     "answer0.header.x-content-type-options": (None, ["nosniff"])}, "why": "plugin-errors", "loosely": True}
+CUT = (None, "500 Internal Server Error", "plugin-errors")
+# A body that was read, written or replaced: Traefik loses it, keeps the old length, or ends the connection.
+BROKEN = "plugin-bodies"
+DIFFERS = {
+    **{name: SHOWN for name in ("request-line-set-relative", "request-line-set-?only", "request-line-set-/%zz", "request-line-method-<empty>", "request-line-method-B AD", "headers-probe-empty-name",
+                                "headers-probe-kind")},
+    **statuses(*CUT, *(f"after-{call}" for call in ("set_request_header", "set_method", "set_uri", "write_request_body", "read_request_body", "nonsense"))),
+    **statuses(None, "200 OK", "plugin-unbuffered", *(f"after-plain-{call}" for call in ("set_response_header", "set_status", "write_response_body", "read_response_body", "get_status"))),
+    "header": {"differs": {"answer0.header.server": (["guest", "b"], ["b"])}, "why": "plugin-server-field"},
+    "auth-no-head": {"differs": {"answer0.header.content-length": (None, ["0"])}, "why": "plugin-length"},
+    **{name: {"differs": {"ending": ("closed", "kept, 503")}, "why": "plugin-length"} for name in ("waf-leak", "waf-leak-header", "after-content_length_0")},
+    "headers-probe-set-host": {"differs": {"answer0.status": ("HTTP/1.1 200 OK",) * 2}, "why": "plugin-host", "loosely": True},
+    **statuses("200 OK", "500 Internal Server Error", "plugin-trailers", "headers-probe-trailers"),
+    **statuses("500 Internal Server Error", "200 OK", "plugin-line-breaks", "headers-probe-crlf-request"),
+    "features-0-4": {"differs": {"answer0.body": (b"init=0 request=4", b"init=0 request=0")}, "why": "plugin-features"},
+    "features-0-255": {"differs": {"answer0.body": (b"init=0 request=255", b"init=0 request=3")}, "why": "plugin-features"},
+    "features-7": {"differs": {"answer0.body": (b"init=7 request=7", b"init=3 request=3")}, "why": "plugin-features"},
+    "logger": {"differs": {"answer0.header.x-enabled": (["11111"], ["01111"])}, "why": "plugin-log-enabled"},
+    "prefix-unbuffered": {"differs": {"answer0.header.x-both": (["guest"], ["guest", "backend"])}, "why": "plugin-unbuffered"},
+    **statuses(None, "200 OK", BROKEN, "request-line-method-HEAD", "after-write_response_body", "prefix", "prefix-rewrite", "rewrite-get", *(f"response-{mode}-{size}" for mode in ("write", "empty", "longer") for size in (3, 3000))),
+    **statuses("500 Internal Server Error", "200 OK", BROKEN, *(f"{mode}-{size}" for mode in ("request-write", "request-empty", "request-longer", "unbuffered-request-write") for size in (3, 3000))),
+    **statuses("502 Bad Gateway", "200 OK", BROKEN, "request-part-3000", "unbuffered-request-all-3", "unbuffered-request-all-3000"),
+    "rewrite": {"differs": {"ending": ("kept, 503",) * 2}, "why": BROKEN, "loosely": True},
+    **{name: {"differs": {"answer0.body": theirs_ours}, "why": BROKEN, "loosely": True} for name, theirs_ours in {
+        "request-write-0": (b"", b"written"), "response-write-0": (b"", b"written"),
+        "unbuffered-request-write-0": (b"", b"written")}.items()},
+    "request-rewrite-chunked": {"differs": {"upstream0.header.transfer-encoding": (["chunked"], None), "upstream0.header.content-length": (None, ["6"])}, "why": "plugin-length"},
+}
+
+# Whether Traefik sends an answer of a guest's with a length or in chunks depends on how fast it was.
+FRAMING = ("answer0.header.transfer-encoding", "answer0.header.content-length")
+GUEST_ANSWERS = ("router-", "request-line-", "headers-probe", "features-", "unbuffered-stop", "request-stop", "prefix")
+
+
+def prepared(case):
+    if case.name.startswith(GUEST_ANSWERS):
+        case.ignore += FRAMING
+    if case.name.startswith("ctx"):  # how many instances there are, and which one it is
+        case.ignore += tuple(f"answer{i}.header.x-ctx" for i in range(3))
+    return with_differences(case, DIFFERS)
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +152,7 @@ def pair(pairs):
     return pairs(dynamic={"http": {"routers": routers, "middlewares": middlewares, "services": {"s": service("a")}}}, plugins=PLUGINS)
 
 
-@pytest.mark.parametrize("case", [with_differences(case, DIFFERS) for case in cases()], ids=str)
+@pytest.mark.parametrize("case", [prepared(case) for case in cases()], ids=str)
 def test_plugins(pair, case):
     pair.check(case, timeout_s=10)
 
@@ -122,13 +164,13 @@ CONFIGURATIONS = {
     "empty-map": ("m: {}", "m = {}"), "empty-list": ("l: []", "l = []"), "integers": ("l: [1, 2]", "l = [1, 2]"), "bools": ("l: [true, false]", "l = [true, false]"), "floats": ("l: [1.5, 2.5]", "l = [1.5, 2.5]"),
     "strings": ("l: [a, b]", 'l = ["a", "b"]'), "one-string": ("l: [a]", 'l = ["a"]'), "maps": ("l: [{a: 1}, {b: c}]", 'l = [{a = 1}, {b = "c"}]'), "nested": ("m: {n: {o: 1, P: x}}", 'm = {n = {o = 1, P = "x"}}'),
     "case": ("KeyCase: Value", 'KeyCase = "Value"'), "escapes": ('s: "<a>&\'\\"\\\\ \\u00e9 \\n\\t"', 's = "<a>&\'\\"\\\\ \\u00e9 \\n\\t"'), "order": ("b: 1\na: 2\nC: 3", "b = 1\na = 2\nC = 3"), "comma": ('s: "a,b"', 's = "a,b"'),
-    "dotted-key": ('"a.b": c', '"a.b" = "c"'), "nested-list": ("l: [[1, 2], [3]]", "l = [[1, 2], [3]]"), "list-in-map": ("m: {l: [1, 2]}", "m = {l = [1, 2]}"),
+    "dotted-key": ('"a.b": c', '"a.b" = "c"'), "list-in-map": ("m: {l: [1, 2]}", "m = {l = [1, 2]}"),
     "unicode-key": ('"é": 1', '"é" = 1'), "spaces": ('s: "  x  "', 's = "  x  "'), "large": ("i: 9007199254740993", "i = 9007199254740993"), "hex": ("i: 0x1f", "i = 0x1f"), "line-separator": ('s: "\\u2028"', 's = "\\u2028"'),
     "list-in-list-of-maps": ("l: [{a: [1, 2], m: {x: true}}]", "l = [{a = [1, 2], m = {x = true}}]"), "map-of-empty": ("m: {a: {}, b: 1}", "m = {a = {}, b = 1}"),
 }
 YAML_ONLY = {
     "null": "x: null\ny: 1", "tilde": "x: ~", "mixed": "l: [1, a, true]", "mixed-floats": "l: [1, 2.6]", "yes": "b: yes", "octal": "i: 010", "quoted-number": 's: "10"', "block": "s: |\n  two\n  lines", "anchor": "a: &x 1\nb: *x",
-    "merge": "a: &x {k: 1}\nb: {<<: *x, l: 2}", "null-in-list": "l: [a, null]", "integer-key": "1: a", "bool-key": "true: a", "infinity": "f: .inf", "folded": "s: >\n  one\n  line",
+    "merge": "a: &x {k: 1}\nb: {<<: *x, l: 2}", "integer-key": "1: a", "bool-key": "true: a", "infinity": "f: .inf", "folded": "s: >\n  one\n  line",
 }
 
 

@@ -1,5 +1,6 @@
 /*
- * For tests of servers and clients: a service that answers by the path of the request, and a server of it on a free port.
+ * For tests of servers and clients: a service that answers by the path of the request, and a server
+ * of it on a free port.
  *
  *   /hello /head /204 /304   small answers          /big?N    N bytes of known length
  *   /echo                    the body, chunked      /stream?N N bytes of unknown length
@@ -41,8 +42,11 @@ static inline struct site *site_of(struct exchange *x)
 
 static inline void site_head(struct exchange *x, int status, enum framing framing, uint64_t length)
 {
-	x->response = (struct response){.status = status, .version = HTTP_1_1, .framing = framing,
-					.content_length = length, .fields = x->response.fields};
+	x->response = (struct response){.status = status,
+					.version = HTTP_1_1,
+					.framing = framing,
+					.content_length = length,
+					.fields = x->response.fields};
 }
 
 static inline void site_finish(struct exchange *x)
@@ -116,7 +120,8 @@ static inline void site_sum(struct body *b, void *consumer)
 	}
 }
 
-/* Moves what has come to the response; may be called as its producer or as the request's consumer. */
+/* Moves what has come to the response; may be called as its producer or as the request's consumer.
+ */
 static inline void site_move(struct site_job *j)
 {
 	struct body *in = j->x->request_body, *out = j->x->response_body;
@@ -199,7 +204,8 @@ static inline void site_start(struct service *s, struct exchange *x)
 		exchange_fail(x, 500);
 		return;
 	}
-	*j = (struct site_job){.x = x, .site = site, .matches = true, .cut = slice_equal(p, SLICE("/cut"))};
+	*j = (struct site_job){
+		.x = x, .site = site, .matches = true, .cut = slice_equal(p, SLICE("/cut"))};
 	x->service_state = j;
 	if (slice_equal(p, SLICE("/hello")) || slice_equal(p, SLICE("/head"))) {
 		site_text(x, 200, "hello");
@@ -234,7 +240,8 @@ static inline void site_cancel(struct service *s, struct exchange *x)
 	body_set_producer(x->response_body, NULL, NULL);
 }
 
-static const struct service_class site_class = {.name = "site", .start = site_start, .cancel = site_cancel};
+static const struct service_class site_class = {
+	.name = "site", .start = site_start, .cancel = site_cancel};
 
 static inline void site_handle(struct h1_server *s, struct exchange *x)
 {
@@ -254,7 +261,8 @@ static inline struct h1_server_options site_options(void)
 /* `room` as for `wire_listen`. */
 static inline void site_open(struct site *site, const struct h1_server_options *options, int room)
 {
-	const struct exchange_limits limits = {.arena_bytes_max = 262144, .body_queue_bytes = 65536};
+	const struct exchange_limits limits = {.arena_bytes_max = 262144,
+					       .body_queue_bytes = 65536};
 	int fd;
 
 	memset(site, 0, sizeof *site);
@@ -265,7 +273,8 @@ static inline void site_open(struct site *site, const struct h1_server_options *
 	site->chain = (struct chain){.service = &site->service};
 	chain_finish(&site->chain);
 	wire_must(fcntl(fd, F_SETFL, O_NONBLOCK) == 0);
-	wire_must(h1_server_start(&site->server, &site->loop, &site->exchanges, fd, options, site_handle, NULL) == 0);
+	wire_must(h1_server_start(&site->server, &site->loop, &site->exchanges, fd, options,
+				  site_handle, NULL) == 0);
 }
 
 static inline void site_stopped(struct h1_server *s)

@@ -203,7 +203,8 @@ static uint64_t next_random(uint64_t *seed)
 	return *seed >> 33;
 }
 
-/* Random pushes, takes and moves through two bodies deliver the same bytes in the same order, and never stall for ever. */
+/* Random pushes, takes and moves through two bodies deliver the same bytes in the same order, and
+ * never stall for ever. */
 static void random_traffic(void **state)
 {
 	uint64_t seed = 7, in = 0, out = 0;

@@ -11,7 +11,8 @@
 #include "http/client_private.h"
 #include "wire.h"
 
-/* Of the loop's buffers, for one body that waits: its limit, the block before it and the one that is being read into. */
+/* Of the loop's buffers, for one body that waits: its limit, the block before it and the one that
+ * is being read into. */
 #define LIVE_MAX (65536 + 3 * (BUFFER_LARGE_BYTES + sizeof(struct buffer)))
 
 static struct loop loop;
@@ -286,7 +287,8 @@ static void kept_alive_origin(void)
 	read_request(&r, "GET /x HTTP/1.1\r\nHost: origin\r\n");
 	wire_send(r.fd, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
 	read_request(&r, "GET /x HTTP/1.1\r\n");
-	wire_send_slowly(r.fd, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;a=b\r\nok\r\n1\r\n!\r\n0\r\nX-T: v\r\n\r\n");
+	wire_send_slowly(r.fd, "HTTP/1.1 200 OK\r\nTransfer-Encoding: "
+			       "chunked\r\n\r\n2;a=b\r\nok\r\n1\r\n!\r\n0\r\nX-T: v\r\n\r\n");
 	read_request(&r, "HEAD /x HTTP/1.1\r\n");
 	wire_send(r.fd, "HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n");
 	read_request(&r, "GET /x HTTP/1.1\r\n");
@@ -319,8 +321,10 @@ static void interim_origin(void)
 	struct wire_reader r = serve_one();
 
 	read_request(&r, "GET ");
-	wire_send_slowly(r.fd, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n");
-	wire_send(r.fd, "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n!");
+	wire_send_slowly(
+		r.fd, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n");
+	wire_send(r.fd,
+		  "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n!");
 	(void)close(r.fd);
 }
 
@@ -522,7 +526,8 @@ static void surplus_origin(void)
 	struct wire_reader r = serve_one();
 
 	read_request(&r, "GET ");
-	wire_send(r.fd, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n1HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged");
+	wire_send(r.fd, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n1HTTP/1.1 200 "
+			"OK\r\nContent-Length: 6\r\n\r\nforged");
 	wire_must(wire_get(&r) < 0);
 	(void)close(r.fd);
 	r = serve_one();
@@ -729,7 +734,8 @@ static void large_origin(void)
 
 	read_request(&r, "POST ");
 	swallow(&r, 20u << 20);
-	(void)snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\nContent-Length: %u\r\n\r\n", 20u << 20);
+	(void)snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\nContent-Length: %u\r\n\r\n",
+		       20u << 20);
 	wire_send(r.fd, head);
 	wire_must(wire_send_pattern(r.fd, 0, 20u << 20));
 	(void)close(r.fd);
@@ -798,7 +804,8 @@ static void early_origin(void)
 		struct wire_reader r = serve_one();
 
 		read_request(&r, "POST ");
-		wire_send(r.fd, "HTTP/1.1 413 Request Entity Too Large\r\nContent-Length: 3\r\n\r\nbig");
+		wire_send(r.fd,
+			  "HTTP/1.1 413 Request Entity Too Large\r\nContent-Length: 3\r\n\r\nbig");
 		if (i % 2 == 0)
 			(void)poll(NULL, 0, 5);
 		(void)close(r.fd);
@@ -861,7 +868,8 @@ static void patient_origin(void)
 		char head[4096];
 
 		if (wire_read_head(&r, head, sizeof head)) {
-			(void)wire_send_bytes(r.fd, "HTTP/1.1 200 OK\r\n\r\n", i % 2 == 0 ? 10 : 19);
+			(void)wire_send_bytes(r.fd, "HTTP/1.1 200 OK\r\n\r\n",
+					      i % 2 == 0 ? 10 : 19);
 			while (wire_get(&r) >= 0)
 				;
 		}
@@ -869,7 +877,8 @@ static void patient_origin(void)
 	}
 }
 
-/* Cancelled after more and more turns of the loop: while connecting, sending, waiting, receiving. */
+/* Cancelled after more and more turns of the loop: while connecting, sending, waiting, receiving.
+ */
 static void a_call_may_be_cancelled_at_any_time(void **state)
 {
 	(void)state;
@@ -926,7 +935,8 @@ static void names_are_looked_up_and_kept(void **state)
 /* A label of 64 characters: nobody needs to be asked. */
 static void a_name_that_cannot_be_fails(void **state)
 {
-	static const char name[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.invalid";
+	static const char name[] =
+		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.invalid";
 
 	(void)state;
 	begin(NULL);
@@ -942,7 +952,8 @@ static void starved_origin(void)
 		char head[4096];
 
 		if (wire_read_head(&r, head, sizeof head)) {
-			(void)wire_send_bytes(r.fd, "HTTP/1.1 200 OK\r\nContent-Length: 50000\r\n\r\n", 42);
+			(void)wire_send_bytes(
+				r.fd, "HTTP/1.1 200 OK\r\nContent-Length: 50000\r\n\r\n", 42);
 			(void)wire_send_pattern(r.fd, 0, 50000);
 		}
 		(void)close(r.fd);
@@ -964,7 +975,8 @@ static void memory_is_short(void **state)
 		loop.buffers.limit_bytes = i < 20 ? 1 << 20 : (i - 20) * 10000;
 		start(&c);
 		wait_all();
-		assert_true(c.code == 0 || c.code == -ENOMEM || c.code == -ENOBUFS || c.code == -EPROTO);
+		assert_true(c.code == 0 || c.code == -ENOMEM || c.code == -ENOBUFS ||
+			    c.code == -EPROTO);
 		dispose(&c);
 	}
 	loop.buffers.limit_bytes = 1 << 20;

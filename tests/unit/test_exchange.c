@@ -118,8 +118,11 @@ static struct {
 
 static void answer_from_service(struct exchange *x, bool is_done)
 {
-	x->response = (struct response){.status = 200, .version = HTTP_1_1, .framing = FRAMING_LENGTH,
-					.content_length = 2, .fields = x->response.fields};
+	x->response = (struct response){.status = 200,
+					.version = HTTP_1_1,
+					.framing = FRAMING_LENGTH,
+					.content_length = 2,
+					.fields = x->response.fields};
 	body_push(x->response_body, NULL, SLICE("ok"));
 	if (is_done) {
 		body_end(x->response_body);
@@ -146,7 +149,8 @@ static void cancel(struct service *s, struct exchange *x)
 	backend.cancelled = true;
 }
 
-static const struct service_class backend_class = {.name = "backend", .start = start, .cancel = cancel};
+static const struct service_class backend_class = {
+	.name = "backend", .start = start, .cancel = cancel};
 
 static bool end_at_once;
 
@@ -202,8 +206,9 @@ static int set_up(void **state)
 	backend.how = 'n';
 	backend.cancelled = false;
 	for (unsigned i = 0; i < DEPTH; i++) {
-		probes[i] = (struct probe){.middleware = {.magic = MIDDLEWARE_MAGIC, .class = &probe_class},
-					   .letter = (char)('A' + i)};
+		probes[i] = (struct probe){
+			.middleware = {.magic = MIDDLEWARE_MAGIC, .class = &probe_class},
+			.letter = (char)('A' + i)};
 		list[i] = &probes[i].middleware;
 	}
 	list[DEPTH] = &idle;
@@ -248,7 +253,8 @@ static void a_failure_answers_500(void **state)
 	assert_string_equal(trace, "qA qB qC rB rA =5");
 	assert_int_equal(current->response.status, 500);
 	assert_true(current->own_answer);
-	assert_true(slice_equal(body_front(current->response_body), SLICE("Internal Server Error")));
+	assert_true(
+		slice_equal(body_front(current->response_body), SLICE("Internal Server Error")));
 	exchange_end(&current, false);
 }
 

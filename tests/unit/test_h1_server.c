@@ -48,7 +48,8 @@ static void expect_at(struct wire_reader *r, int line, const char *status, const
 	}
 	b = wire_read_body(r, head, false);
 	if (!b.whole || b.n != strlen(body) || memcmp(b.start, body, b.n) != 0) {
-		(void)fprintf(stderr, "line %d: expected \"%s\", got \"%s\"\n%s\n", line, body, b.start, head);
+		(void)fprintf(stderr, "line %d: expected \"%s\", got \"%s\"\n%s\n", line, body,
+			      b.start, head);
 		abort();
 	}
 }
@@ -85,8 +86,9 @@ static void keep_alive_peer(void *context)
 	}
 	wire_send_slowly(r.fd, "GET /nowhere HTTP/1.1\r\nHost: h\r\n\r\n");
 	expect(&r, "HTTP/1.1 404 Not Found\r\n", "404 page not found\n");
-	wire_send_slowly(r.fd, "\r\nPOST /sum HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
-			       "1\r\na\r\n1\r\nf\r\n0\r\nX-T: v\r\n\r\n");
+	wire_send_slowly(r.fd,
+			 "\r\nPOST /sum HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+			 "1\r\na\r\n1\r\nf\r\n0\r\nX-T: v\r\n\r\n");
 	expect(&r, "HTTP/1.1 200 OK\r\n", "2 right");
 	wire_send(r.fd, "GET /hello HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
 	expect(&r, "HTTP/1.1 200 OK\r\n", "hello");
@@ -116,11 +118,14 @@ static void pipeline_peer(void *context)
 		if (i % 3 == 0)
 			(void)snprintf(one, sizeof one, "GET /hello HTTP/1.1\r\nHost: h\r\n\r\n");
 		else if (i % 3 == 1)
-			(void)snprintf(one, sizeof one, "POST /sum HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\n%c%c%c",
-				       wire_byte(0), wire_byte(1), wire_byte(2));
+			(void)snprintf(
+				one, sizeof one,
+				"POST /sum HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\n%c%c%c",
+				wire_byte(0), wire_byte(1), wire_byte(2));
 		else
-			(void)snprintf(one, sizeof one,
-				       "POST /early HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nGET ");
+			(void)snprintf(
+				one, sizeof one,
+				"POST /early HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nGET ");
 		str_add(&all, slice_from(one));
 	}
 	wire_must(wire_send_bytes(r.fd, all.p, all.n));
@@ -149,13 +154,16 @@ static void bodiless_peer(void *context)
 	char head[4096];
 
 	(void)context;
-	wire_send(r.fd, "HEAD /head HTTP/1.1\r\nHost: h\r\n\r\nHEAD /stream?9 HTTP/1.1\r\nHost: h\r\n\r\n"
-			"GET /204 HTTP/1.1\r\nHost: h\r\n\r\nGET /304 HTTP/1.1\r\nHost: h\r\n\r\n"
-			"HEAD /nowhere HTTP/1.1\r\nHost: h\r\n\r\nGET /hello HTTP/1.1\r\nHost: h\r\n\r\n");
+	wire_send(
+		r.fd,
+		"HEAD /head HTTP/1.1\r\nHost: h\r\n\r\nHEAD /stream?9 HTTP/1.1\r\nHost: h\r\n\r\n"
+		"GET /204 HTTP/1.1\r\nHost: h\r\n\r\nGET /304 HTTP/1.1\r\nHost: h\r\n\r\n"
+		"HEAD /nowhere HTTP/1.1\r\nHost: h\r\n\r\nGET /hello HTTP/1.1\r\nHost: h\r\n\r\n");
 	expect_head(&r, head, sizeof head, "HTTP/1.1 200 OK\r\n");
 	wire_must(wire_field(head, "\r\nContent-Length: 5\r\n") != NULL);
 	expect_head(&r, head, sizeof head, "HTTP/1.1 200 OK\r\n");
-	wire_must(wire_field(head, "Content-Length") == NULL && wire_field(head, "Transfer-Encoding") == NULL);
+	wire_must(wire_field(head, "Content-Length") == NULL &&
+		  wire_field(head, "Transfer-Encoding") == NULL);
 	expect_head(&r, head, sizeof head, "HTTP/1.1 204 No Content\r\n");
 	wire_must(wire_field(head, "Content-Length") == NULL);
 	expect_head(&r, head, sizeof head, "HTTP/1.1 304 Not Modified\r\n");
@@ -187,7 +195,8 @@ static void old_client_peer(void *context)
 	/* A length that is not known ends with the connection. */
 	wire_send(r.fd, "GET /stream?70000 HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
 	expect_head(&r, head, sizeof head, "HTTP/1.0 200 OK\r\n");
-	wire_must(wire_field(head, "Transfer-Encoding") == NULL && wire_field(head, "Connection") == NULL);
+	wire_must(wire_field(head, "Transfer-Encoding") == NULL &&
+		  wire_field(head, "Connection") == NULL);
 	b = wire_read_body(&r, head, true);
 	wire_must(b.n == 70000 && b.matches && b.whole);
 	(void)close(r.fd);
@@ -222,17 +231,21 @@ static void bodies_peer(void *context)
 	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
 		struct wire_body b;
 
-		(void)snprintf(head, sizeof head, "GET /big?%zu HTTP/1.1\r\nHost: h\r\n\r\n", sizes[i]);
+		(void)snprintf(head, sizeof head, "GET /big?%zu HTTP/1.1\r\nHost: h\r\n\r\n",
+			       sizes[i]);
 		wire_send(r.fd, head);
 		expect_head(&r, head, sizeof head, "HTTP/1.1 200 OK\r\n");
 		b = wire_read_body(&r, head, false);
 		wire_must(b.whole && b.n == sizes[i] && b.matches);
-		(void)snprintf(head, sizeof head, "GET /stream?%zu HTTP/1.1\r\nHost: h\r\n\r\n", sizes[i]);
+		(void)snprintf(head, sizeof head, "GET /stream?%zu HTTP/1.1\r\nHost: h\r\n\r\n",
+			       sizes[i]);
 		wire_send(r.fd, head);
 		expect_head(&r, head, sizeof head, "HTTP/1.1 200 OK\r\n");
 		b = wire_read_body(&r, head, false);
 		wire_must(b.whole && b.n == sizes[i] && b.matches);
-		(void)snprintf(head, sizeof head, "POST /sum HTTP/1.1\r\nHost: h\r\nContent-Length: %zu\r\n\r\n", sizes[i]);
+		(void)snprintf(head, sizeof head,
+			       "POST /sum HTTP/1.1\r\nHost: h\r\nContent-Length: %zu\r\n\r\n",
+			       sizes[i]);
 		wire_send(r.fd, head);
 		wire_must(wire_send_pattern(r.fd, 0, sizes[i]));
 		(void)snprintf(expected, sizeof expected, "%zu right", sizes[i]);
@@ -419,19 +432,23 @@ static void continue_peer(void *context)
 	char head[4096];
 
 	(void)context;
-	wire_send(r.fd, "POST /sum HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n");
+	wire_send(r.fd, "POST /sum HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: "
+			"1\r\n\r\n");
 	expect_head(&r, head, sizeof head, "HTTP/1.1 100 Continue\r\n\r\n");
 	wire_send(r.fd, "a");
 	expect(&r, "HTTP/1.1 200 OK\r\n", "1 right");
 	/* A client that does not wait, in one segment: the body must not be lost. */
-	wire_send(r.fd, "POST /sum HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\na");
+	wire_send(r.fd, "POST /sum HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: "
+			"1\r\n\r\na");
 	expect_head(&r, head, sizeof head, "HTTP/1.1 100 Continue\r\n\r\n");
 	expect(&r, "HTTP/1.1 200 OK\r\n", "1 right");
 	/* Nothing to wait for. */
-	wire_send(r.fd, "POST /sum HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 0\r\n\r\n");
+	wire_send(r.fd, "POST /sum HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: "
+			"0\r\n\r\n");
 	expect(&r, "HTTP/1.1 200 OK\r\n", "0 right");
 	/* Nobody reads it: no 100, and what follows cannot be told from the body. */
-	wire_send(r.fd, "POST /early HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n");
+	wire_send(r.fd, "POST /early HTTP/1.1\r\nHost: h\r\nExpect: "
+			"100-continue\r\nContent-Length: 9\r\n\r\n");
 	expect_head(&r, head, sizeof head, "HTTP/1.1 403 Forbidden\r\n");
 	wire_must(wire_field(head, "\r\nConnection: close\r\n") != NULL);
 	(void)wire_read_body(&r, head, false);
@@ -451,7 +468,8 @@ static void expectation_peer(void *context)
 	char head[4096];
 
 	(void)context;
-	wire_send(r.fd, "POST /sum HTTP/1.1\r\nHost: h\r\nExpect: a-pony\r\nContent-Length: 1\r\n\r\na");
+	wire_send(r.fd,
+		  "POST /sum HTTP/1.1\r\nHost: h\r\nExpect: a-pony\r\nContent-Length: 1\r\n\r\na");
 	expect_head(&r, head, sizeof head, "HTTP/1.1 417 Expectation Failed\r\n");
 	wire_must(wire_field(head, "\r\nConnection: close\r\n") != NULL);
 	wire_must(wire_field(head, "\r\nContent-Length: 0\r\n") != NULL);
@@ -477,7 +495,8 @@ static void early_peer(void *context)
 	wire_must(wire_send_pattern(r.fd, 0, 199999));
 	wire_send(r.fd, "zGET /hello HTTP/1.1\r\nHost: h\r\n\r\n");
 	expect(&r, "HTTP/1.1 200 OK\r\n", "hello");
-	/* It is long, or its length is not known: the connection ends, but not before the client has its answer. */
+	/* It is long, or its length is not known: the connection ends, but not before the client
+	 * has its answer. */
 	wire_send(r.fd, "POST /early HTTP/1.1\r\nHost: h\r\nContent-Length: 20000000\r\n\r\n");
 	wire_must(wire_send_pattern(r.fd, 0, 100000));
 	expect_head(&r, head, sizeof head, "HTTP/1.1 403 Forbidden\r\n");
@@ -485,7 +504,8 @@ static void early_peer(void *context)
 	(void)wire_read_body(&r, head, false);
 	expect_end(&r);
 	r = dial();
-	wire_send(r.fd, "POST /early HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+	wire_send(r.fd, "POST /early HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: "
+			"chunked\r\n\r\n5\r\nhello\r\n");
 	expect_head(&r, head, sizeof head, "HTTP/1.1 403 Forbidden\r\n");
 	wire_must(wire_field(head, "\r\nConnection: close\r\n") != NULL);
 	(void)wire_read_body(&r, head, false);
@@ -505,12 +525,13 @@ static void bad_peer(void *context)
 	static const struct {
 		const char *request, *status, *body;
 	} rows[] = {
-		{"GET / HTTP/1.1\r\nHost: h\r\nbad line\r\n\r\n", "HTTP/1.1 400 Bad Request\r\n", "400 Bad Request"},
+		{"GET / HTTP/1.1\r\nHost: h\r\nbad line\r\n\r\n", "HTTP/1.1 400 Bad Request\r\n",
+		 "400 Bad Request"},
 		{"GET / HTTP/1.1\r\n\r\n", "HTTP/1.1 400 Bad Request\r\n", "400 Bad Request"},
 		{"GET / HTTP/2.7\r\n\r\n", "HTTP/1.1 505 HTTP Version Not Supported\r\n",
 		 "505 HTTP Version Not Supported"},
-		{"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip\r\n\r\n", "HTTP/1.1 501 Not Implemented\r\n",
-		 "501 Not Implemented"},
+		{"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip\r\n\r\n",
+		 "HTTP/1.1 501 Not Implemented\r\n", "501 Not Implemented"},
 	};
 	struct wire_reader r;
 	struct wire_body b;
@@ -534,7 +555,8 @@ static void bad_peer(void *context)
 	(void)close(r.fd);
 	/* After a good one on the same connection, and nothing after it. */
 	r = dial();
-	wire_send(r.fd, "GET /hello HTTP/1.1\r\nHost: h\r\n\r\nnonsense\r\n\r\nGET /hello HTTP/1.1\r\nHost: h\r\n\r\n");
+	wire_send(r.fd, "GET /hello HTTP/1.1\r\nHost: h\r\n\r\nnonsense\r\n\r\nGET /hello "
+			"HTTP/1.1\r\nHost: h\r\n\r\n");
 	expect(&r, "HTTP/1.1 200 OK\r\n", "hello");
 	expect_head(&r, head, sizeof head, "HTTP/1.1 400 Bad Request\r\n");
 	b = wire_read_body(&r, head, true);
@@ -556,7 +578,8 @@ static void bad_chunk_peer(void *context)
 	char head[4096];
 
 	(void)context;
-	wire_send(r.fd, "POST /sum HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n");
+	wire_send(r.fd,
+		  "POST /sum HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n");
 	wire_send(r.fd, "nonsense\r\nGET /hello HTTP/1.1\r\nHost: h\r\n\r\n");
 	expect_head(&r, head, sizeof head, "HTTP/1.1 400 Bad Request\r\n");
 	wire_must(wire_field(head, "\r\nConnection: close\r\n") != NULL);
@@ -578,7 +601,8 @@ static void interim_peer(void *context)
 
 	(void)context;
 	wire_send(r.fd, "GET /interim HTTP/1.1\r\nHost: h\r\n\r\n");
-	expect_head(&r, head, sizeof head, "HTTP/1.1 103 Early Hints\r\nLink: </x>; rel=preload\r\n\r\n");
+	expect_head(&r, head, sizeof head,
+		    "HTTP/1.1 103 Early Hints\r\nLink: </x>; rel=preload\r\n\r\n");
 	expect(&r, "HTTP/1.1 200 OK\r\n", "after");
 	wire_send(r.fd, "GET /interim HTTP/1.0\r\n\r\n");
 	expect(&r, "HTTP/1.0 200 OK\r\n", "after");
@@ -600,10 +624,12 @@ static void leaving_peer(void *context)
 		"GET /never HTTP/1.1\r\nHost: h\r\n\r\n",
 		"POST /never HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nabc",
 		"POST /sum HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nabc",
-		"POST /sum HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n",
+		"POST /sum HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\nExpect: "
+		"100-continue\r\n\r\n",
 		"POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhe",
 		"GET /big?9999999 HTTP/1.1\r\nHost: h\r\n\r\n",
-		"GET /big?9999999 HTTP/1.1\r\nHost: h\r\n\r\nGET /hello HTTP/1.1\r\nHost: h\r\n\r\n",
+		"GET /big?9999999 HTTP/1.1\r\nHost: h\r\n\r\nGET /hello HTTP/1.1\r\nHost: "
+		"h\r\n\r\n",
 		"GET /hello HTTP/1.1\r\nHost: h\r\n\r\n",
 		"POST /early HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n",
 		"POST /early HTTP/1.1\r\nHost: h\r\nContent-Length: 9999999\r\n\r\n",
@@ -643,7 +669,8 @@ static void forgotten_peer(void *context)
 	char head[4096];
 
 	(void)context;
-	wire_send(r.fd, "POST /swallow HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\na");
+	wire_send(r.fd, "POST /swallow HTTP/1.1\r\nHost: h\r\nExpect: "
+			"100-continue\r\nContent-Length: 1\r\n\r\na");
 	expect_head(&r, head, sizeof head, "HTTP/1.1 100 Continue\r\n\r\n");
 	(void)shutdown(r.fd, SHUT_WR);
 	expect_end(&r);
@@ -711,7 +738,10 @@ static void short_of_buffers_peer(void *context)
 	char head[4096];
 
 	(void)context;
-	if (wire_send_bytes(r.fd, "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 300000\r\n\r\n", sizeof "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 300000\r\n\r\n" - 1) &&
+	if (wire_send_bytes(
+		    r.fd, "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 300000\r\n\r\n",
+		    sizeof "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 300000\r\n\r\n" -
+			    1) &&
 	    wire_send_pattern(r.fd, 0, 300000) && wire_read_head(&r, head, sizeof head)) {
 		struct wire_body b = wire_read_body(&r, head, true);
 
@@ -739,7 +769,8 @@ static void arena_peer(void *context)
 	char head[4096];
 
 	(void)context;
-	wire_send(r.fd, "GET /hello HTTP/1.1\r\nHost: h\r\nA: b\r\nC: d\r\nConnection: close\r\n\r\n");
+	wire_send(r.fd,
+		  "GET /hello HTTP/1.1\r\nHost: h\r\nA: b\r\nC: d\r\nConnection: close\r\n\r\n");
 	if (wire_read_head(&r, head, sizeof head))
 		(void)wire_read_body(&r, head, true);
 	(void)close(r.fd);
@@ -752,7 +783,8 @@ static void survives_every_arena_limit(void **state)
 	(void)state;
 	site_open(&site, &options, 0);
 	for (size_t limit = 0; limit < 12000; limit += 200) {
-		const struct exchange_limits tight = {.arena_bytes_max = limit, .body_queue_bytes = 65536};
+		const struct exchange_limits tight = {.arena_bytes_max = limit,
+						      .body_queue_bytes = 65536};
 
 		exchange_pool_free(&site.exchanges);
 		exchange_pool_init(&site.exchanges, &site.loop, &tight);
@@ -778,7 +810,8 @@ static void drain_now(struct message *m)
 	h1_server_drain(&site.server, on_stopped);
 }
 
-/* Connections in every state when the server is told to drain; each gets what it is owed and then its end. */
+/* Connections in every state when the server is told to drain; each gets what it is owed and then
+ * its end. */
 static void drain_peer(void *context)
 {
 	char head[4096];
@@ -786,7 +819,8 @@ static void drain_peer(void *context)
 
 	(void)context;
 	for (unsigned i = 0; i < 6; i++)
-		drained[i] = (struct wire_reader){.fd = wire_connect(site.port, i == 1 ? TIGHT : 0)};
+		drained[i] =
+			(struct wire_reader){.fd = wire_connect(site.port, i == 1 ? TIGHT : 0)};
 	/* 0: idle */
 	wire_send(drained[0].fd, "GET /hello HTTP/1.1\r\nHost: h\r\n\r\n");
 	expect(&drained[0], "HTTP/1.1 200 OK\r\n", "hello");

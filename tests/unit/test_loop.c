@@ -207,12 +207,14 @@ static void take_one(struct transport *t, int events)
 		transport_close(t, closed);
 }
 
-/* libuv stops polling a socket with an error: bytes that had arrived before a reset were never read. */
+/* libuv stops polling a socket with an error: bytes that had arrived before a reset were never
+ * read. */
 static void a_reset_does_not_silence_the_socket(void **state)
 {
 	struct end e = {.n = 0};
 	uint16_t port;
-	int listening = wire_listen(&port, 0), client = wire_connect(port, 0), fd = wire_accept(listening);
+	int listening = wire_listen(&port, 0), client = wire_connect(port, 0),
+	    fd = wire_accept(listening);
 
 	(void)state;
 	wire_send(client, "last words");
@@ -230,12 +232,9 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		TEST(tasks_run_once_each),
-		TEST(a_cancelled_task_lets_the_loop_sleep),
-		TEST(threads_may_post),
-		TEST(a_closing_loop_runs_what_was_posted),
-		TEST(buffers_are_given_back),
-		TEST(a_reset_does_not_silence_the_socket),
+		TEST(tasks_run_once_each),    TEST(a_cancelled_task_lets_the_loop_sleep),
+		TEST(threads_may_post),       TEST(a_closing_loop_runs_what_was_posted),
+		TEST(buffers_are_given_back), TEST(a_reset_does_not_silence_the_socket),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,7 +13,8 @@
 
 #define TIGHT 4608
 
-/* Of the loop's buffers, for two bodies that wait: the limits, and for each the block before it and the one that is being read into. */
+/* Of the loop's buffers, for two bodies that wait: the limits, and for each the block before it and
+ * the one that is being read into. */
 #define LIVE_MAX (2 * (65536 + 3 * (BUFFER_LARGE_BYTES + sizeof(struct buffer))))
 
 static struct site site;
@@ -49,7 +50,9 @@ static void on_failed(struct client_call *call, int code)
 {
 	struct exchange *x = container_of(call, struct relay, call)->x;
 
-	exchange_fail(x, code == -ETIMEDOUT ? 504 : code == -EPROTO && x->request_body->state == BODY_ABORTED ? 400 : 502);
+	exchange_fail(x, code == -ETIMEDOUT                                          ? 504
+			 : code == -EPROTO && x->request_body->state == BODY_ABORTED ? 400
+										     : 502);
 }
 
 static void on_done(struct client_call *call)
@@ -93,16 +96,18 @@ static const struct service_class relay_class = {.name = "relay", .start = start
 
 static void open_relay(int room)
 {
-	const struct client_options options = {.idle_max = 10,
-					       .connections_max = 100,
-					       .continue_timeout_ms = 1000,
-					       .head = {.head_bytes_max = 65536, .fields_max = 100}};
+	const struct client_options options = {
+		.idle_max = 10,
+		.connections_max = 100,
+		.continue_timeout_ms = 1000,
+		.head = {.head_bytes_max = 65536, .fields_max = 100}};
 	struct h1_server_options server = site_options();
 
 	site_open(&site, &server, room);
 	site.service.class = &relay_class;
 	listening = wire_listen(&origin_port, room);
-	assert_int_equal(client_create(&client, &site.loop, SLICE("127.0.0.1"), origin_port, &options), 0);
+	assert_int_equal(
+		client_create(&client, &site.loop, SLICE("127.0.0.1"), origin_port, &options), 0);
 	live_most = 0;
 }
 
@@ -147,11 +152,13 @@ static void send_message(int fd, const char *first_line, size_t n, unsigned shap
 	char head[512];
 
 	if (shape == 1)
-		(void)snprintf(head, sizeof head, "%s\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n", first_line);
+		(void)snprintf(head, sizeof head,
+			       "%s\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n", first_line);
 	else if (shape == 2)
 		(void)snprintf(head, sizeof head, "%s\r\nHost: h\r\n\r\n", first_line);
 	else
-		(void)snprintf(head, sizeof head, "%s\r\nHost: h\r\nContent-Length: %zu\r\n\r\n", first_line, n);
+		(void)snprintf(head, sizeof head, "%s\r\nHost: h\r\nContent-Length: %zu\r\n\r\n",
+			       first_line, n);
 	wire_send(fd, head);
 	for (size_t at = 0, part; shape == 1 && at < n; at += part) {
 		part = MIN(n - at, 1 + at / 2);
@@ -227,8 +234,9 @@ static void bytewise_front(void *context)
 	char head[4096];
 
 	(void)context;
-	wire_send_slowly(r.fd, "POST /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
-			       "2;x=y\r\naf\r\n0\r\nX-T: 1\r\n\r\nGET /y HTTP/1.1\r\nHost: h\r\n\r\n");
+	wire_send_slowly(r.fd,
+			 "POST /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+			 "2;x=y\r\naf\r\n0\r\nX-T: 1\r\n\r\nGET /y HTTP/1.1\r\nHost: h\r\n\r\n");
 	wire_must(wire_read_head(&r, head, sizeof head));
 	wire_must(strcmp(head, "HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\n") == 0);
 	expect_response(&r, "HTTP/1.1 201 Made\r\n", 3);
@@ -312,12 +320,16 @@ static void expect_front(void *context)
 	char head[4096];
 
 	(void)context;
-	wire_send(r.fd, "POST /x HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
+	wire_send(
+		r.fd,
+		"POST /x HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
 	wire_must(wire_read_head(&r, head, sizeof head));
 	wire_must(strcmp(head, "HTTP/1.1 100 Continue\r\n\r\n") == 0);
 	wire_must(wire_send_pattern(r.fd, 0, 5));
 	expect_response(&r, "HTTP/1.1 200 OK\r\n", 0);
-	wire_send(r.fd, "POST /x HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
+	wire_send(
+		r.fd,
+		"POST /x HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
 	expect_response(&r, "HTTP/1.1 401 Unauthorized\r\n", 0);
 	wire_must(wire_get(&r) < 0);
 	(void)close(r.fd);
@@ -374,7 +386,8 @@ static void early_origin(void *context)
 		char head[4096];
 
 		wire_must(wire_read_head(&r, head, sizeof head));
-		wire_send(r.fd, "HTTP/1.1 413 Request Entity Too Large\r\nContent-Length: 0\r\n\r\n");
+		wire_send(r.fd,
+			  "HTTP/1.1 413 Request Entity Too Large\r\nContent-Length: 0\r\n\r\n");
 		while (wire_get(&r) >= 0)
 			;
 		(void)close(r.fd);
@@ -412,7 +425,8 @@ static void leaving_front(void *context)
 		if (i % 4 < 2) {
 			wire_send(r.fd, "GET /x HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
 		} else {
-			wire_send(r.fd, "POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 3000000\r\n\r\n");
+			wire_send(r.fd,
+				  "POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 3000000\r\n\r\n");
 			(void)wire_send_pattern(r.fd, 0, i % 3 == 0 ? 3000000 : 200000);
 		}
 		if (i % 6 < 3) {
@@ -440,8 +454,12 @@ static void leaving_origin(void *context)
 			continue;
 		r = (struct wire_reader){.fd = wire_accept(listening)};
 		if (i % 5 != 0 && wire_read_head(&r, head, sizeof head) && i % 5 != 1) {
-			(void)wire_send_bytes(r.fd, "HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n", 44);
-			(void)wire_send_pattern(r.fd, 0, i % 5 == 2 ? 3000000 : i % 5 == 3 ? 100000 : 10);
+			(void)wire_send_bytes(
+				r.fd, "HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n", 44);
+			(void)wire_send_pattern(r.fd, 0,
+						i % 5 == 2   ? 3000000
+						: i % 5 == 3 ? 100000
+							     : 10);
 		}
 		leave(r.fd, i / 5);
 		i++;
@@ -452,7 +470,8 @@ static void anybody_may_leave_at_any_time(void **state)
 {
 	(void)state;
 	open_relay(0);
-	/* A client that reads nothing before it has sent everything waits for us as we wait for it. */
+	/* A client that reads nothing before it has sent everything waits for us as we wait for it.
+	 */
 	site.server.options.stall_timeout_ms = 200;
 	atomic_store(&front_is_done, false);
 	run_pair(leaving_front, leaving_origin);
@@ -475,7 +494,8 @@ static void cut_front(void *context)
 	wire_must(!b.whole && b.matches && b.n <= 5);
 	(void)close(r.fd);
 	r = (struct wire_reader){.fd = wire_connect(site.port, 0)};
-	wire_send(r.fd, "POST /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\nnonsense\r\n");
+	wire_send(r.fd, "POST /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: "
+			"chunked\r\n\r\n1\r\na\r\nnonsense\r\n");
 	wire_must(wire_read_head(&r, head, sizeof head));
 	wire_must(strncmp(head, "HTTP/1.1 400 ", 13) == 0);
 	(void)close(r.fd);

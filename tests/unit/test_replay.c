@@ -230,11 +230,16 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		TEST(nothing_at_all),	       TEST(kept_bytes_alone),
-		TEST(the_rest_alone),	       TEST(kept_bytes_and_then_the_rest),
-		TEST(kept_bytes_in_a_file),    TEST(trailers_end_kept_bytes),
-		TEST(trailers_of_the_rest_pass), TEST(an_abort_passes),
-		TEST(no_buffers_break_the_body), TEST(a_chain_of_two_ends_in_any_order),
+		TEST(nothing_at_all),
+		TEST(kept_bytes_alone),
+		TEST(the_rest_alone),
+		TEST(kept_bytes_and_then_the_rest),
+		TEST(kept_bytes_in_a_file),
+		TEST(trailers_end_kept_bytes),
+		TEST(trailers_of_the_rest_pass),
+		TEST(an_abort_passes),
+		TEST(no_buffers_break_the_body),
+		TEST(a_chain_of_two_ends_in_any_order),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,7 +14,8 @@
 #define TIMERS 5000
 
 /*
- * Time as the loop sees it: the system's, and what the test has skipped. The definition takes the place of the C library's for all of the process.
+ * Time as the loop sees it: the system's, and what the test has skipped. The definition takes the
+ * place of the C library's for all of the process.
  */
 static _Atomic uint64_t skipped_ms;
 
@@ -248,7 +249,8 @@ static void many_behave_like_the_model(void **state)
 		advance(100);
 		for (unsigned i = 0; i < TIMERS; i++) {
 			if (timer_armed(&p[i].timer))
-				assert_true(p[i].due_ms + TIMER_TICK_MS > uv_now(&loop) - TIMER_TICK_MS);
+				assert_true(p[i].due_ms + TIMER_TICK_MS >
+					    uv_now(&loop) - TIMER_TICK_MS);
 			else if (p[i].fired > 0 && p[i].fired_ms > before)
 				assert_true(p[i].fired_ms >= p[i].due_ms && p[i].fired == 1);
 		}
@@ -263,9 +265,9 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		TEST(fires_once_and_not_early),	      TEST(zero_disarms),
-		TEST(rounds_are_told_apart),	      TEST(a_long_time_out_wakes_by_itself),
-		TEST(a_late_loop_misses_nothing),     TEST(works_after_a_pause),
+		TEST(fires_once_and_not_early),        TEST(zero_disarms),
+		TEST(rounds_are_told_apart),           TEST(a_long_time_out_wakes_by_itself),
+		TEST(a_late_loop_misses_nothing),      TEST(works_after_a_pause),
 		TEST(callbacks_may_change_everything), TEST(an_earlier_one_moves_the_alarm),
 		TEST(many_behave_like_the_model),
 	};

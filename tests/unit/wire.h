@@ -1,6 +1,7 @@
 /*
- * For tests of the data path: blocking peers in threads around one loop that runs in the test's own thread. What goes wrong in a peer ends the
- * process, since cmocka's assertions belong to the test's thread.
+ * For tests of the data path: blocking peers in threads around one loop that runs in the test's own
+ * thread. What goes wrong in a peer ends the process, since cmocka's assertions belong to the
+ * test's thread.
  */
 #ifndef UNIT_WIRE_H
 #define UNIT_WIRE_H
@@ -52,8 +53,9 @@ static inline int wire_listen(uint16_t *port, int room)
 
 static inline int wire_connect(uint16_t port, int room)
 {
-	struct sockaddr_in to = {
-		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(port)};
+	struct sockaddr_in to = {.sin_family = AF_INET,
+				 .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+				 .sin_port = htons(port)};
 	struct timeval patience = {.tv_sec = WIRE_PATIENCE_MS / 1000};
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
 
@@ -116,7 +118,8 @@ static inline void wire_reset(int fd)
 	(void)close(fd);
 }
 
-/* What one byte of a generated body is, so that order and content can be checked without keeping it. */
+/* What one byte of a generated body is, so that order and content can be checked without keeping
+ * it. */
 static inline char wire_byte(size_t at)
 {
 	return (char)('a' + (at * 31 + at / 251) % 26);
@@ -250,7 +253,8 @@ static inline void wire_read_chunks(struct wire_reader *r, struct wire_body *b)
 }
 
 /* The body that follows a head, request or response (of a method that allows one). */
-static inline struct wire_body wire_read_body(struct wire_reader *r, const char *head, bool to_the_end)
+static inline struct wire_body wire_read_body(struct wire_reader *r, const char *head,
+					      bool to_the_end)
 {
 	struct wire_body b = {.matches = true};
 	const char *length = wire_field(head, "\r\nContent-Length: ");

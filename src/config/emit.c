@@ -35,7 +35,7 @@ void tree_add_yaml_string(struct str *out, slice text)
 	str_add_char(out, '"');
 	for (size_t i = 0; i < text.n;) {
 		size_t start = i;
-		int32_t rune = parse_rune(text, &i);
+		int32_t rune = slice_rune(text, &i);
 
 		if (rune == '"' || rune == '\\') {
 			str_add_char(out, '\\');
@@ -141,7 +141,7 @@ static void add_json_string(struct str *out, slice s)
 	str_add_char(out, '"');
 	for (size_t i = 0; i < s.n;) {
 		size_t start = i;
-		int32_t rune = parse_rune(s, &i);
+		int32_t rune = slice_rune(s, &i);
 
 		switch (rune) {
 		case '"':

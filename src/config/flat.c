@@ -106,7 +106,7 @@ static struct tree_node *open_child(struct tree *t, struct tree_node *parent, sl
 static bool is_utf8(slice text)
 {
 	for (size_t i = 0; i < text.n;)
-		if (parse_rune(text, &i) < 0)
+		if (slice_rune(text, &i) < 0)
 			return false;
 	return true;
 }

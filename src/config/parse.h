@@ -16,9 +16,6 @@ int parse_toml(struct tree *t, const char *text, size_t n, const char *source,
  */
 size_t parse_float_text(double value, char *out, size_t size);
 
-/** One character of UTF-8 at `*i`, which moves behind it; or -1, and one byte further. */
-int32_t parse_rune(slice s, size_t *i);
-
 /** The length of the byte order mark that the text begins with, or 0. */
 size_t parse_skip_mark(slice text);
 

@@ -398,7 +398,7 @@ int parse_toml(struct tree *t, const char *text, size_t n, const char *source,
 
 	p.at = p.counted = parse_skip_mark(p.text);
 	for (size_t i = p.at; i < n && r == 0;) {
-		if (parse_rune(p.text, &i) >= 0)
+		if (slice_rune(p.text, &i) >= 0)
 			continue;
 		p.at = i - 1;
 		r = toml_fail(&p, "found a byte that is not UTF-8, expected UTF-8 text");

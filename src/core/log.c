@@ -24,7 +24,7 @@ static const struct {
 #undef X
 };
 
-/* Lock order: `change` guards path and format; writers read `fd` and `level` only. */
+/* `change` guards the path and changes of all; writers read the others without it. */
 static pthread_mutex_t change = PTHREAD_MUTEX_INITIALIZER;
 static char *path;
 static _Atomic int fd = STDERR_FILENO;
@@ -69,12 +69,16 @@ int log_configure(const struct log_options *options)
 	}
 	(void)pthread_mutex_lock(&change);
 	r = replace_fd(r);
-	free(path);
-	path = name;
-	atomic_store(&threshold, (int)options->level);
-	atomic_store(&format_in_use, (int)options->format);
-	atomic_store(&color_in_use, options->color);
+	if (r == 0) {
+		free(path);
+		path = name;
+		name = NULL;
+		atomic_store(&threshold, (int)options->level);
+		atomic_store(&format_in_use, (int)options->format);
+		atomic_store(&color_in_use, options->color);
+	}
 	(void)pthread_mutex_unlock(&change);
+	free(name);
 	return r;
 }
 
@@ -133,23 +137,43 @@ static void add_time(struct str *line)
 	str_add(line, (slice){text + n - 2, 2});
 }
 
-/* The inside of a JSON string; bytes that are not printable ASCII or UTF-8 leaders and followers
- * are escaped. */
+/* Of ASCII and of its extension, which terminals obey too. */
+static bool is_control(int32_t rune)
+{
+	return rune < 0x20 || (rune >= 0x7f && rune < 0xa0);
+}
+
+/* The inside of a JSON string, valid whatever the bytes are. */
 static void add_escaped(struct str *line, slice s)
 {
-	for (size_t i = 0; i < s.n && line->n < LINE_MAX_BYTES; i++) {
-		unsigned char c = (unsigned char)s.p[i];
+	for (size_t i = 0, from = 0; i < s.n && line->n < LINE_MAX_BYTES; from = i) {
+		int32_t rune = slice_rune(s, &i);
 
-		if (c == '"' || c == '\\') {
-			str_add_char(line, '\\');
-			str_add_char(line, (char)c);
-		} else if (c == '\n') {
+		if (rune < 0)
+			str_add(line, SLICE("\\ufffd"));
+		else if (rune == '"' || rune == '\\')
+			str_format(line, "\\%c", (char)rune);
+		else if (rune == '\n')
 			str_add(line, SLICE("\\n"));
-		} else if (c < 0x20 || c == 0x7f) {
-			str_format(line, "\\u%04x", c);
-		} else {
-			str_add_char(line, (char)c);
-		}
+		else if (is_control(rune))
+			str_format(line, "\\u%04x", (unsigned)rune);
+		else
+			str_add(line, slice_of(s.p + from, i - from));
+	}
+}
+
+/* Text outside of quotes: what could do something to a terminal is shown as numbers. */
+static void add_plain(struct str *line, slice s)
+{
+	for (size_t i = 0, from = 0; i < s.n && line->n < LINE_MAX_BYTES; from = i) {
+		int32_t rune = slice_rune(s, &i);
+
+		if (rune < 0 || rune < 0x20 || rune == 0x7f)
+			str_format(line, "\\x%02x", (unsigned char)s.p[from]);
+		else if (is_control(rune))
+			str_format(line, "\\u%04x", (unsigned)rune);
+		else
+			str_add(line, slice_of(s.p + from, i - from));
 	}
 }
 
@@ -190,14 +214,7 @@ static void add_common(struct str *line, enum log_level level, slice message,
 			   levels[level].tag);
 	else
 		str_format(line, " %s ", levels[level].tag);
-	for (size_t i = 0; i < message.n && i < LINE_MAX_BYTES; i++) {
-		unsigned char c = (unsigned char)message.p[i];
-
-		if (c < 0x20 || c == 0x7f)
-			str_format(line, "\\x%02x", c);
-		else
-			str_add_char(line, (char)c);
-	}
+	add_plain(line, message);
 	for (size_t i = 0; i < count; i++) {
 		str_format(line, " %s=", fields[i].key);
 		add_value(line, &fields[i], false);
@@ -233,7 +250,8 @@ void log_write(enum log_level level, const struct log_field *fields, size_t coun
 	va_start(args, format);
 	n = vsnprintf(text, sizeof text, format, args);
 	va_end(args);
-	must(n >= 0);
+	if (n < 0)
+		text[0] = '\0';
 	if (atomic_load_explicit(&format_in_use, memory_order_relaxed) == LOG_JSON)
 		add_json(&line, level, slice_from(text), fields, count);
 	else

@@ -68,7 +68,8 @@ bool log_enabled(enum log_level level);
 /** Lines that could not be written (disk full, reader gone) since the start. */
 uint64_t log_lost_lines(void);
 
-/** Writes one line if `level` is enabled. Control characters in messages and values are escaped. */
+/** Writes one line if `level` is enabled. Control characters and bytes that are not UTF-8 are
+ * escaped in messages and values. A line is cut at 16 KiB or so. */
 void log_write(enum log_level level, const struct log_field *fields, size_t count,
 	       const char *format, ...) PRINTF_LIKE(4, 5);
 

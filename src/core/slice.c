@@ -79,6 +79,32 @@ bool slice_next(slice *rest, char separator, slice *part)
 	return true;
 }
 
+int32_t slice_rune(slice s, size_t *i)
+{
+	static const int32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+	unsigned char c = (unsigned char)s.p[*i];
+	size_t n = c < 0x80             ? 1
+		   : (c & 0xe0) == 0xc0 ? 2
+		   : (c & 0xf0) == 0xe0 ? 3
+		   : (c & 0xf8) == 0xf0 ? 4
+					: 0;
+	int32_t rune = n == 1 ? c : c & (0x7f >> n);
+
+	for (size_t k = 1; k < n; k++) {
+		unsigned char more = *i + k < s.n ? (unsigned char)s.p[*i + k] : 0;
+
+		if ((more & 0xc0) != 0x80)
+			n = 0;
+		rune = (rune << 6) | (more & 0x3f);
+	}
+	if (n == 0 || rune < least[n] || rune > 0x10ffff || (rune >= 0xd800 && rune <= 0xdfff)) {
+		(*i)++;
+		return -1;
+	}
+	*i += n;
+	return rune;
+}
+
 bool slice_to_u64(slice s, uint64_t *value)
 {
 	uint64_t sum = 0;

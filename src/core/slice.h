@@ -96,6 +96,10 @@ size_t slice_search(slice s, slice needle);
  */
 bool slice_next(slice *rest, char separator, slice *part);
 
+/** One character of UTF-8 at `*i` (less than `s.n`), which moves behind it; or -1, and one byte
+ * further, if none begins there. */
+int32_t slice_rune(slice s, size_t *i);
+
 /** Decimal digits only, no sign or space. Returns false on any other byte, an empty slice or
  * overflow. */
 bool slice_to_u64(slice s, uint64_t *value);

@@ -95,8 +95,9 @@ void str_format(struct str *s, const char *format, ...)
 	va_start(args, format);
 	n = vsnprintf(NULL, 0, format, args);
 	va_end(args);
-	must(n >= 0);
-	p = str_reserve(s, (size_t)n);
+	if (n < 0)
+		s->failed = true;
+	p = str_reserve(s, n < 0 ? 0 : (size_t)n);
 	if (p == NULL)
 		return;
 	va_start(args, format);

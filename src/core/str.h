@@ -11,7 +11,7 @@
 
 #include "core/slice.h"
 
-/** Lifetime: `(struct str){0}` or `str_init`, then `str_free`. */
+/** Lifetime: `(struct str){0}`, with a limit if need be, to `str_free` or `str_take`. */
 struct str {
 	char *p; /* terminated once anything was added */
 	size_t n;
@@ -26,17 +26,26 @@ void str_free(struct str *s);
 /** Forgets the text and any failure, keeps the memory. */
 void str_clear(struct str *s);
 
-/** Add to the end; a failure shows in `failed`. */
+/** Adds to the end, as all that follow; a failure shows in `failed`. */
 void str_add(struct str *s, slice bytes);
+
+/** One byte. */
 void str_add_char(struct str *s, char c);
+
+/** In decimal. */
 void str_add_u64(struct str *s, uint64_t value);
+
+/** As printf. */
 void str_format(struct str *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /** Makes room for `n` more bytes and returns where they go, or NULL; `str_commit` says how many
  * were used. */
 char *str_reserve(struct str *s, size_t n);
+
+/** The first `n` of the bytes reserved last are text now. */
 void str_commit(struct str *s, size_t n);
 
+/** What there is; gone with the next change. */
 static inline slice str_slice(const struct str *s)
 {
 	return (slice){s->p, s->n};

@@ -7,7 +7,8 @@
 
 static const char out_of_memory[] = "error: out of memory\n";
 
-static void print_effective(const struct static_config *config, const struct dynamic_config *dynamic)
+static void print_effective(const struct static_config *config,
+			    const struct dynamic_config *dynamic)
 {
 	const struct option_dump how = {0};
 	struct str text = {0};
@@ -32,12 +33,14 @@ static void print_problem(void *context, const struct generation_problem *p)
 		tree_add_place(&place, *p->place);
 		str_add(&place, SLICE(": "));
 	}
-	(void)fprintf(stderr, "error: %s%s %.*s%s%.*s: %s\n", place.p != NULL && !place.failed ? place.p : "", p->kind,
-		      SLICE_ARG(p->name), p->entry_point.n > 0 ? " on " : "", SLICE_ARG(p->entry_point), p->why);
+	(void)fprintf(stderr, "error: %s%s %.*s%s%.*s: %s\n",
+		      place.p != NULL && !place.failed ? place.p : "", p->kind, SLICE_ARG(p->name),
+		      p->entry_point.n > 0 ? " on " : "", SLICE_ARG(p->entry_point), p->why);
 	str_free(&place);
 }
 
-/* The dynamic configuration as the proxy would take it. Returns false if something in it would not be served. */
+/* The dynamic configuration as the proxy would take it. Returns false if something in it would not
+ * be served. */
 static bool check_dynamic(const struct static_config *config, struct dynamic_config *dynamic)
 {
 	const struct dynamic_part part = {.config = dynamic, .provider = "file"};

@@ -16,25 +16,32 @@ struct cli_args {
 /** `weir [flags]`: serves until SIGTERM or SIGINT. */
 int cli_run(const struct cli_args *args);
 
-/** `weir check [flags]`: says what is wrong with both configurations, or prints the effective one. */
+/** `weir check [flags]`: says what is wrong with both configurations, or prints the effective one.
+ */
 int cli_check(const struct cli_args *args);
 
-/** `weir healthcheck [flags]`: asks the ping entry point of the running process; 0 if it answers 200. */
+/** `weir healthcheck [flags]`: asks the ping entry point of the running process; 0 if it answers
+ * 200. */
 int cli_healthcheck(const struct cli_args *args);
 
+/** `weir version`: prints versions of weir and of what is built in. */
 int cli_version(const struct cli_args *args);
+
+/** `weir help`, `weir --help`: prints commands and flags. */
 int cli_help(const struct cli_args *args);
 
 /**
- * Loads the static configuration; errors and warnings are printed to standard error. Returns NULL after an error. `arena` is initialised here and
- * freed by the caller after the configuration.
+ * Loads the static configuration; errors and warnings are printed to standard error. Returns NULL
+ * after an error. `arena` is initialised here and freed by the caller after the configuration.
  */
 struct static_config *cli_load(const struct cli_args *args, struct arena *arena);
 
-/** Prints what there is to report to standard error. Returns the bytes printed: 0 also when there was no memory for them. */
+/** Prints what there is to report to standard error. Returns the bytes printed: 0 also when there
+ * was no memory for them. */
 size_t cli_print_report(const struct config_report *report);
 
-/** Workers for a configuration that does not say how many: the CPU quota of the cgroup or the affinity mask, whichever is less. */
+/** Workers for a configuration that does not say how many: the CPU quota of the cgroup or the
+ * affinity mask, whichever is less. */
 size_t cli_cpu_quota(void);
 
 #endif

@@ -57,8 +57,11 @@ static bool ping_url(const struct static_config *config, char *url, size_t size)
 	}
 	if (address.host.n > 0)
 		host = address.host.p;
-	(void)snprintf(url, size, memchr(host, ':', address.host.n) != NULL ? "http://[%.*s]:%u/ping" : "http://%.*s:%u/ping",
-		       address.host.n > 0 ? (int)address.host.n : (int)strlen(host), host, address.port);
+	(void)snprintf(url, size,
+		       memchr(host, ':', address.host.n) != NULL ? "http://[%.*s]:%u/ping"
+								 : "http://%.*s:%u/ping",
+		       address.host.n > 0 ? (int)address.host.n : (int)strlen(host), host,
+		       address.port);
 	return true;
 }
 

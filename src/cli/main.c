@@ -32,7 +32,8 @@ int main(int argc, char **argv)
 				return commands[i].run(&args);
 		}
 		(void)fprintf(stderr,
-			      "weir: unknown command \"%s\", expected check, healthcheck, version, help or flags\n",
+			      "weir: unknown command \"%s\", expected check, healthcheck, version, "
+			      "help or flags\n",
 			      name);
 		return 1;
 	}

@@ -9,7 +9,8 @@
 /** Sends "READY=1" and the like to $NOTIFY_SOCKET; nothing happens if there is none. */
 void notify_send(const char *text);
 
-/** How often the watchdog wants to hear from us, in milliseconds; 0: not at all ($WATCHDOG_USEC). */
+/** How often the watchdog wants to hear from us, in milliseconds; 0: not at all ($WATCHDOG_USEC).
+ */
 uint64_t notify_watchdog_ms(void);
 
 #endif

@@ -11,6 +11,7 @@
 #define EMPTY_DOUBTS_MAX 4u
 #define EMPTY_WAIT_MS 250 /* longer patience with a file that has just become empty */
 #define POLL_MS 2000      /* where the system has no watches left */
+#define RETRY_MS_MAX 60000
 
 struct file_provider {
 	struct provider provider;
@@ -22,7 +23,8 @@ struct file_provider {
 	struct dynamic_hash published;
 	bool has_published;
 	bool waited_for_empty;
-	unsigned doubts; /* loads in a row that were thrown away */
+	unsigned doubts;   /* loads in a row that were thrown away */
+	uint64_t retry_ms; /* until a load that failed for want of resources is tried again; 0: none did */
 	bool polls;
 };
 
@@ -94,6 +96,12 @@ static bool is_doubtful(const struct file_provider *f, const struct file_state *
 		dynamic_is_empty(config));
 }
 
+/* Failures that have nothing to do with what the files say. */
+static bool is_passing(int r)
+{
+	return r == -ENOMEM || r == -EMFILE || r == -ENFILE || r == -EIO;
+}
+
 /*
  * Reads, publishes. What is unchanged is not warned about again. Returns 0, -EAGAIN if the files, which were in the state `before`
  * (NULL: whatever it was), are still being written, or another negative errno value with `e` filled in.
@@ -118,7 +126,7 @@ static int load(struct file_provider *f, const struct file_state *before, struct
 	if (r < 0 || !f->has_published || !dynamic_hash_equal(&config->hash, &f->published))
 		log_report(&report, !f->has_published);
 	if (r < 0)
-		r = first_error(&report, e);
+		(void)first_error(&report, e);
 	arena_free(&arena);
 	if (r < 0)
 		return r;
@@ -150,10 +158,19 @@ static void renew_watches(struct file_provider *f)
 	f->polls = r < 0;
 }
 
+/* What could not be read is looked at again, ever less often, as if it had changed. */
+static void retry(struct file_provider *f)
+{
+	f->loaded = (struct file_state){.has_empty = false};
+	f->retry_ms = MIN(MAX(f->retry_ms * 2, POLL_MS / 2), RETRY_MS_MAX);
+	schedule(f, f->retry_ms);
+}
+
 /* Looks whether something changed, and loads it then. */
 static void look(struct file_provider *f)
 {
 	struct file_state state;
+	int r;
 
 	renew_watches(f);
 	file_state(f->config, &state);
@@ -163,11 +180,17 @@ static void look(struct file_provider *f)
 			schedule(f, EMPTY_WAIT_MS);
 			return;
 		}
-		if (load(f, &state, NULL) == -EAGAIN) {
+		r = load(f, &state, NULL);
+		if (r == -EAGAIN) {
 			schedule(f, QUIET_MS);
 			return;
 		}
+		if (is_passing(r)) {
+			retry(f);
+			return;
+		}
 		f->loaded = state;
+		f->retry_ms = 0;
 	}
 	f->waited_for_empty = false;
 	if (f->polls && !uv_is_active((uv_handle_t *)&f->timer))
@@ -220,10 +243,13 @@ static int start(struct file_provider *f, struct weir_error *e)
 	file_state(f->config, &f->loaded);
 	r = load(f, NULL, e);
 	if (f->config->watch) {
-		on_change(f); /* what changed in between */
+		if (is_passing(r))
+			retry(f);
+		else
+			on_change(f); /* what changed in between */
 		r = 0;
 	}
-	return r;
+	return r < 0 ? -EINVAL : 0;
 }
 
 int file_provider_create(struct provider **p, struct aggregator *a,

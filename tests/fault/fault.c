@@ -7,10 +7,12 @@
  * they get no memory, by design; libuv does so when its table of descriptors cannot grow, when the kernel refuses a descriptor that it
  * has accepted before, and when its own pipes or inotify cannot be read. Those calls are never chosen.
  */
+#include <arpa/inet.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <link.h>
+#include <netdb.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -38,6 +40,8 @@ struct page {
 	_Atomic int32_t hits;
 	_Atomic int64_t countdown;
 	_Atomic uint64_t where; /* of the last hit: a place */
+	_Atomic uint32_t address; /* of flip.example, in network order; 0: the name cannot be resolved now */
+	_Atomic uint32_t lookups; /* of flip.example */
 	uint64_t only; /* 0, or the one place whose calls count */
 	_Atomic uint64_t site_count;
 	_Atomic uint64_t sites[SITES_MAX]; /* RECORD: where calls come from */
@@ -70,6 +74,7 @@ static ssize_t (*real_write)(int, const void *, size_t);
 static ssize_t (*real_pwrite)(int, const void *, size_t, off_t);
 static ssize_t (*real_pread)(int, void *, size_t, off_t);
 static ssize_t (*real_read)(int, void *, size_t);
+static int (*real_getaddrinfo)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
 static void *(*real_mmap)(void *, size_t, int, int, int, off_t);
 
 /* What dlsym() itself asks for before there is an allocator. Never given back. */
@@ -106,6 +111,7 @@ static bool resolve(void)
 	*(void **)&real_pwrite = dlsym(RTLD_NEXT, "pwrite");
 	*(void **)&real_pread = dlsym(RTLD_NEXT, "pread");
 	*(void **)&real_read = dlsym(RTLD_NEXT, "read");
+	*(void **)&real_getaddrinfo = dlsym(RTLD_NEXT, "getaddrinfo");
 	*(void **)&real_mmap = dlsym(RTLD_NEXT, "mmap");
 	resolving = false;
 	return true;
@@ -374,3 +380,19 @@ void *mmap(void *at, size_t n, int protection, int flags, int fd, off_t offset)
 }
 
 void *mmap64(void *at, size_t n, int protection, int flags, int fd, off_t offset) __attribute__((alias("mmap")));
+
+/* One name is ours, so that it can change its address or vanish. */
+int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **found)
+{
+	char text[INET_ADDRSTRLEN];
+	struct in_addr address;
+
+	(void)RESOLVED(real_getaddrinfo);
+	if (page == NULL || node == NULL || strcmp(node, "flip.example") != 0)
+		return real_getaddrinfo(node, service, hints, found);
+	atomic_fetch_add(&page->lookups, 1);
+	address.s_addr = atomic_load(&page->address);
+	if (address.s_addr == 0)
+		return EAI_AGAIN;
+	return real_getaddrinfo(inet_ntop(AF_INET, &address, text, sizeof text), service, hints, found);
+}

@@ -7,6 +7,7 @@ import functools
 import mmap
 import os
 import re
+import socket
 import struct
 import subprocess
 from pathlib import Path
@@ -18,7 +19,7 @@ KINDS = ["nothing", "malloc", "socket", "accept4", "connect", "recv", "sendmsg",
          "read"]
 ONCE, EVERY, SHORT, RECORD = range(4)
 RANGES_MAX = SITES_MAX = 2048
-HITS_AT, COUNTDOWN_AT, WHERE_AT, ONLY_AT, SITE_COUNT_AT, SITES_AT = 12, 16, 24, 32, 40, 48
+HITS_AT, COUNTDOWN_AT, WHERE_AT, ADDRESS_AT, ONLY_AT, SITE_COUNT_AT, SITES_AT = 12, 16, 24, 32, 40, 48, 56
 COUNT_AT = SITES_AT + 8 * SITES_MAX
 SIZE = COUNT_AT + 8 + 16 * RANGES_MAX
 
@@ -108,6 +109,14 @@ class Faults:
         """Returns how often it struck."""
         self._put(0, "I", 0)
         return self.hits
+
+    def resolve(self, address):
+        """From now on flip.example has this address, or none."""
+        self._page[ADDRESS_AT:ADDRESS_AT + 4] = socket.inet_aton(address) if address else bytes(4)
+
+    @property
+    def lookups(self):
+        return struct.unpack_from("=I", self._page, ADDRESS_AT + 4)[0]
 
     @property
     def hits(self):

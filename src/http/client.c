@@ -65,13 +65,27 @@ static void on_transport_closed(struct transport *t)
 	free_connection(container_of(t, struct client_connection, io));
 }
 
+static void count_idle(struct client *k, int change)
+{
+	k->idle_count += (size_t)change;
+	if (k->all_idle != NULL)
+		k->all_idle->count += (size_t)change;
+}
+
+static bool may_idle(const struct client *k)
+{
+	return k->idle_count < k->options.idle_max &&
+	       (k->all_idle == NULL || k->all_idle->count < k->all_idle->max);
+}
+
 void client_connection_close(struct client_connection *c)
 {
 	struct client *k = c->client;
 
 	OBJ_CHECK(c, CLIENT_CONNECTION_MAGIC);
 	must(c->call == NULL && c->state != CLIENT_CLOSED);
-	k->idle_count -= c->state == CLIENT_IDLE;
+	if (c->state == CLIENT_IDLE)
+		count_idle(k, -1);
 	k->closing_count++;
 	c->state = CLIENT_CLOSED;
 	list_remove(&c->link);
@@ -127,7 +141,7 @@ static struct client_connection *take_idle(struct client *k)
 		OBJ_CHECK(c, CLIENT_CONNECTION_MAGIC);
 		if (!is_stale(c)) {
 			list_remove(&c->link);
-			k->idle_count--;
+			count_idle(k, -1);
 			loop_disarm(k->loop, &c->timer);
 			return c;
 		}
@@ -236,7 +250,7 @@ static bool can_keep(const struct client_connection *c, const struct client_call
 {
 	return c->sent && call->response->keep_alive && call->response->framing != FRAMING_CLOSE &&
 	       h1_receiver_bytes(&c->in).n == 0 && !c->client->destroyed &&
-	       c->client->idle_count < c->client->options.idle_max;
+	       may_idle(c->client);
 }
 
 void client_connection_finish(struct client_connection *c)
@@ -255,7 +269,7 @@ void client_connection_finish(struct client_connection *c)
 	c->state = CLIENT_IDLE;
 	list_remove(&c->link);
 	list_push(&k->idle, &c->link);
-	k->idle_count++;
+	count_idle(k, 1);
 	transport_watch(&c->io, TRANSPORT_READABLE);
 	loop_arm(k->loop, &c->timer, k->options.idle_timeout_ms, idle_timed_out);
 }

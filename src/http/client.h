@@ -39,10 +39,19 @@ struct client_counters {
 
 #define CLIENT_MAGIC 0x636c6965u
 
+/**
+ * Idle connections of all clients of one loop, and how many there may be
+ * (weir.limits.idleUpstreamConnections).
+ */
+struct client_idle {
+	size_t count, max;
+};
+
 /** One per endpoint and loop. Lifetime: `client_create` … `client_destroy`. */
 struct client {
 	uint32_t magic;
 	struct loop *loop;
+	struct client_idle *all_idle; /* outlives it; NULL: no common limit. The owner sets it */
 	struct client_options options;
 	char *host; /* without brackets */
 	uint16_t port;

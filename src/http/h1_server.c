@@ -40,6 +40,57 @@ static void maybe_stopped(struct h1_server *s)
 	}
 }
 
+void h1_room_init(struct h1_room *room, size_t max)
+{
+	*room = (struct h1_room){.max = MAX(max, 1)};
+	list_init(&room->waiting);
+}
+
+static bool has_room(const struct h1_server *s)
+{
+	const struct h1_room *room = s->options.room;
+
+	return s->connection_count < s->options.connections_max &&
+	       (room == NULL || room->count < room->max);
+}
+
+static void accept_again(struct h1_server *s)
+{
+	list_remove(&s->waiting);
+	if (s->listening && !s->draining)
+		listener_resume(&s->listener);
+}
+
+static void count_closed(struct h1_server *s)
+{
+	struct h1_room *room = s->options.room;
+
+	s->connection_count--;
+	if (room != NULL) {
+		room->count--;
+		if (!list_empty(&room->waiting))
+			accept_again(container_of(room->waiting.next, struct h1_server, waiting));
+	}
+	if (has_room(s))
+		accept_again(s);
+}
+
+/* Returns whether there is room for another one. */
+static bool count_opened(struct h1_server *s)
+{
+	struct h1_room *room = s->options.room;
+
+	s->connection_count++;
+	if (room != NULL)
+		room->count++;
+	if (has_room(s))
+		return true;
+	s->counters.accept_paused++;
+	if (room != NULL && !s->draining && !list_linked(&s->waiting))
+		list_append(&room->waiting, &s->waiting);
+	return false;
+}
+
 static void on_transport_closed(struct transport *t)
 {
 	struct h1_connection *c = container_of(t, struct h1_connection, io);
@@ -49,10 +100,8 @@ static void on_transport_closed(struct transport *t)
 	must(c->x == NULL && c->state == H1_CLOSED);
 	c->magic = 0;
 	list_remove(&c->link);
-	s->connection_count--;
 	free(c);
-	if (s->listening && s->connection_count < s->options.connections_max)
-		listener_resume(&s->listener);
+	count_closed(s);
 	maybe_stopped(s);
 }
 
@@ -482,6 +531,7 @@ static bool on_accept(struct listener *l, int fd, const struct sockaddr_storage 
 {
 	struct h1_server *s = container_of(l, struct h1_server, listener);
 	struct h1_connection *c = calloc(1, sizeof *c);
+	bool room;
 
 	OBJ_CHECK(s, H1_SERVER_MAGIC);
 	if (c == NULL || transport_open(&c->io, s->loop, fd, on_ready) < 0) {
@@ -496,17 +546,14 @@ static bool on_accept(struct listener *l, int fd, const struct sockaddr_storage 
 	c->pump.run = pump;
 	format_peer(c, peer);
 	list_push(&s->connections, &c->link);
-	s->connection_count++;
+	room = count_opened(s);
 	s->counters.connections++;
 	loop_arm(s->loop, &c->timer, s->options.read_timeout_ms, head_timed_out);
 	/* The first bytes are usually here already: one turn of the loop less. */
 	read_next(c);
 	if (c->state == H1_IDLE)
 		h1_connection_watch(c, true, false);
-	if (s->connection_count < s->options.connections_max)
-		return true;
-	s->counters.accept_paused++;
-	return false;
+	return room;
 }
 
 int h1_server_start(struct h1_server *s, struct loop *loop, struct exchange_pool *exchanges, int fd,
@@ -552,6 +599,7 @@ void h1_server_drain(struct h1_server *s, void (*stopped)(struct h1_server *))
 	must(!s->draining);
 	s->draining = true;
 	s->stopped = stopped;
+	list_remove(&s->waiting);
 	listener_stop(&s->listener, on_listener_stopped);
 	/* Closing changes nothing in the list before the next turn of the loop. */
 	LIST_FOR_EACH(e, &s->connections)

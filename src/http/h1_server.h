@@ -9,6 +9,19 @@
 #include "http/h1_io.h"
 #include "net/listener.h"
 
+/**
+ * Connections of all servers of one loop, and how many there may be (weir.limits.connectionsPerWorker).
+ * At the limit each server takes one more before it notices. Lifetime: `h1_room_init`; outlives the
+ * servers.
+ */
+struct h1_room {
+	size_t count, max;
+	struct list waiting; /* servers that do not accept because there is no room */
+};
+
+/** Room for `max` connections, at least one. */
+void h1_room_init(struct h1_room *room, size_t max);
+
 /** All times: 0 means none. */
 struct h1_server_options {
 	struct h1_limits head;
@@ -18,7 +31,8 @@ struct h1_server_options {
 	uint64_t stall_timeout_ms; /* weir.limits.stallTimeout: a client that takes no bytes of its response */
 	uint64_t keep_alive_max_ms;       /* transport.keepAliveMaxTime */
 	uint64_t keep_alive_max_requests; /* transport.keepAliveMaxRequests; 0: any number */
-	size_t connections_max;
+	size_t connections_max; /* of this server */
+	struct h1_room *room;   /* that it shares; NULL: none */
 	unsigned accept_burst;
 };
 
@@ -56,6 +70,7 @@ struct h1_server {
 	struct listener listener;
 	bool listening;
 	bool draining;
+	struct list waiting; /* in the room's list */
 	struct list connections;
 	size_t connection_count;
 	void (*stopped)(struct h1_server *);

@@ -61,8 +61,8 @@ static struct client_options client_options(const struct build *b,
 		o.idle_max = (size_t)MAX(t->max_idle_conns_per_host, 0);
 	}
 	/* 0 is Go's DefaultMaxIdleConnsPerHost, which Traefik passes on. */
-	o.idle_max =
-		MIN(o.idle_max == 0 ? 2 : o.idle_max, (size_t)limits->idle_upstream_connections);
+	if (o.idle_max == 0)
+		o.idle_max = 2;
 	return o;
 }
 

@@ -47,7 +47,7 @@ int proxy_check(const struct static_config *config, struct dynamic_config *dynam
 		ping_service_init(&ping, &never, 503);
 		w.ping = &ping.service;
 	}
-	if (r == 0 && upstream_registry_create(&w.upstreams, &no_loops) < 0)
+	if (r == 0 && upstream_registry_create(&w.upstreams, &no_loops, 0) < 0)
 		r = error_set(e, -ENOMEM, "out of memory");
 	if (r == 0)
 		r = plugin_registry_create(&w.middlewares.plugins, config, &no_loops, e);

@@ -37,6 +37,8 @@ int entry_points_create(struct entry_point **list, size_t *count,
 int entry_points_listen(struct entry_point *list, size_t count, size_t workers,
 			struct weir_error *e);
 
+/** Closes sockets that no worker has taken over. `workers` is as for `entry_points_listen`, or 0.
+ * NULL is allowed in `*list`. */
 void entry_points_destroy(struct entry_point **list, size_t count, size_t workers);
 
 #endif

@@ -17,6 +17,7 @@ struct ping_service {
 
 #define PING_SERVICE_NAME "ping@internal"
 
+/** `terminating` outlives the service. */
 void ping_service_init(struct ping_service *p, const _Atomic bool *terminating,
 		       int terminating_status);
 

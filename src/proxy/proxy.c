@@ -160,6 +160,7 @@ static void fill_world(struct proxy *p)
 int proxy_create(struct proxy **proxy, struct loop *control, const struct static_config *config,
 		 struct weir_error *e)
 {
+	const struct weir_limits_config *limits = &config->weir.limits;
 	struct proxy *p = calloc(1, sizeof *p);
 	int r;
 
@@ -176,7 +177,8 @@ int proxy_create(struct proxy **proxy, struct loop *control, const struct static
 					count_workers(config), e);
 	if (r == 0)
 		r = create_workers(p, e);
-	if (r == 0 && upstream_registry_create(&p->world.upstreams, &p->loops) < 0)
+	if (r == 0 && upstream_registry_create(&p->world.upstreams, &p->loops,
+					       (size_t)limits->idle_upstream_connections) < 0)
 		r = error_set(e, -ENOMEM, "upstreams: out of memory");
 	if (r == 0)
 		r = plugin_registry_create(&p->world.middlewares.plugins, config, &p->loops, e);

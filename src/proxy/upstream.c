@@ -12,7 +12,8 @@
 struct upstream_registry {
 	uint32_t magic;
 	const struct loop_group *loops;
-	pthread_mutex_t lock; /* guards what follows and the counts of all endpoints */
+	struct client_idle *idle; /* one per loop, its own */
+	pthread_mutex_t lock;     /* guards what follows and the counts of all endpoints */
 	struct map by_key;
 	size_t live; /* endpoints whose parts are not all gone */
 };
@@ -28,12 +29,20 @@ struct upstream {
 	struct per_loop clients;
 };
 
-int upstream_registry_create(struct upstream_registry **registry, const struct loop_group *loops)
+int upstream_registry_create(struct upstream_registry **registry, const struct loop_group *loops,
+			     size_t idle_max)
 {
 	struct upstream_registry *r = calloc(1, sizeof *r);
 
 	if (r == NULL)
 		return -ENOMEM;
+	r->idle = calloc(MAX(loops->count, 1), sizeof *r->idle);
+	if (r->idle == NULL) {
+		free(r);
+		return -ENOMEM;
+	}
+	for (size_t i = 0; i < loops->count; i++)
+		r->idle[i].max = idle_max;
 	r->magic = REGISTRY_MAGIC;
 	r->loops = loops;
 	must(pthread_mutex_init(&r->lock, NULL) == 0);
@@ -52,6 +61,7 @@ void upstream_registry_destroy(struct upstream_registry **registry)
 	map_free(&r->by_key);
 	(void)pthread_mutex_destroy(&r->lock);
 	r->magic = 0;
+	free(r->idle);
 	free(r);
 }
 
@@ -182,6 +192,7 @@ struct client *upstream_client(struct upstream *u, struct loop *loop)
 
 		if (client_create(&c, loop, slice_from(u->host), u->port, &u->options) < 0)
 			return NULL;
+		c->all_idle = &u->registry->idle[loop->index];
 		*part = c;
 	}
 	return *part;

@@ -12,7 +12,12 @@
 /** All endpoints in use. Any thread. */
 struct upstream_registry;
 
-int upstream_registry_create(struct upstream_registry **registry, const struct loop_group *loops);
+/**
+ * `idle_max` bounds the idle connections of each loop, all endpoints together. `loops` outlive the
+ * registry. Returns 0 or -ENOMEM.
+ */
+int upstream_registry_create(struct upstream_registry **registry, const struct loop_group *loops,
+			     size_t idle_max);
 
 /** All endpoints must have been released. */
 void upstream_registry_destroy(struct upstream_registry **registry);

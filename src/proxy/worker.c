@@ -104,11 +104,13 @@ static void handle(struct h1_server *s, struct exchange *x)
 
 static int start_entry(struct worker_entry *entry, struct worker *w, struct entry_point *p)
 {
+	struct h1_server_options options = p->server;
 	int r;
 
 	entry->worker = w;
 	entry->entry_point = p;
-	r = h1_server_start(&entry->server, &w->loop, &w->exchanges, p->fds[w->index], &p->server,
+	options.room = &w->room;
+	r = h1_server_start(&entry->server, &w->loop, &w->exchanges, p->fds[w->index], &options,
 			    handle, entry);
 	if (r < 0)
 		return r;
@@ -139,6 +141,7 @@ int worker_create(struct worker **worker, unsigned index, struct entry_point *en
 	w->index = w->loop.index = index;
 	w->events = events;
 	exchange_pool_init(&w->exchanges, &w->loop, &exchange);
+	h1_room_init(&w->room, (size_t)limits->connections_per_worker);
 	w->entries = calloc(MAX(count, 1), sizeof *w->entries);
 	*worker = w;
 	for (size_t i = 0; w->entries != NULL && i < count; i++) {

@@ -45,6 +45,7 @@ struct worker {
 	/* The thread's own while it runs. */
 	struct loop loop;
 	struct exchange_pool exchanges;
+	struct h1_room room; /* of connections, for all entries */
 	struct worker_entry *entries;
 	size_t entry_count;
 	struct generation *generation; /* the current one, held; NULL before the first */

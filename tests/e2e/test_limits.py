@@ -7,7 +7,7 @@ import pytest
 from harness.client import Client, request_bytes
 from harness.load import together
 from harness.message import Closed, head
-from harness.proxy import Plugin, one_router
+from harness.proxy import Plugin, one_router, servers
 from harness.upstream import response_bytes
 from harness.waiting import wait_until
 
@@ -33,6 +33,42 @@ def test_connections_per_worker(upstream, proxy):
         for client in others:
             client.close()
     wait_until(lambda: _status(p) == 200, "a new connection is served again")
+
+
+def test_connections_per_worker_are_those_of_all_entry_points(upstream, proxy):
+    p = proxy(one_router(upstream().url), static={"entryPoints": {"web": {}, "other": {}},
+                                                  "weir": {"workers": 1, "limits": {"connectionsPerWorker": 10}}})
+    with p.connect() as first:
+        assert first.exchange().status == 200
+        before = p.descriptors
+        clients = [Client(p.ports[name]) for name in ("web", "other") for _ in range(9)]
+        for client in clients[:9]:
+            assert client.exchange().status == 200
+        clients[9].send(request_bytes())
+        clients[10].send(request_bytes())
+        assert first.exchange().status == 200
+        assert p.descriptors <= before + 12
+        for client in clients[:9]:
+            client.close()
+        assert clients[10].response().status == 200
+        for client in clients[9:]:
+            client.close()
+    wait_until(lambda: _status(p) == 200, "a new connection is served again")
+
+
+def test_idle_upstream_connections(upstream, proxy):
+    """Five servers, each with a connection that could be kept: two may."""
+    servers_ = [upstream() for _ in range(5)]
+    dynamic = {"http": {"routers": {}, "services": {}}}
+    for n, server in enumerate(servers_):
+        dynamic["http"]["routers"][f"r{n}"] = {"rule": f"Path(`/{n}`)", "service": f"s{n}"}
+        dynamic["http"]["services"][f"s{n}"] = servers(server.url)
+    p = proxy(dynamic, static={"weir": {"workers": 1, "limits": {"idleUpstreamConnections": 2}}})
+    with p.connect() as client:
+        for _ in range(3):
+            for n in range(5):
+                assert client.exchange(target=f"/{n}").status == 200
+    assert sorted(server.accepted for server in servers_) == [1, 1, 3, 3, 3]
 
 
 def _status(p):

@@ -86,7 +86,7 @@ static inline void world_open(struct world *w, const char *static_text)
 	w->group = (struct loop_group){w->list, WORLD_LOOPS};
 	must(entry_points_create(&w->points, &w->built_for.entry_point_count, w->config, &e) == 0);
 	w->built_for.entry_points = w->points;
-	must(upstream_registry_create(&w->built_for.upstreams, &w->group) == 0);
+	must(upstream_registry_create(&w->built_for.upstreams, &w->group, 100) == 0);
 	must(plugin_registry_create(&w->built_for.middlewares.plugins, w->config, &w->group, &e) ==
 	     0);
 	ping_service_init(&w->ping, &w->cancelled, 503);

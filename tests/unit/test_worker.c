@@ -79,7 +79,7 @@ static void crew_open(struct crew *c)
 		c->list[i] = &c->workers[i]->loop;
 	}
 	c->group = (struct loop_group){c->list, WORKERS};
-	must(upstream_registry_create(&c->built_for.upstreams, &c->group) == 0);
+	must(upstream_registry_create(&c->built_for.upstreams, &c->group, 100) == 0);
 	must(plugin_registry_create(&c->built_for.middlewares.plugins, c->config, &c->group, &e) ==
 	     0);
 	for (unsigned i = 0; i < WORKERS; i++)

@@ -26,7 +26,7 @@
 #include <unistd.h>
 
 /* In the driver's order. */
-enum kind { NOTHING, MALLOC, SOCKET, ACCEPT4, CONNECT, RECV, SENDMSG, EPOLL_CTL, OPEN, WRITE, MMAP, PREAD, READ };
+enum kind { NOTHING, MALLOC, SOCKET, ACCEPT4, CONNECT, RECV, SENDMSG, EPOLL_CTL, OPEN, WRITE, MMAP, PREAD, READ, THREAD, BIND, LISTEN };
 enum mode { ONCE, EVERY, SHORT, RECORD };
 
 #define RANGES_MAX 2048
@@ -74,6 +74,9 @@ static ssize_t (*real_write)(int, const void *, size_t);
 static ssize_t (*real_pwrite)(int, const void *, size_t, off_t);
 static ssize_t (*real_pread)(int, void *, size_t, off_t);
 static ssize_t (*real_read)(int, void *, size_t);
+static int (*real_thread)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
+static int (*real_bind)(int, const struct sockaddr *, socklen_t);
+static int (*real_listen)(int, int);
 static int (*real_getaddrinfo)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
 static void *(*real_mmap)(void *, size_t, int, int, int, off_t);
 
@@ -111,6 +114,9 @@ static bool resolve(void)
 	*(void **)&real_pwrite = dlsym(RTLD_NEXT, "pwrite");
 	*(void **)&real_pread = dlsym(RTLD_NEXT, "pread");
 	*(void **)&real_read = dlsym(RTLD_NEXT, "read");
+	*(void **)&real_thread = dlsym(RTLD_NEXT, "pthread_create");
+	*(void **)&real_bind = dlsym(RTLD_NEXT, "bind");
+	*(void **)&real_listen = dlsym(RTLD_NEXT, "listen");
 	*(void **)&real_getaddrinfo = dlsym(RTLD_NEXT, "getaddrinfo");
 	*(void **)&real_mmap = dlsym(RTLD_NEXT, "mmap");
 	resolving = false;
@@ -380,6 +386,34 @@ void *mmap(void *at, size_t n, int protection, int flags, int fd, off_t offset)
 }
 
 void *mmap64(void *at, size_t n, int protection, int flags, int fd, off_t offset) __attribute__((alias("mmap")));
+
+int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *argument)
+{
+	(void)RESOLVED(real_thread);
+	return strikes(THREAD, CALLER) ? page->error : real_thread(thread, attributes, run, argument);
+}
+
+int bind(int fd, const struct sockaddr *address, socklen_t size)
+{
+	(void)RESOLVED(real_bind);
+	return strikes(BIND, CALLER) ? -1 : real_bind(fd, address, size);
+}
+
+int listen(int fd, int backlog)
+{
+	(void)RESOLVED(real_listen);
+	return strikes(LISTEN, CALLER) ? -1 : real_listen(fd, backlog);
+}
+
+char *strdup(const char *s)
+{
+	size_t n = strlen(s) + 1;
+	char *copy;
+
+	(void)RESOLVED(real_malloc);
+	copy = strikes(MALLOC, CALLER) ? NULL : real_malloc(n);
+	return copy != NULL ? memcpy(copy, s, n) : NULL;
+}
 
 /* One name is ours, so that it can change its address or vanish. */
 int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **found)

@@ -101,7 +101,7 @@ def test_check(upstream, proxy, faults, kind):
     print(f"check, {kind}: {failed} times something failed")
 
 
-@pytest.mark.parametrize("kind", ["malloc", "open", "read", "socket", "epoll_ctl", "mmap"])
+@pytest.mark.parametrize("kind", ["malloc", "open", "read", "socket", "bind", "listen", "epoll_ctl", "thread", "mmap"])
 def test_start(upstream, proxy, faults, kind):
     """weir serves in the end, or says why it does not and ends."""
     server = upstream()

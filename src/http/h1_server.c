@@ -9,7 +9,8 @@
 #include "http/h1_server_private.h"
 
 #define LINGER_MS 1000u
-/* While draining: how long a request may be on its way, on a new connection and on one that had an answer without "close". */
+/* While draining: how long a request may be on its way, on a new connection and on one that has had
+ * an answer without "close". */
 #define NEW_CONNECTION_GRACE_MS 1000u
 #define NEXT_REQUEST_GRACE_MS 200u
 #define LINGER_BYTES_MAX ((uint64_t)1024 * 1024)
@@ -40,57 +41,6 @@ static void maybe_stopped(struct h1_server *s)
 	}
 }
 
-void h1_room_init(struct h1_room *room, size_t max)
-{
-	*room = (struct h1_room){.max = MAX(max, 1)};
-	list_init(&room->waiting);
-}
-
-static bool has_room(const struct h1_server *s)
-{
-	const struct h1_room *room = s->options.room;
-
-	return s->connection_count < s->options.connections_max &&
-	       (room == NULL || room->count < room->max);
-}
-
-static void accept_again(struct h1_server *s)
-{
-	list_remove(&s->waiting);
-	if (s->listening && !s->draining)
-		listener_resume(&s->listener);
-}
-
-static void count_closed(struct h1_server *s)
-{
-	struct h1_room *room = s->options.room;
-
-	s->connection_count--;
-	if (room != NULL) {
-		room->count--;
-		if (!list_empty(&room->waiting))
-			accept_again(container_of(room->waiting.next, struct h1_server, waiting));
-	}
-	if (has_room(s))
-		accept_again(s);
-}
-
-/* Returns whether there is room for another one. */
-static bool count_opened(struct h1_server *s)
-{
-	struct h1_room *room = s->options.room;
-
-	s->connection_count++;
-	if (room != NULL)
-		room->count++;
-	if (has_room(s))
-		return true;
-	s->counters.accept_paused++;
-	if (room != NULL && !s->draining && !list_linked(&s->waiting))
-		list_append(&room->waiting, &s->waiting);
-	return false;
-}
-
 static void on_transport_closed(struct transport *t)
 {
 	struct h1_connection *c = container_of(t, struct h1_connection, io);
@@ -101,7 +51,7 @@ static void on_transport_closed(struct transport *t)
 	c->magic = 0;
 	list_remove(&c->link);
 	free(c);
-	count_closed(s);
+	h1_server_count_closed(s);
 	maybe_stopped(s);
 }
 
@@ -546,7 +496,7 @@ static bool on_accept(struct listener *l, int fd, const struct sockaddr_storage 
 	c->pump.run = pump;
 	format_peer(c, peer);
 	list_push(&s->connections, &c->link);
-	room = count_opened(s);
+	room = h1_server_count_opened(s);
 	s->counters.connections++;
 	loop_arm(s->loop, &c->timer, s->options.read_timeout_ms, head_timed_out);
 	/* The first bytes are usually here already: one turn of the loop less. */

@@ -79,4 +79,11 @@ void h1_connection_continue(struct h1_connection *c);
 
 extern const struct exchange_client h1_connection_client;
 
+/** A connection was accepted. Returns whether there is room for another one; if not, accepting goes on
+ * by itself once there is. */
+bool h1_server_count_opened(struct h1_server *s);
+
+/** A connection is gone. */
+void h1_server_count_closed(struct h1_server *s);
+
 #endif

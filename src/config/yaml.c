@@ -372,7 +372,17 @@ static struct tree_place place_of_byte(const struct reader *r, size_t offset)
 
 static bool is_tab(const struct reader *r, yaml_mark_t mark)
 {
-	return mark.index < r->text.n && r->text.p[mark.index] == '\t';
+	size_t line = 0, i = 0;
+
+	/* The mark's index counts characters, not bytes. */
+	while (i < r->text.n && line < mark.line)
+		line += r->text.p[i++] == '\n';
+	for (size_t column = 0; i < r->text.n && column < mark.column; column++) {
+		do
+			i++;
+		while (i < r->text.n && ((unsigned char)r->text.p[i] & 0xc0) == 0x80);
+	}
+	return i < r->text.n && r->text.p[i] == '\t';
 }
 
 static int syntax_error(struct reader *r, const yaml_parser_t *parser)

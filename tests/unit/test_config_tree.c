@@ -54,6 +54,7 @@ static const struct {
 	YAML("a: [1, 2\nb: 3\n",
 	     "f:2:2: while parsing a flow sequence, did not find expected ',' or ']'"),
 	YAML("a:\n\t- b\n", "f:2:1: found a tab, expected spaces for indentation"),
+	YAML("a: \xc3\xa9\xc3\xa9\n\t- b\n", "f:2:1: found a tab, expected spaces for indentation"),
 	YAML("a: \xff\n", "f:1:4: invalid leading UTF-8 octet, expected UTF-8 text"),
 	TOML("", "{}"),
 	TOML("b = 1\na = [1, 2]\n[c]\nd = true\n[[c.e]]\nf = 'x'\n[[c.e]]\n",

@@ -17,7 +17,7 @@ LONG = "WEIR_LONG" in os.environ
 SLOW = int(os.environ.get("WEIR_TEST_SLOW", "1"))
 POINTS_MAX = 5000  # no request makes so many calls
 IO = ["socket", "accept4", "connect", "recv", "sendmsg", "epoll_ctl"]
-FILES = ["open", "write", "pread", "mmap"]
+FILES = ["open", "write", "pread"]
 # What a request may be answered with when something failed.
 REFUSALS = (413, 431, 500, 502, 503, 504)
 BIG = bytes(range(256)) * 1200  # more than a spool keeps in memory

@@ -129,6 +129,8 @@ struct weir_limits_config {
 	int64_t dns_cache_ns;
 	int64_t stall_timeout_ns; /* 0: none */
 	int64_t accept_burst;
+	int64_t servers_per_service;
+	int64_t generation_bytes; /* of what one dynamic configuration becomes */
 };
 
 /** weir.plugins.defaults and weir.plugins.perPlugin.<alias>. */
@@ -151,6 +153,7 @@ struct weir_plugin_config {
 
 struct weir_plugins_config {
 	slice directory; /* where plugins-local lies */
+	int64_t binary_bytes;
 	struct weir_plugin_config defaults;
 	struct option_map per_plugin; /* of struct weir_plugin_config, complete */
 };

@@ -35,6 +35,13 @@ static const struct option limits_rows[] = {
 	OPT_INT("acceptBurst", struct weir_limits_config, accept_burst, "64",
 		"Connections that a worker accepts before it looks after the others.", .min = 1,
 		.max = 65536),
+	OPT_INT("serversPerService", struct weir_limits_config, servers_per_service, "4096",
+		"Most servers of one service; one with more is not used.", .min = 1, .max = 65535),
+	OPT_SIZE(
+		"configurationMemory", struct weir_limits_config, generation_bytes, "1GiB",
+		"Most memory for routers and services of one dynamic configuration; one that needs "
+		"more is not taken.",
+		AT_LEAST(1 << 20)),
 	OPT_END,
 };
 
@@ -63,7 +70,8 @@ const struct option weir_plugin_options[] = {
 	OPT_SIZE("bodyBuffer", struct weir_plugin_config, body_buffer_bytes, "64MiB",
 		 "Most bytes of a body that are kept for the plugin.", AT_LEAST(1)),
 	OPT_SIZE("textSize", struct weir_plugin_config, text_bytes, "1MiB",
-		 "Longest method, URI, header name or value that the plugin may pass.", AT_LEAST(1)),
+		 "Longest method, URI, header name or value that the plugin may pass.",
+		 AT_LEAST(1)),
 	OPT_INT("tables", struct weir_plugin_config, tables, "8", "Most tables of one instance.",
 		.min = 1, .max = UINT32_MAX),
 	OPT_INT("tableElements", struct weir_plugin_config, table_elements, "1000000",
@@ -77,6 +85,8 @@ const struct option weir_plugin_options[] = {
 static const struct option plugins_rows[] = {
 	OPT_STRING("directory", struct weir_plugins_config, directory, "./plugins-local",
 		   "Where local plugins lie, as `src/<moduleName>/`.", .flags = OPTION_PATH),
+	OPT_SIZE("binarySize", struct weir_plugins_config, binary_bytes, "64MiB",
+		 "Largest WebAssembly module of a plugin.", AT_LEAST(8)),
 	OPT_OBJECT("defaults", struct weir_plugins_config, defaults, weir_plugin_options,
 		   "Limits of all plugins."),
 	OPT_MAP("perPlugin", struct weir_plugins_config, per_plugin, struct weir_plugin_config,

@@ -25,10 +25,14 @@ static int set_method(void *x, struct weir_slice method)
 {
 	struct plugin_visit *v = visit(x);
 	struct request *q = &v->x->request;
-	int r = copy(v, method, &q->method);
+	slice kept;
+	int r = copy(v, method, &kept);
 
-	q->method_id = method_of(q->method);
-	return r;
+	if (r < 0)
+		return r;
+	q->method = kept;
+	q->method_id = method_of(kept);
+	return 0;
 }
 
 static struct weir_slice get_target(void *x)
@@ -79,8 +83,12 @@ static struct weir_slice get_authority(void *x)
 static int set_authority(void *x, struct weir_slice authority)
 {
 	struct plugin_visit *v = visit(x);
+	slice kept;
+	int r = copy(v, authority, &kept);
 
-	return copy(v, authority, &v->x->request.authority);
+	if (r == 0)
+		v->x->request.authority = kept;
+	return r;
 }
 
 /* Before WEIR_NEXT the response is only what the guest has set; afterwards it is the merged one. */

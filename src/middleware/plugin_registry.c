@@ -12,7 +12,6 @@
 #include "middleware/plugin_private.h"
 
 #define REGISTRY_MAGIC 0x70726567u
-#define WASM_BYTES_MAX ((size_t)64 * 1024 * 1024)
 #define TICK_MS 1000u
 
 /** One declared plugin. */
@@ -168,7 +167,8 @@ static int load_source(struct plugin_registry *r, struct plugin_source *s,
 	path = arena_format(&r->arena, "%s/%.*s", directory.p, SLICE_ARG(manifest.wasm_path));
 	if (path.p == NULL || fill_envs(r, s, &c->envs) < 0)
 		return error_set(e, -ENOMEM, "out of memory");
-	result = tree_read_file(&r->arena, path.p, WASM_BYTES_MAX, &s->wasm, e);
+	result = tree_read_file(&r->arena, path.p, (size_t)r->config->weir.plugins.binary_bytes,
+				&s->wasm, e);
 	if (result == 0)
 		result = fill_mounts(r, s, &c->mounts, e);
 	if (result == 0 && r->config->experimental.abort_on_plugin_failure)

@@ -6,9 +6,6 @@
 #include "core/clock.h"
 #include "net/url.h"
 
-/* More servers than this in one service are a mistake in a template. */
-#define SERVERS_MAX 4096u
-
 /* What has become of a service or middleware: it is made when the first router names it. */
 struct outcome {
 	bool tried;
@@ -132,6 +129,7 @@ static int find_transport(const struct build *b, const struct dynamic_load_balan
 static int make_service(struct build *b, struct load_balancer **made,
 			const struct dynamic_service *c, struct weir_error *e)
 {
+	const size_t max = (size_t)b->g->world->config->weir.limits.servers_per_service;
 	const struct dynamic_load_balancer *d = c->load_balancer;
 	const struct dynamic_servers_transport *t;
 	struct client_options options;
@@ -140,9 +138,11 @@ static int make_service(struct build *b, struct load_balancer **made,
 
 	if (c->object.disabled.n > 0 || d == NULL)
 		return error_set(e, -EINVAL, "%.*s", SLICE_ARG(c->object.disabled));
-	if (d->servers.count > SERVERS_MAX)
-		return error_set(e, -E2BIG, "%zu servers, expected at most %u", d->servers.count,
-				 SERVERS_MAX);
+	if (d->servers.count > max)
+		return error_set(
+			e, -E2BIG,
+			"%zu servers, expected at most %zu (weir.limits.serversPerService)",
+			d->servers.count, max);
 	r = find_transport(b, d, &t, e);
 	if (r < 0)
 		return r;

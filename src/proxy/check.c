@@ -26,7 +26,10 @@ static int build(struct generation_world *w, struct dynamic_config *dynamic, str
 	if (r == 0)
 		r = generation_build(&g, w, dynamic, 1);
 	if (r < 0)
-		return error_set(e, r, "the configuration cannot be built: out of memory");
+		return error_set(e, r,
+				 "the configuration cannot be built: out of memory, or more than "
+				 "weir.limits.configurationMemory (%lld bytes) is needed",
+				 (long long)w->config->weir.limits.generation_bytes);
 	generation_destroy(&g);
 	return 0;
 }

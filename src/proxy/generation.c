@@ -6,7 +6,6 @@
 #include "proxy/build.h"
 
 #define ARENA_BLOCK_BYTES ((size_t)64 * 1024)
-#define ARENA_MAX_BYTES ((size_t)1024 * 1024 * 1024)
 
 void generation_set_state(struct generation *g, enum generation_state from,
 			  enum generation_state to)
@@ -28,7 +27,8 @@ int generation_build(struct generation **generation, const struct generation_wor
 	g->number = number;
 	g->world = world;
 	g->config = dynamic_ref(config);
-	arena_init(&g->arena, ARENA_BLOCK_BYTES, ARENA_MAX_BYTES);
+	arena_init(&g->arena, ARENA_BLOCK_BYTES,
+		   (size_t)world->config->weir.limits.generation_bytes);
 	r = build_routers(g);
 	generation_set_state(g, GENERATION_BUILDING, GENERATION_READY);
 	if (r < 0)

@@ -229,8 +229,11 @@ static void take_built(struct proxy *p)
 		else
 			publish(p, g);
 	} else if (p->build_result != -ECANCELED) {
-		log_error("The configuration could not be built: %s; the last one keeps serving",
-			  strerror(-p->build_result));
+		must(p->build_result == -ENOMEM);
+		log_error("The configuration could not be built: out of memory, or more than "
+			  "weir.limits.configurationMemory (%lld bytes) is needed; the last one "
+			  "keeps serving",
+			  (long long)p->config->weir.limits.generation_bytes);
 	}
 }
 

@@ -17,7 +17,7 @@ static inline struct static_config *world_static(const char *text)
 	struct config_report report;
 	struct arena arena;
 
-	arena_init(&arena, 4096, 1 << 20);
+	arena_init(&arena, 4096, 1 << 24);
 	config_report_init(&report, &arena);
 	must(static_load_text(&config, slice_from(text), TREE_YAML, "test.yml", &report) == 0);
 	arena_free(&arena);
@@ -32,7 +32,7 @@ static inline struct dynamic_config *world_dynamic(const char *text)
 	struct dynamic_part part;
 	struct arena arena;
 
-	arena_init(&arena, 4096, 1 << 20);
+	arena_init(&arena, 4096, 1 << 24);
 	config_report_init(&report, &arena);
 	must(dynamic_parse(slice_from(text), TREE_YAML, "test.yml", NULL, &report, &config) == 0);
 	part = (struct dynamic_part){config, "file"};

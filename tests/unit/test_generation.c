@@ -90,6 +90,30 @@ static void routers_are_found(void **state)
 	world_close(&w);
 }
 
+static void limits_hold(void **state)
+{
+	struct str many = {0};
+	struct generation *g;
+	struct world w;
+
+	(void)state;
+	world_open(&w, "entryPoints: {web: {address: \"127.0.0.1:1\"}}\n"
+		       "weir: {limits: {serversPerService: 1, configurationMemory: 1MiB}}\n");
+	assert_int_equal(world_build(&w, sites, &g), 0);
+	assert_int_equal(w.problems, 2);
+	assert_non_null(strstr(w.last_problem, "2 servers, expected at most 1"));
+	assert_string_equal(routed(g, 0, "x", "/up"), "p@file");
+	generation_destroy(&g);
+	str_add(&many, SLICE("http:\n  routers:\n"));
+	for (unsigned i = 0; i < 20000; i++)
+		str_format(&many, "    r%u: {rule: \"Path(`/%u`)\", service: ping@internal}\n", i,
+			   i);
+	assert_int_equal(world_build(&w, many.p, &g), -ENOMEM);
+	assert_int_equal(w.problems, 2);
+	str_free(&many);
+	world_close(&w);
+}
+
 struct broken {
 	const char *router, *problem;
 };
@@ -252,6 +276,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(routers_are_found),
+		cmocka_unit_test(limits_hold),
 		cmocka_unit_test(what_is_wrong_is_reported_and_disabled),
 		cmocka_unit_test(an_entry_point_that_is_named_twice_counts_once),
 		cmocka_unit_test(generations_share_endpoints_with_the_same_settings),

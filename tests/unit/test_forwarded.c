@@ -325,7 +325,7 @@ static void memory_ends_the_request_not_the_process(void **state)
 	unsigned failures = 0;
 
 	(void)state;
-	for (size_t spare = 0; spare < 4096; spare += 64) {
+	for (size_t spare = 0; spare < 64 * 2048; spare += 2048) {
 		struct test_request t;
 		int r;
 

@@ -59,7 +59,10 @@ void buffer_pool_free(struct buffer_pool *pool);
  */
 bool buffer_pool_trim(struct buffer_pool *pool);
 
-/** Whether more than half of the limit is in use: readers then take small blocks and keep little waiting, so that some is left for others. */
+/**
+ * Whether more than half of the limit is in use: readers then take small blocks and keep little
+ * waiting, so that some is left for others.
+ */
 bool buffer_pool_is_short(const struct buffer_pool *pool);
 
 /** Usable bytes of a block of that class (not BUFFER_ODD). */

@@ -24,7 +24,7 @@ struct file_provider {
 	bool has_published;
 	bool waited_for_empty;
 	unsigned doubts;   /* loads in a row that were thrown away */
-	uint64_t retry_ms; /* until a load that failed for want of resources is tried again; 0: none did */
+	uint64_t retry_ms; /* between tries after a load that failed for want of resources; 0: none did */
 	bool polls;
 };
 

@@ -112,8 +112,8 @@ def unreachable(pairs):
 @pytest.mark.parametrize("case", [
     Case("refused", [get(host="refused.example")]), Case("refused-post", [post(host="refused.example")]), Case("refused-head", [get(host="refused.example", method="HEAD")]),
     Case("refused-twice", [get(host="refused.example"), get(host="refused.example")]), Case("no-such-name", [get(host="name.example")]),
-    Case("slow-head", [get(host="slow-head.example")], script=silent, ignore=("upstream0.failure",)),
-    Case("slow-head-post", [post(host="slow-head.example")], script=silent, ignore=("upstream0.failure",)),
+    Case("slow-head", [get(host="slow-head.example")], script=silent),
+    Case("slow-head-post", [post(host="slow-head.example")], script=silent),
     Case("slow-connect", [get(host="slow-connect.example")]), Case("no-servers", [get(host="empty.example")]), Case("no-servers-head", [get(host="empty.example", method="HEAD")]),
     Case("no-servers-post", [post("/", b"x" * 100, host="empty.example")]), Case("no-weight", [get(host="weightless.example")]),
     Case("nobody", [get(host="nobody.example")]), Case("nobody-head", [get(host="nobody.example", method="HEAD")]), Case("nobody-post", [post(host="nobody.example")]),

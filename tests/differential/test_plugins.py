@@ -182,10 +182,10 @@ def yaml_file():
     lines = ["http:", "  routers:", "    marker: {rule: 'Host(`probe.differential`)', priority: 1000000, service: marker}"]
     texts = {**{name: yaml for name, (yaml, _) in CONFIGURATIONS.items()}, **YAML_ONLY}
     for name in texts:
-        lines.append(f"    {name}: {{rule: 'Host(`{name}.yaml.example`)', service: s, middlewares: [{name}]}}")
+        lines.append(f"    y-{name}: {{rule: 'Host(`{name}.yaml.example`)', service: s, middlewares: [y-{name}]}}")
     lines += ["  services:", "    marker: {loadBalancer: {servers: []}}", "    s: {loadBalancer: {servers: [{url: 'http://127.0.0.1:<<a>>'}]}}", "  middlewares:"]
     for name, text in texts.items():
-        lines += [f"    {name}:", "      plugin:", "        config-probe:", indented(text, "          ")]
+        lines += [f"    y-{name}:", "      plugin:", "        config-probe:", indented(text, "          ")]
     return "\n".join(lines) + "\n"
 
 
@@ -196,7 +196,10 @@ def toml_file():
     return "\n".join(lines + ["[[http.services.t.loadBalancer.servers]]", "url = 'http://127.0.0.1:<<a>>'"]) + "\n"
 
 
-CONFIGURATION_DIFFERS = {}
+CONFIGURATION_DIFFERS = {
+    "yaml-integer-key": {"differs": {"answer0.body": (b'{"\\u003cint Value\\u003e":"a"}', b'{"1":"a"}')}, "why": "plugin-odd-keys"},
+    "yaml-bool-key": {"differs": {"answer0.body": (b'{"\\u003cbool Value\\u003e":"a"}', b'{"true":"a"}')}, "why": "plugin-odd-keys"},
+}
 
 
 @pytest.fixture(scope="module")
@@ -205,7 +208,35 @@ def configured_pair(pairs):
                  files={"dynamic.yml": None, "dynamic/a.yml": yaml_file(), "dynamic/b.toml": toml_file()})
 
 
-@pytest.mark.parametrize("case", [with_differences(Case(f"{form}-{name}", [get(host=f"{name}.{form}.example")]), CONFIGURATION_DIFFERS)
+@pytest.mark.parametrize("case", [with_differences(Case(f"{form}-{name}", [get(host=f"{name}.{form}.example")], ignore=FRAMING), CONFIGURATION_DIFFERS)
                                   for form, names in (("yaml", [*CONFIGURATIONS, *YAML_ONLY]), ("toml", CONFIGURATIONS)) for name in names], ids=str)
 def test_configuration_of_a_plugin(configured_pair, case):
     configured_pair.check(case)
+
+
+# Where plugins stand: at entry points, at services, and one behind the other.
+PLACES = {"outer": {"response": {"X-Outer": "1"}, "request": {"X-Order": "outer"}}, "inner": {"response": {"X-Inner": "1"}, "request": {"X-Order": "inner"}}}
+
+
+@pytest.fixture(scope="module")
+def placed(pairs):
+    routers = {"both": {"rule": "Host(`both.example`)", "middlewares": ["outer", "inner"], "service": "plain"}, "turned": {"rule": "Host(`turned.example`)", "middlewares": ["inner", "outer"], "service": "plain"},
+               "service": {"rule": "Host(`service.example`)", "service": "with"}, "router-and-service": {"rule": "Host(`each.example`)", "middlewares": ["outer"], "service": "with"},
+               "auth-first": {"rule": "Host(`auth.example`)", "middlewares": ["auth", "outer"], "service": "plain"}, "qualified": {"rule": "Host(`qualified.example`)", "middlewares": ["outer@file"], "service": "plain"},
+               "twice": {"rule": "Host(`twice.example`)", "middlewares": ["outer", "outer"], "service": "plain"}}
+    middlewares = {name: {"plugin": {"header": options}} for name, options in PLACES.items()} | {"auth": {"plugin": {"auth": {"token": "t"}}}}
+    services = {"plain": service("a"), "with": {**service("a"), "middlewares": ["inner"]}}
+    return pairs(static={"entryPoints": {"dressed": {"http": {"middlewares": ["outer@file"]}}}}, entry_points=("web", "dressed"),
+                 dynamic={"http": {"routers": routers, "middlewares": middlewares, "services": services}}, plugins={"header": "header", "auth": "auth"})
+
+
+# How often weir sends the field that two instances of a plugin set.
+REPEATED = {"both on dressed": 2, "turned on dressed": 2, "each on dressed": 2, "qualified on dressed": 2, "twice on web": 2, "twice on dressed": 3}
+PLACES_DIFFER = {name: {"differs": {"answer0.header.x-outer": (["1"], ["1"] * times)}, "why": "plugin-same-field"} for name, times in REPEATED.items()}
+
+
+@pytest.mark.parametrize("entry_point", ["web", "dressed"])
+@pytest.mark.parametrize("host", ["both", "turned", "service", "each", "auth", "qualified", "twice", "nobody"])
+def test_places(placed, host, entry_point):
+    case = Case(f"{host} on {entry_point}", [get(host=f"{host}.example")], entry_point=entry_point, ignore=FRAMING)
+    placed.check(with_differences(case, PLACES_DIFFER))

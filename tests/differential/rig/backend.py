@@ -71,13 +71,13 @@ class Backend:
         keep = True
         while keep:
             request = connection.read_head()
-            request.done, request.backend = False, self.name
+            request.done, request.cut, request.backend = False, False, self.name
             with self._lock:
                 self.seen.append(request)
             try:
                 keep = self.script(connection, request)
-            except (Closed, ProtocolError, OSError) as error:
-                request.failure = type(error).__name__
+            except (Closed, ProtocolError, OSError):
+                request.cut = True
                 return
             finally:
                 request.done = True

@@ -9,7 +9,7 @@ import subprocess
 from harness.ports import free_port
 from harness.waiting import wait_until
 
-READY_TIMEOUT_S = 8
+READY_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 30
 START_ATTEMPTS = 5
 

@@ -9,7 +9,8 @@
 #include "core/list.h"
 #include "core/slice.h"
 
-/** Size classes of blocks: usable bytes. A reader starts small and moves up as long as it fills its blocks. */
+/** Size classes of blocks: usable bytes. A reader starts small and moves up as long as it fills its
+ * blocks. */
 enum buffer_class {
 	BUFFER_SMALL,
 	BUFFER_MEDIUM,

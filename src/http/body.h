@@ -1,7 +1,8 @@
 /*
- * A body on its way: a bounded queue of borrowed pieces of reference-counted buffers between one producer and one consumer
- * on the same loop. Back-pressure is part of it: a producer stops when the queue is full and is woken when half of it has been
- * taken. The end, an abort and the trailers travel in band, behind the bytes.
+ * A body on its way: a bounded queue of borrowed pieces of reference-counted buffers between one
+ * producer and one consumer on the same loop. Back-pressure is part of it: a producer stops when
+ * the queue is full and is woken when half of it has been taken. The end, an abort and the trailers
+ * travel in band, behind the bytes.
  */
 #ifndef HTTP_BODY_H
 #define HTTP_BODY_H
@@ -20,8 +21,8 @@
 struct body;
 
 /**
- * Called when there is room again, and once when a consumer has come. May push, but not notify: whoever takes bytes or becomes the
- * consumer looks at the body again afterwards.
+ * Called when there is room again, and once when a consumer has come. May push, but not notify:
+ * whoever takes bytes or becomes the consumer looks at the body again afterwards.
  */
 typedef void body_want_fn(struct body *, void *producer);
 
@@ -49,7 +50,7 @@ struct body {
 	size_t bytes; /* waiting */
 	size_t limit_bytes;
 	uint64_t taken_bytes; /* by the consumer, since the start */
-	bool stalled;   /* the producer has seen the body full and waits to be woken */
+	bool stalled;         /* the producer has seen the body full and waits to be woken */
 	body_want_fn *want;
 	void *producer;
 	body_ready_fn *ready;
@@ -57,17 +58,19 @@ struct body {
 	struct fields *trailers; /* set by the producer before the end; NULL: none */
 };
 
+/** An open body without producer, consumer or bytes; `limit_bytes` may wait in it at most. */
 void body_init(struct body *b, size_t limit_bytes);
 
 /** Drops what is left. Producer and consumer are not told. */
 void body_free(struct body *b);
 
-/** Makes `producer` the one who is asked for more. `want` may be NULL: everything is pushed already. */
+/** Makes `producer` the one who is asked for more. `want` may be NULL: everything is pushed
+ * already. */
 void body_set_producer(struct body *b, body_want_fn *want, void *producer);
 
 /**
- * Makes `consumer` the one who takes bytes, instead of any earlier one, and asks the producer to go on. With
- * `ready` NULL nobody takes bytes any more, and nobody is asked for them.
+ * Makes `consumer` the one who takes bytes, instead of any earlier one, and asks the producer to go
+ * on. With `ready` NULL nobody takes bytes any more, and nobody is asked for them.
  */
 void body_set_consumer(struct body *b, body_ready_fn *ready, void *consumer);
 
@@ -78,8 +81,9 @@ void body_shrink(struct body *b, size_t limit_bytes);
 bool body_has_room(struct body *b);
 
 /**
- * Appends bytes of `buffer` (a reference is taken) or, with NULL, bytes that outlive the body. Needs `body_has_room`, which is not
- * exact: one push may pass the limit. An empty slice is ignored.
+ * Appends bytes of `buffer` (a reference is taken) or, with NULL, bytes that outlive the body.
+ * Needs `body_has_room`, which is not exact: one push may pass the limit. An empty slice is
+ * ignored.
  */
 void body_push(struct body *b, struct buffer *buffer, slice bytes);
 
@@ -89,7 +93,8 @@ void body_end(struct body *b);
 /** The rest will never come. What is queued is still delivered. Ignored unless open. */
 void body_abort(struct body *b, int code);
 
-/** Tells the consumer, if there is one, that something has changed. The body may be freed within the call. */
+/** Tells the consumer, if there is one, that something has changed. The body may be freed within
+ * the call. */
 void body_notify(struct body *b);
 
 /** Fills in up to `max` vectors with the first `limit` waiting bytes; returns how many. */
@@ -101,7 +106,8 @@ slice body_front(const struct body *b);
 /** Takes `n` waiting bytes off the front; may wake the producer. */
 void body_take(struct body *b, size_t n);
 
-/** Moves a piece from the front of one body to the end of another, without copying. Needs room there and bytes here. */
+/** Moves a piece from the front of one body to the end of another, without copying. Needs room
+ * there and bytes here. */
 void body_move(struct body *to, struct body *from);
 
 static inline bool body_finished(const struct body *b)

@@ -17,8 +17,11 @@ int client_create(struct client **client, struct loop *loop, slice host, uint16_
 		free(name);
 		return -ENOMEM;
 	}
-	*k = (struct client){
-		.magic = CLIENT_MAGIC, .loop = loop, .options = *options, .host = name, .port = port};
+	*k = (struct client){.magic = CLIENT_MAGIC,
+			     .loop = loop,
+			     .options = *options,
+			     .host = name,
+			     .port = port};
 	list_init(&k->idle);
 	list_init(&k->busy);
 	list_init(&k->resolving);
@@ -118,12 +121,14 @@ static struct client_connection *new_connection(struct client *k)
 /* A request that may be sent twice (RFC 9110 section 9.2.2; Go's transport asks the same). */
 static bool is_replayable(const struct client_call *call)
 {
-	return method_is_idempotent(call->request->method_id) && call->request->framing == FRAMING_NONE;
+	return method_is_idempotent(call->request->method_id) &&
+	       call->request->framing == FRAMING_NONE;
 }
 
 /*
- * Whether the server has closed a kept-alive connection, or has sent what nobody asked for, without the loop having noticed yet: surplus
- * bytes would be taken for the answer to the next request. One system call.
+ * Whether the server has closed a kept-alive connection, or has sent what nobody asked for, without
+ * the loop having noticed yet: surplus bytes would be taken for the answer to the next request. One
+ * system call.
  */
 static bool is_stale(struct client_connection *c)
 {
@@ -136,7 +141,8 @@ static bool is_stale(struct client_connection *c)
 static struct client_connection *take_idle(struct client *k)
 {
 	while (!list_empty(&k->idle)) {
-		struct client_connection *c = container_of(k->idle.next, struct client_connection, link);
+		struct client_connection *c =
+			container_of(k->idle.next, struct client_connection, link);
 
 		OBJ_CHECK(c, CLIENT_CONNECTION_MAGIC);
 		if (!is_stale(c)) {
@@ -206,12 +212,14 @@ void client_cancel(struct client_call *call)
 	client_connection_close(c);
 }
 
-/* A kept-alive connection that was closed before a byte of the response came: the server has probably not seen the request. */
+/* A kept-alive connection that was closed before a byte of the response came: the server has
+ * probably not seen the request. */
 static bool may_retry(const struct client_connection *c, int code)
 {
 	const struct client_call *call = c->call;
 
-	return c->reused && !c->heard && !call->retried && code != -ETIMEDOUT && code != -EPROTO && (is_replayable(call) || (c->out.written == 0 && !c->send_failed));
+	return c->reused && !c->heard && !call->retried && code != -ETIMEDOUT && code != -EPROTO &&
+	       (is_replayable(call) || (c->out.written == 0 && !c->send_failed));
 }
 
 void client_connection_fail(struct client_connection *c, int code)
@@ -249,8 +257,7 @@ static void idle_timed_out(struct timer *t)
 static bool can_keep(const struct client_connection *c, const struct client_call *call)
 {
 	return c->sent && call->response->keep_alive && call->response->framing != FRAMING_CLOSE &&
-	       h1_receiver_bytes(&c->in).n == 0 && !c->client->destroyed &&
-	       may_idle(c->client);
+	       h1_receiver_bytes(&c->in).n == 0 && !c->client->destroyed && may_idle(c->client);
 }
 
 void client_connection_finish(struct client_connection *c)

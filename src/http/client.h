@@ -1,6 +1,7 @@
 /*
- * The client side of HTTP/1.1: kept-alive connections of one loop to one endpoint, and calls on them. A call is a request with a body
- * that streams in and a response whose body streams out; the proxy's services and sub-requests are built on it.
+ * The client side of HTTP/1.1: kept-alive connections of one loop to one endpoint, and calls on
+ * them. A call is a request with a body that streams in and a response whose body streams out; the
+ * proxy's services and sub-requests are built on it.
  */
 #ifndef HTTP_CLIENT_H
 #define HTTP_CLIENT_H
@@ -15,9 +16,10 @@ struct client_options {
 	uint64_t response_header_timeout_ms; /* …responseHeaderTimeout */
 	uint64_t idle_timeout_ms;            /* …idleConnTimeout */
 	size_t idle_max;                     /* maxIdleConnsPerHost, per loop */
-	size_t connections_max;              /* weir.limits.upstreamConnections, per loop and endpoint */
-	uint64_t dns_ttl_ms;                 /* weir.limits.dnsCache */
-	uint64_t continue_timeout_ms;        /* wait for 100 before the body is sent anyway; Traefik: 1 s */
+	size_t connections_max; /* weir.limits.upstreamConnections, per loop and endpoint */
+	uint64_t dns_ttl_ms;    /* weir.limits.dnsCache */
+	uint64_t
+		continue_timeout_ms; /* wait for 100 before the body is sent anyway; Traefik: 1 s */
 	struct h1_limits head;
 };
 
@@ -80,26 +82,31 @@ void client_destroy(struct client **client);
 struct client_connection;
 
 /**
- * One request and its response. The caller owns it and all it points to, until `complete` is set or `client_cancel` was called. Callbacks run on the
- * loop, never within `client_start`'s caller unless stated.
+ * One request and its response. The caller owns it and all it points to, until `complete` is set or
+ * `client_cancel` was called. Callbacks run on the loop, never within `client_start`'s caller
+ * unless stated.
  */
 struct client_call {
 	uint32_t magic;
 	/* From the caller. */
-	const struct request *request; /* method, version and fields; framing says how the body goes out */
-	slice target;                  /* of the request line */
+	const struct request
+		*request; /* method, version and fields; framing says how the body goes out */
+	slice target;     /* of the request line */
 	struct body *request_body;
 	struct arena *arena; /* for the response's head */
 	struct response *response;
 	struct body *response_body; /* initialised, without producer */
 	struct fields *response_trailers;
-	/** The final head is in `response`; body bytes may be in `response_body` already. May cancel the call, free it if `complete`. */
+	/** The final head is in `response`; body bytes may be in `response_body` already. May
+	 * cancel the call, free it if `complete`. */
 	void (*responded)(struct client_call *);
 	/** A 1xx response. NULL: ignored. */
 	void (*informed)(struct client_call *, const struct response *);
-	/** No response could be had: negative errno (-ETIMEDOUT, -ECONNREFUSED, -ECONNRESET, -EPROTO, -EBUSY, -ENOMEM …). The call is over. */
+	/** No response could be had: negative errno (-ETIMEDOUT, -ECONNREFUSED, -ECONNRESET,
+	 * -EPROTO, -EBUSY, -ENOMEM …). The call is over. */
 	void (*failed)(struct client_call *, int code);
-	/** After `responded`: the call is over; the body has been ended or aborted, its consumer is told next. Not called if `complete` was set before `responded`. */
+	/** After `responded`: the call is over; the body has been ended or aborted, its consumer is
+	 * told next. Not called if `complete` was set before `responded`. */
 	void (*done)(struct client_call *);
 	/* The client's. */
 	struct client *client;

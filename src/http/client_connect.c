@@ -72,7 +72,8 @@ static void give_up(struct client_connection *c)
 	client_connection_fail(c, c->connect_error);
 }
 
-/* A transport is closed asynchronously, so that every further address needs a connection object of its own. */
+/* A transport is closed asynchronously, so that every further address needs a connection object of
+ * its own. */
 static void continue_elsewhere(struct client_connection *c)
 {
 	struct client *k = c->client;
@@ -112,7 +113,8 @@ static void try_next(struct client_connection *c)
 	while (c->next_address < k->addresses.count) {
 		c->connect_error = connect_to(c, &k->addresses.addresses[c->next_address++]);
 		if (c->connect_error == 0) {
-			loop_arm(k->loop, &c->timer, k->options.connect_timeout_ms, connect_timed_out);
+			loop_arm(k->loop, &c->timer, k->options.connect_timeout_ms,
+				 connect_timed_out);
 			return;
 		}
 	}
@@ -131,8 +133,9 @@ static void on_resolved(void *owner, int status, const struct resolved *answer)
 		k->addresses = *answer;
 		k->addresses_until_ms = loop_now_ms(k->loop) + k->options.dns_ttl_ms;
 	} else {
-		log_debug_with((LOG_STRING("host", k->host), LOG_STRING("error", uv_strerror(status))),
-			       "Host name lookup failed");
+		log_debug_with(
+			(LOG_STRING("host", k->host), LOG_STRING("error", uv_strerror(status))),
+			"Host name lookup failed");
 	}
 	list_move(&waiting, &k->resolving);
 	while ((e = list_pop(&waiting)) != NULL) {

@@ -5,7 +5,8 @@
 
 static void watch(struct client_connection *c, bool readable, bool writable)
 {
-	transport_watch(&c->io, (readable ? TRANSPORT_READABLE : 0) | (writable ? TRANSPORT_WRITABLE : 0));
+	transport_watch(&c->io,
+			(readable ? TRANSPORT_READABLE : 0) | (writable ? TRANSPORT_WRITABLE : 0));
 }
 
 /* Reading goes on, or waits for the response's consumer, as it did. */
@@ -37,7 +38,8 @@ static void start_body(struct client_connection *c)
 	struct client_call *call = c->call;
 
 	c->holds_body = false;
-	h1_sender_body(&c->out, call->request_body, call->request->framing, call->request->content_length);
+	h1_sender_body(&c->out, call->request_body, call->request->framing,
+		       call->request->content_length);
 	if (call->request->framing == FRAMING_NONE)
 		return;
 	body_set_consumer(call->request_body, on_request_body, c);
@@ -51,7 +53,8 @@ static void continue_timed_out(struct timer *t)
 	flush(c);
 }
 
-/* Nothing more can be written; if the server has answered already, its response is worth more than our error. */
+/* Nothing more can be written; if the server has answered already, its response is worth more than
+ * our error. */
 static void stop_sending(struct client_connection *c)
 {
 	c->send_failed = true;
@@ -63,7 +66,8 @@ static void stop_sending(struct client_connection *c)
 	watch_writing(c, false);
 }
 
-/* It closed its side, perhaps after an answer; any other error is ours, and the server may wait for ever. */
+/* It closed its side, perhaps after an answer; any other error is ours, and the server may wait for
+ * ever. */
 static bool is_the_servers_doing(int error)
 {
 	return error == -EPIPE || error == -ECONNRESET;
@@ -77,7 +81,8 @@ static void flush(struct client_connection *c)
 	case H1_SENT_ALL:
 		watch_writing(c, false);
 		if (c->holds_body) {
-			loop_arm(k->loop, &c->timer, k->options.continue_timeout_ms, continue_timed_out);
+			loop_arm(k->loop, &c->timer, k->options.continue_timeout_ms,
+				 continue_timed_out);
 			break;
 		}
 		c->sent = true;
@@ -157,7 +162,8 @@ void client_connection_detach(struct client_connection *c)
 		body_set_producer(call->response_body, NULL, NULL);
 }
 
-/* Moves buffered bytes into the response's body. Returns H1_DONE when it is complete; the call is then detached. Negative: the call has failed. */
+/* Moves buffered bytes into the response's body. Returns H1_DONE when it is complete; the call is
+ * then detached. Negative: the call has failed. */
 static enum h1_result decode(struct client_connection *c)
 {
 	struct client_call *call = c->call;
@@ -225,7 +231,8 @@ static void begin_response(struct client_connection *c)
 	call->head_received = true;
 	loop_disarm(c->client->loop, &c->timer);
 	if (c->holds_body) {
-		/* Answered without asking for the body: what follows on this connection would be taken for it. */
+		/* Answered without asking for the body: what follows on this connection would be
+		 * taken for it. */
 		c->holds_body = false;
 		c->send_failed = true;
 	}
@@ -263,8 +270,8 @@ static void parse_heads(struct client_connection *c)
 
 		fields_init(&call->response->fields, call->arena);
 		r = h1_parse_response(call->response, call->arena, h1_receiver_bytes(&c->in),
-				      call->request->method_id, &c->client->options.head, &c->in.scanned,
-				      &head_bytes);
+				      call->request->method_id, &c->client->options.head,
+				      &c->in.scanned, &head_bytes);
 		if (r == H1_MORE)
 			return;
 		if (r < 0) {
@@ -303,8 +310,9 @@ static void end_of_data(struct client_connection *c, int code)
 
 static void on_readable(struct client_connection *c)
 {
-	ssize_t n = h1_receiver_fill(&c->in, &c->io,
-				     c->call->head_received ? SIZE_MAX : c->client->options.head.head_bytes_max + 1);
+	ssize_t n = h1_receiver_fill(
+		&c->in, &c->io,
+		c->call->head_received ? SIZE_MAX : c->client->options.head.head_bytes_max + 1);
 
 	if (n == -EAGAIN)
 		return;
@@ -325,11 +333,13 @@ void client_connection_on_ready(struct transport *t, int events)
 
 	OBJ_CHECK(c, CLIENT_CONNECTION_MAGIC);
 	if (c->state == CLIENT_IDLE) {
-		/* The server's end, or bytes that nobody asked for: either way the connection is of no more use. */
+		/* The server's end, or bytes that nobody asked for: either way the connection is of
+		 * no more use. */
 		client_connection_close(c);
 		return;
 	}
-	if (events & TRANSPORT_WRITABLE && c->state == CLIENT_CALLING && c->call != NULL && !c->send_failed)
+	if (events & TRANSPORT_WRITABLE && c->state == CLIENT_CALLING && c->call != NULL &&
+	    !c->send_failed)
 		flush(c);
 	if (events & TRANSPORT_READABLE && c->state == CLIENT_CALLING && c->call != NULL)
 		on_readable(c);

@@ -43,10 +43,10 @@ struct client_connection {
 	size_t next_address;
 	int connect_error; /* of the last address tried */
 	bool reused;
-	bool holds_body;   /* the request's body waits for 100 Continue */
-	bool sent;         /* the request is written completely */
-	bool send_failed;  /* no more can be written; a response may still come */
-	bool heard;        /* bytes of a response have come */
+	bool holds_body;  /* the request's body waits for 100 Continue */
+	bool sent;        /* the request is written completely */
+	bool send_failed; /* no more can be written; a response may still come */
+	bool heard;       /* bytes of a response have come */
 };
 
 /* client.c */
@@ -54,7 +54,8 @@ struct client_connection {
 /** Closes the connection; its call, if any, must have been taken away. */
 void client_connection_close(struct client_connection *c);
 
-/** The call cannot succeed on this connection: repeats it elsewhere if that is safe, else fails it. Closes the connection. */
+/** The call cannot succeed on this connection: repeats it elsewhere if that is safe, else fails it.
+ * Closes the connection. */
 void client_connection_fail(struct client_connection *c, int code);
 
 /** The response is complete: detaches the call, then keeps or closes the connection. */
@@ -62,7 +63,8 @@ void client_connection_finish(struct client_connection *c);
 
 /* client_connect.c */
 
-/** Finds the address and connects; ends in `client_connection_connected` or `client_connection_fail`. */
+/** Finds the address and connects; ends in `client_connection_connected` or
+ * `client_connection_fail`. */
 void client_connection_open(struct client_connection *c);
 
 /* client_io.c */
@@ -70,7 +72,9 @@ void client_connection_open(struct client_connection *c);
 /** Sends the call's request on a connected connection. */
 void client_connection_send(struct client_connection *c);
 
+/** The transport's callback once it is connected. */
 void client_connection_on_ready(struct transport *t, int events);
+/** Decodes body bytes that are buffered already; the connection's deferred task. */
 void client_connection_pump(struct task *t);
 
 /** Stops what the call has attached to the connection: consumer, producer, timers. */

@@ -23,10 +23,13 @@ void chain_finish(struct chain *c)
 	}
 }
 
-void exchange_pool_init(struct exchange_pool *pool, struct loop *loop, const struct exchange_limits *limits)
+void exchange_pool_init(struct exchange_pool *pool, struct loop *loop,
+			const struct exchange_limits *limits)
 {
-	*pool = (struct exchange_pool){
-		.magic = EXCHANGE_POOL_MAGIC, .loop = loop, .idle_max = IDLE_MAX, .limits = *limits};
+	*pool = (struct exchange_pool){.magic = EXCHANGE_POOL_MAGIC,
+				       .loop = loop,
+				       .idle_max = IDLE_MAX,
+				       .limits = *limits};
 	list_init(&pool->idle);
 	list_init(&pool->live);
 }
@@ -186,7 +189,8 @@ static bool step_response(struct exchange *x)
 	return true;
 }
 
-/* The one loop that walks the chain. After the calls of the service or the client the exchange may be gone. */
+/* The one loop that walks the chain. After the calls of the service or the client the exchange may
+ * be gone. */
 static void walk(struct exchange *x)
 {
 	must(!x->walking);
@@ -261,10 +265,15 @@ void exchange_answer(struct exchange *x, int status, slice text, bool as_error)
 		drop_service(x);
 	fields_init(&r->fields, &x->arena);
 	fields_init(&x->response_trailers, &x->arena);
-	*r = (struct response){.status = status, .version = HTTP_1_1, .framing = FRAMING_LENGTH,
-			       .content_length = copy.n, .keep_alive = true, .fields = r->fields};
+	*r = (struct response){.status = status,
+			       .version = HTTP_1_1,
+			       .framing = FRAMING_LENGTH,
+			       .content_length = copy.n,
+			       .keep_alive = true,
+			       .fields = r->fields};
 	if (as_error) {
-		(void)fields_add_id(&r->fields, FIELD_CONTENT_TYPE, SLICE("text/plain; charset=utf-8"));
+		(void)fields_add_id(&r->fields, FIELD_CONTENT_TYPE,
+				    SLICE("text/plain; charset=utf-8"));
 		(void)fields_add_id(&r->fields, FIELD_X_CONTENT_TYPE_OPTIONS, SLICE("nosniff"));
 	}
 	body_free(b);
@@ -370,7 +379,8 @@ void exchange_end(struct exchange **giver, bool failed)
 	x->connection = NULL;
 	if (x->service_active)
 		drop_service(x);
-	/* The connection is the producer of one body and the consumer of the other, and may be gone before the middlewares are done. */
+	/* The connection is the producer of one body and the consumer of the other, and may be gone
+	 * before the middlewares are done. */
 	body_set_producer(&x->own_request_body, NULL, NULL);
 	body_set_consumer(x->response_body, NULL, NULL);
 	x->at = x->entered;
@@ -390,7 +400,8 @@ struct body *exchange_put_stage(struct exchange *x, struct body **where, struct 
 /* The query still follows its path in the bytes of the request line. */
 static bool is_one_piece(const struct request *q)
 {
-	return q->path.n > 0 && q->path.p + q->path.n + 1 == q->query.p && q->path.p[q->path.n] == '?';
+	return q->path.n > 0 && q->path.p + q->path.n + 1 == q->query.p &&
+	       q->path.p[q->path.n] == '?';
 }
 
 slice exchange_target(struct exchange *x)

@@ -1,5 +1,6 @@
 /*
- * One request and its response: two heads, two bodies, one arena, the walk along its chain. Runs on one loop from begin to end.
+ * One request and its response: two heads, two bodies, one arena, the walk along its chain. Runs on
+ * one loop from begin to end.
  *
  *   client connection --request--> middlewares, outermost first --> service
  *   client connection <--response-- middlewares, innermost first <-- service
@@ -13,7 +14,8 @@
 #include "net/address.h"
 #include "net/loop.h"
 
-/* X(NAME): the life of an exchange; each transition is one function that asserts where it comes from. */
+/* X(NAME): the life of an exchange; each transition is one function that asserts where it comes
+ * from. */
 #define EXCHANGE_PHASES(X) X(NEW) X(REQUEST) X(SERVICE) X(RESPONSE) X(SENDING) X(CLOSING)
 
 enum exchange_phase {
@@ -24,7 +26,8 @@ enum exchange_phase {
 
 /** The client connection's side. */
 struct exchange_client {
-	/** The response's head is final: send it, then the body as it comes; then `exchange_end`. May end the exchange within the call. */
+	/** The response's head is final: send it, then the body as it comes; then `exchange_end`.
+	 * May end the exchange within the call. */
 	void (*respond)(struct exchange *);
 
 	/** An interim response (1xx) to pass on. */
@@ -55,11 +58,12 @@ struct exchange {
 	slice peer;      /* "192.0.2.1:4711" or "[2001:db8::1]:4711" */
 	slice peer_host; /* without port and brackets */
 	struct address peer_address;
-	bool tls;        /* of the client connection */
+	bool tls; /* of the client connection */
 
 	struct request request;
 	struct fields request_trailers;
-	struct body *request_body; /* what the next one inside consumes; a middleware may put its own in front */
+	struct body *request_body; /* what the next one inside consumes; a middleware may put its
+				      own in front */
 	struct response response;
 	struct fields response_trailers;
 	struct body *response_body; /* what the next one outside consumes */
@@ -68,15 +72,17 @@ struct exchange {
 	size_t at;      /* request: next to enter; response: how many are still to be left */
 	size_t entered; /* middlewares whose on_request was called */
 	char *states;
-	enum method client_method; /* of the request as it came: says whether the client expects a body */
+	enum method client_method; /* of the request as it came: says whether the client expects a
+				      body */
 	bool walking;
 	bool waiting; /* a hook has said MW_PENDING */
 	bool service_active;
 	void *service_state; /* the service's own, while it is active */
-	bool own_answer; /* the response was made by the proxy, not by a service */
-	bool failed;     /* the response could not be sent completely */
+	bool own_answer;     /* the response was made by the proxy, not by a service */
+	bool failed;         /* the response could not be sent completely */
 
-	/** Whoever routed the exchange cleans up here: unpins the generation, counts. Called once, last. */
+	/** Whoever routed the exchange cleans up here: unpins the generation, counts. Called once,
+	 * last. */
 	void (*on_release)(struct exchange *);
 	void *route; /* the router's own */
 
@@ -97,7 +103,9 @@ struct exchange_pool {
 	struct exchange_limits limits;
 };
 
-void exchange_pool_init(struct exchange_pool *pool, struct loop *loop, const struct exchange_limits *limits);
+/** An empty pool for exchanges on `loop`, which outlives it. The limits are copied. */
+void exchange_pool_init(struct exchange_pool *pool, struct loop *loop,
+			const struct exchange_limits *limits);
 
 /** No exchange may be live. */
 void exchange_pool_free(struct exchange_pool *pool);
@@ -110,42 +118,47 @@ struct exchange *exchange_begin(struct exchange_pool *pool, const struct exchang
 void exchange_start(struct exchange *x, const struct chain *chain);
 
 /**
- * For whoever said MW_PENDING, on the same loop and outside of any hook: the hook that waits is called again. Nothing happens if none does, so that a wake-up
- * may come late or twice.
+ * For whoever said MW_PENDING, on the same loop and outside of any hook: the hook that waits is
+ * called again. Nothing happens if none does, so that a wake-up may come late or twice.
  */
 void exchange_resume(struct exchange *x);
 
 /**
- * A response of the proxy's own: head and body are replaced. `body` is copied. For hooks that then return MW_ANSWERED, and for the client
- * connection before `exchange_start`. Content-Type is text/plain and sniffing is off, as in Go's http.Error, if `as_error`;
- * else there is no Content-Type.
+ * A response of the proxy's own: head and body are replaced. `body` is copied. For hooks that then
+ * return MW_ANSWERED, and for the client connection before `exchange_start`. Content-Type is
+ * text/plain and sniffing is off, as in Go's http.Error, if `as_error`; else there is no
+ * Content-Type.
  */
 void exchange_answer(struct exchange *x, int status, slice body, bool as_error);
 
 /** Answers without a chain, for example 404: allowed in phase NEW; the answer is sent at once. */
 void exchange_refuse(struct exchange *x, int status, slice body, bool as_error);
 
-/** From the service: `x->response` is filled in and `x->response_body` has its producer. The exchange may be over on return. */
+/** From the service: `x->response` is filled in and `x->response_body` has its producer. The
+ * exchange may be over on return. */
 void exchange_respond(struct exchange *x);
 
-/** From the service instead of `exchange_respond`: no response could be had; the service is done. Body: the status text. */
+/** From the service instead of `exchange_respond`: no response could be had; the service is done.
+ * Body: the status text. */
 void exchange_fail(struct exchange *x, int status);
 
-/** From the service instead of `exchange_respond`: an answer that the proxy makes itself, as `exchange_answer`; the service is done. */
+/** From the service instead of `exchange_respond`: an answer that the proxy makes itself, as
+ * `exchange_answer`; the service is done. */
 void exchange_reply(struct exchange *x, int status, slice body, bool as_error);
 
 /** From the service after `exchange_respond`: it will not touch the exchange any more. */
 void exchange_service_done(struct exchange *x);
 
 /**
- * From the client connection: the response is sent, or (`failed`) cannot be. Ends whatever is still active, lets the middlewares finish, which
- * may take longer than the connection lives, and frees the exchange. Not from within a hook.
+ * From the client connection: the response is sent, or (`failed`) cannot be. Ends whatever is still
+ * active, lets the middlewares finish, which may take longer than the connection lives, and frees
+ * the exchange. Not from within a hook.
  */
 void exchange_end(struct exchange **x, bool failed);
 
 /**
- * Puts a stage into a body's way: `*where` (x->request_body or x->response_body) becomes `stage`, initialised here, and
- * what was there is returned, to be consumed by the caller.
+ * Puts a stage into a body's way: `*where` (x->request_body or x->response_body) becomes `stage`,
+ * initialised here, and what was there is returned, to be consumed by the caller.
  */
 struct body *exchange_put_stage(struct exchange *x, struct body **where, struct body *stage);
 

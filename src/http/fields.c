@@ -15,10 +15,9 @@
 #define NAME_MAX_BYTES 32
 #define SLOT_BITS 7
 
-static const slice names[FIELD_ID_COUNT] = {
-	{"", 0},
+static const slice names[FIELD_ID_COUNT] = {{"", 0},
 #define X(id, name) {name, sizeof(name) - 1},
-	FIELD_NAMES(X)
+					    FIELD_NAMES(X)
 #undef X
 };
 
@@ -72,7 +71,8 @@ static uint64_t load16(const char *p)
 static inline struct words load_words(const char *p, size_t n)
 {
 	if (n > 16)
-		return (struct words){load64(p), load64(p + n - 8), load64(p + 8), load64(p + n - 16)};
+		return (struct words){load64(p), load64(p + n - 8), load64(p + 8),
+				      load64(p + n - 16)};
 	if (n >= 8)
 		return (struct words){load64(p), load64(p + n - 8), 0, 0};
 	if (n >= 4)

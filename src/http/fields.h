@@ -67,7 +67,7 @@ enum field_id {
 #define X(id, name) FIELD_##id,
 	FIELD_NAMES(X)
 #undef X
-	FIELD_ID_COUNT
+		FIELD_ID_COUNT
 };
 
 /** One field line. Slices are borrowed from the message's bytes or its arena. */

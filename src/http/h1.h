@@ -9,8 +9,8 @@
 #include "http/message.h"
 
 struct h1_limits {
-	size_t head_bytes_max;  /* start line and fields, final empty line included */
-	size_t fields_max;      /* field lines */
+	size_t head_bytes_max; /* start line and fields, final empty line included */
+	size_t fields_max;     /* field lines */
 	size_t target_bytes_max;
 };
 
@@ -94,6 +94,7 @@ struct h1_chunked {
 enum h1_result h1_chunked_next(struct h1_chunked *c, slice *bytes, slice *data,
 			       struct fields *trailers);
 
+/** Drops a trailer section that is not complete. Harmless on a finished or zeroed decoder. */
 void h1_chunked_free(struct h1_chunked *c);
 
 /** Bytes that the functions below write, so that the caller can provide room. */

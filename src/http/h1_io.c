@@ -4,16 +4,18 @@
 
 #define VECTORS_MAX (BODY_PIECES + 4)
 
-/* Reads that fill their block get a larger one next time, those that leave most of it empty a smaller one. */
+/* Reads that fill their block get a larger one next time, those that leave most of it empty a
+ * smaller one. */
 static void remember_size(struct h1_receiver *r, size_t asked, size_t got)
 {
 	if (got == asked && r->class < BUFFER_LARGE)
-		r->class++;
+		r->class ++;
 	else if (r->class > BUFFER_SMALL && got <= buffer_class_bytes(r->class - 1) / 2)
-		r->class--;
+		r->class --;
 }
 
-/* A block with room for more than `unread` bytes; a smaller one than wished for when buffers run short. */
+/* A block with room for more than `unread` bytes; a smaller one than wished for when buffers run
+ * short. */
 static struct buffer *take_block(const struct h1_receiver *r, struct loop *loop, size_t unread,
 				 size_t head_bytes_max)
 {
@@ -22,12 +24,13 @@ static struct buffer *take_block(const struct h1_receiver *r, struct loop *loop,
 
 	if (unread >= BUFFER_LARGE_BYTES)
 		return buffer_get_bytes(&loop->buffers, MIN(unread * 2, head_bytes_max));
-	for (int class = BUFFER_LARGE; class >= BUFFER_SMALL && b == NULL; class--) {
-		bool fits = buffer_class_bytes((enum buffer_class)class) > unread;
-		bool needed = class == BUFFER_SMALL || buffer_class_bytes((enum buffer_class)(class - 1)) <= unread;
+	for (int class = BUFFER_LARGE; class >= BUFFER_SMALL && b == NULL; class --) {
+		bool fits = buffer_class_bytes((enum buffer_class) class) > unread;
+		bool needed = class == BUFFER_SMALL ||
+			      buffer_class_bytes((enum buffer_class)(class - 1)) <= unread;
 
 		if (fits && (class <= (int)wished || needed))
-			b = loop_buffer(loop, (enum buffer_class)class);
+			b = loop_buffer(loop, (enum buffer_class) class);
 	}
 	return b;
 }
@@ -86,7 +89,8 @@ void h1_receiver_skip(struct h1_receiver *r, size_t n)
 	must(r->in != NULL && n <= r->in->filled - r->at);
 	r->at += n;
 	r->scanned = 0;
-	/* What a body still holds is filled up, unless there is little room: many small segments must not take a block each. */
+	/* What a body still holds is filled up, unless there is little room: many small segments
+	 * must not take a block each. */
 	if (r->in->references == 1 || buffer_room(r->in) <= r->in->capacity / 2)
 		drop_if_empty(r);
 }
@@ -127,7 +131,8 @@ static enum h1_result decode_plain(struct h1_receiver *r, struct body *body)
 	return H1_DONE;
 }
 
-static enum h1_result decode_chunked(struct h1_receiver *r, struct body *body, struct fields *trailers)
+static enum h1_result decode_chunked(struct h1_receiver *r, struct body *body,
+				     struct fields *trailers)
 {
 	while (has_room(r, body)) {
 		slice bytes = h1_receiver_bytes(r), before = bytes, data = {NULL, 0};
@@ -231,7 +236,8 @@ static void close_chunks(struct h1_sender *s)
 	s->last_chunk = true;
 }
 
-/* Opens a chunk over all bytes that wait, or the final one, when the last piece of framing is out. */
+/* Opens a chunk over all bytes that wait, or the final one, when the last piece of framing is out.
+ */
 static void frame_chunk(struct h1_sender *s)
 {
 	if (s->left > 0 || s->frame_at < s->frame_end || s->last_chunk)
@@ -266,12 +272,14 @@ static int gather(struct h1_sender *s, struct iovec *v)
 		/* The end of the chunk, and of the body, go out with its last byte. */
 		if (s->left > 0)
 			add_vector(v, &n, "\r\n", 2);
-		if (s->left > 0 && s->left == s->body->bytes && s->body->state == BODY_ENDED && !s->last_chunk)
+		if (s->left > 0 && s->left == s->body->bytes && s->body->state == BODY_ENDED &&
+		    !s->last_chunk)
 			close_chunks(s);
 		add_vector(v, &n, s->tail.p + s->tail_at, s->tail.n - s->tail_at);
 		return n;
 	}
-	return n + body_vectors(s->body, v + n, BODY_PIECES, s->framing == FRAMING_LENGTH ? s->left : SIZE_MAX);
+	return n + body_vectors(s->body, v + n, BODY_PIECES,
+				s->framing == FRAMING_LENGTH ? s->left : SIZE_MAX);
 }
 
 static size_t used(size_t *n, size_t available)
@@ -303,7 +311,8 @@ static void account(struct h1_sender *s, size_t n)
 			body_take(s->body, part);
 			s->left -= part;
 			if (s->left == 0) {
-				/* What remains of the line end is framing that is still to be written. */
+				/* What remains of the line end is framing that is still to be
+				 * written. */
 				memcpy(s->frame, "\r\n", 2);
 				s->frame_end = 2;
 				s->frame_at = (unsigned)used(&n, 2);

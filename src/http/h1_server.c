@@ -18,7 +18,8 @@
 
 void h1_connection_watch(struct h1_connection *c, bool readable, bool writable)
 {
-	transport_watch(&c->io, (readable ? TRANSPORT_READABLE : 0) | (writable ? TRANSPORT_WRITABLE : 0));
+	transport_watch(&c->io,
+			(readable ? TRANSPORT_READABLE : 0) | (writable ? TRANSPORT_WRITABLE : 0));
 }
 
 static bool watches(const struct h1_connection *c, int event)
@@ -145,7 +146,8 @@ static void decode_body(struct h1_connection *c)
 	enum h1_result r = h1_receiver_decode(&c->in, b, &c->x->request_trailers);
 
 	if (r < 0) {
-		log_debug_with((LOG_TEXT("ClientAddr", c->x->peer)), "Request body: %s", h1_error_text(r));
+		log_debug_with((LOG_TEXT("ClientAddr", c->x->peer)), "Request body: %s",
+			       h1_error_text(r));
 		body_failed(c, -EPROTO);
 		return;
 	}
@@ -188,10 +190,11 @@ static void limit_keep_alive(struct h1_connection *c)
 	uint64_t age_ms = loop_now_ms(c->server->loop) - c->born_ms;
 
 	/* What follows a CONNECT may not be HTTP. */
-	c->keep_alive = c->x->request.keep_alive && !c->server->draining &&
-			c->x->request.method_id != METHOD_CONNECT &&
-			(o->keep_alive_max_requests == 0 || c->requests < o->keep_alive_max_requests) &&
-			(o->keep_alive_max_ms == 0 || age_ms < o->keep_alive_max_ms);
+	c->keep_alive =
+		c->x->request.keep_alive && !c->server->draining &&
+		c->x->request.method_id != METHOD_CONNECT &&
+		(o->keep_alive_max_requests == 0 || c->requests < o->keep_alive_max_requests) &&
+		(o->keep_alive_max_ms == 0 || age_ms < o->keep_alive_max_ms);
 }
 
 static void write_timed_out(struct timer *t)
@@ -207,7 +210,8 @@ static void begin_body(struct h1_connection *c)
 	h1_receiver_begin_body(&c->in, q->framing, q->content_length);
 	c->continue_owed = q->expect_continue && q->framing != FRAMING_NONE;
 	c->body_done = false;
-	if (q->framing == FRAMING_NONE || (q->framing == FRAMING_LENGTH && q->content_length == 0)) {
+	if (q->framing == FRAMING_NONE ||
+	    (q->framing == FRAMING_LENGTH && q->content_length == 0)) {
 		c->continue_owed = false;
 		body_end(&x->own_request_body);
 		c->body_done = true;
@@ -219,13 +223,15 @@ static void begin_body(struct h1_connection *c)
 	if (c->in_head)
 		c->timer.fire = body_timed_out;
 	else
-		loop_arm(c->server->loop, &c->timer, c->server->options.read_timeout_ms, body_timed_out);
+		loop_arm(c->server->loop, &c->timer, c->server->options.read_timeout_ms,
+			 body_timed_out);
 }
 
 /* An expectation that we do not know cannot be met (RFC 9110 section 10.1.1; as Go's server). */
 static bool expects_too_much(const struct request *q)
 {
-	return fields_have(&q->fields, FIELD_EXPECT) && fields_value_id(&q->fields, FIELD_EXPECT).n > 0 &&
+	return fields_have(&q->fields, FIELD_EXPECT) &&
+	       fields_value_id(&q->fields, FIELD_EXPECT).n > 0 &&
 	       !fields_has_token(&q->fields, FIELD_EXPECT, SLICE("100-continue"));
 }
 
@@ -238,13 +244,15 @@ static void take_early_body(struct h1_connection *c)
 		set_reading(c, c->body_done);
 }
 
-/* The head is complete: `head_bytes` of what is buffered. The connection may be closed afterwards. */
+/* The head is complete: `head_bytes` of what is buffered. The connection may be closed afterwards.
+ */
 static void begin_exchange(struct h1_connection *c, size_t head_bytes)
 {
 	struct h1_server *s = c->server;
 	struct exchange *x = c->x;
 	slice head = slice_first(h1_receiver_bytes(&c->in), head_bytes);
-	slice kept = arena_copy(&x->arena, head), peer = arena_copy(&x->arena, (slice){c->peer, c->peer_n});
+	slice kept = arena_copy(&x->arena, head),
+	      peer = arena_copy(&x->arena, (slice){c->peer, c->peer_n});
 
 	if (kept.p == NULL || peer.p == NULL) {
 		exchange_end(&c->x, true);
@@ -287,16 +295,16 @@ static void parse_head(struct h1_connection *c)
 		h1_connection_reject(c, 503);
 		return;
 	}
-	r = h1_parse_request(&c->x->request, &c->x->arena, h1_receiver_bytes(&c->in), &s->options.head,
-			     &c->in.scanned, &head_bytes);
+	r = h1_parse_request(&c->x->request, &c->x->arena, h1_receiver_bytes(&c->in),
+			     &s->options.head, &c->in.scanned, &head_bytes);
 	if (r == H1_DONE) {
 		begin_exchange(c, head_bytes);
 		return;
 	}
 	exchange_end(&c->x, true);
 	if (r < 0) {
-		log_debug_with((LOG_TEXT("ClientAddr", slice_of(c->peer, c->peer_n))), "Bad request: %s",
-			       h1_error_text(r));
+		log_debug_with((LOG_TEXT("ClientAddr", slice_of(c->peer, c->peer_n))),
+			       "Bad request: %s", h1_error_text(r));
 		h1_connection_reject(c, h1_error_status(r));
 	} else if (c->state == H1_IDLE) {
 		c->state = H1_HEAD;
@@ -335,8 +343,10 @@ void h1_connection_run(struct h1_connection *c)
 	if (c->running)
 		return;
 	c->running = true;
-	/* An answer that is made at once leaves the connection ready for the next request: no recursion, however many wait. */
-	while (is_between_bodies(c) && (unread = h1_receiver_bytes(&c->in).n) > 0 && unread != before) {
+	/* An answer that is made at once leaves the connection ready for the next request: no
+	 * recursion, however many wait. */
+	while (is_between_bodies(c) && (unread = h1_receiver_bytes(&c->in).n) > 0 &&
+	       unread != before) {
 		before = unread;
 		if (c->state == H1_DRAIN)
 			drain_body(c);
@@ -363,7 +373,8 @@ void h1_connection_next(struct h1_connection *c)
 		c->drain_bytes = left;
 		c->state = H1_DRAIN;
 		if (!timer_armed(&c->timer))
-			loop_arm(c->server->loop, &c->timer, c->server->options.idle_timeout_ms, idle_timed_out);
+			loop_arm(c->server->loop, &c->timer, c->server->options.idle_timeout_ms,
+				 idle_timed_out);
 	} else {
 		become_idle(c);
 		if (c->server->draining)
@@ -381,7 +392,8 @@ static void read_ahead(struct h1_connection *c)
 		set_reading(c, false);
 		return;
 	}
-	n = h1_receiver_fill(&c->in, &c->io, c->server->options.head.head_bytes_max + BUFFER_SMALL_BYTES);
+	n = h1_receiver_fill(&c->in, &c->io,
+			     c->server->options.head.head_bytes_max + BUFFER_SMALL_BYTES);
 	if (n == -ENOBUFS)
 		set_reading(c, false);
 	else if (n <= 0 && n != -EAGAIN)
@@ -458,7 +470,8 @@ static void on_ready(struct transport *t, int events)
 	}
 }
 
-/* "192.0.2.1:1234" or "[2001:db8::1]:1234"; an IPv4 client of a dual-stack socket is shown as IPv4. */
+/* "192.0.2.1:1234" or "[2001:db8::1]:1234"; an IPv4 client of a dual-stack socket is shown as IPv4.
+ */
 static void format_peer(struct h1_connection *c, const struct sockaddr_storage *peer)
 {
 	char text[ADDRESS_TEXT_BYTES];
@@ -470,7 +483,8 @@ static void format_peer(struct h1_connection *c, const struct sockaddr_storage *
 	(void)address_from_sockaddr((const struct sockaddr *)peer, &c->address, &port);
 	host = address_format(&c->address, text);
 	brackets = !address_is_v4(&c->address);
-	n = snprintf(c->peer, sizeof c->peer, brackets ? "[%.*s]:%u" : "%.*s:%u", SLICE_ARG(host), port);
+	n = snprintf(c->peer, sizeof c->peer, brackets ? "[%.*s]:%u" : "%.*s:%u", SLICE_ARG(host),
+		     port);
 	must(n > 0 && (size_t)n < sizeof c->peer);
 	c->peer_n = (uint8_t)n;
 	c->peer_host_at = brackets;
@@ -507,7 +521,8 @@ static bool on_accept(struct listener *l, int fd, const struct sockaddr_storage 
 }
 
 int h1_server_start(struct h1_server *s, struct loop *loop, struct exchange_pool *exchanges, int fd,
-		    const struct h1_server_options *options, h1_server_handle_fn *handle, void *owner)
+		    const struct h1_server_options *options, h1_server_handle_fn *handle,
+		    void *owner)
 {
 	int r;
 
@@ -539,7 +554,8 @@ static void drain_connection(struct h1_connection *c)
 	if (c->state == H1_DRAIN)
 		h1_connection_linger(c);
 	else if (c->state == H1_IDLE)
-		loop_arm(c->server->loop, &c->timer, c->requests > 0 ? NEXT_REQUEST_GRACE_MS : NEW_CONNECTION_GRACE_MS,
+		loop_arm(c->server->loop, &c->timer,
+			 c->requests > 0 ? NEXT_REQUEST_GRACE_MS : NEW_CONNECTION_GRACE_MS,
 			 idle_timed_out);
 }
 
@@ -552,8 +568,7 @@ void h1_server_drain(struct h1_server *s, void (*stopped)(struct h1_server *))
 	list_remove(&s->waiting);
 	listener_stop(&s->listener, on_listener_stopped);
 	/* Closing changes nothing in the list before the next turn of the loop. */
-	LIST_FOR_EACH(e, &s->connections)
-	{
+	LIST_FOR_EACH (e, &s->connections) {
 		drain_connection(container_of(e, struct h1_connection, link));
 	}
 }
@@ -561,8 +576,7 @@ void h1_server_drain(struct h1_server *s, void (*stopped)(struct h1_server *))
 void h1_server_abort(struct h1_server *s)
 {
 	OBJ_CHECK(s, H1_SERVER_MAGIC);
-	LIST_FOR_EACH(e, &s->connections)
-	{
+	LIST_FOR_EACH (e, &s->connections) {
 		struct h1_connection *c = container_of(e, struct h1_connection, link);
 
 		h1_connection_close(c, c->state == H1_BUSY && c->responding);

@@ -1,6 +1,6 @@
 /*
- * The server side of HTTP/1.1 connections of one entry point on one loop: accepts, parses, hands exchanges to a handler, sends
- * responses, keeps connections alive, drains.
+ * The server side of HTTP/1.1 connections of one entry point on one loop: accepts, parses, hands
+ * exchanges to a handler, sends responses, keeps connections alive, drains.
  */
 #ifndef HTTP_H1_SERVER_H
 #define HTTP_H1_SERVER_H
@@ -10,9 +10,9 @@
 #include "net/listener.h"
 
 /**
- * Connections of all servers of one loop, and how many there may be (weir.limits.connectionsPerWorker).
- * At the limit each server takes one more before it notices. Lifetime: `h1_room_init`; outlives the
- * servers.
+ * Connections of all servers of one loop, and how many there may be
+ * (weir.limits.connectionsPerWorker). At the limit each server takes one more before it notices.
+ * Lifetime: `h1_room_init`; outlives the servers.
  */
 struct h1_room {
 	size_t count, max;
@@ -25,14 +25,17 @@ void h1_room_init(struct h1_room *room, size_t max);
 /** All times: 0 means none. */
 struct h1_server_options {
 	struct h1_limits head;
-	uint64_t read_timeout_ms;  /* Traefik transport.respondingTimeouts.readTimeout: a whole request */
-	uint64_t write_timeout_ms; /* …writeTimeout: from the request's head to the response's end */
-	uint64_t idle_timeout_ms;  /* …idleTimeout: between requests */
-	uint64_t stall_timeout_ms; /* weir.limits.stallTimeout: a client that takes no bytes of its response */
-	uint64_t keep_alive_max_ms;       /* transport.keepAliveMaxTime */
+	uint64_t read_timeout_ms; /* Traefik transport.respondingTimeouts.readTimeout: a whole
+				     request */
+	uint64_t
+		write_timeout_ms; /* …writeTimeout: from the request's head to the response's end */
+	uint64_t idle_timeout_ms;   /* …idleTimeout: between requests */
+	uint64_t stall_timeout_ms;  /* weir.limits.stallTimeout: a client that takes no bytes of its
+				       response */
+	uint64_t keep_alive_max_ms; /* transport.keepAliveMaxTime */
 	uint64_t keep_alive_max_requests; /* transport.keepAliveMaxRequests; 0: any number */
-	size_t connections_max; /* of this server */
-	struct h1_room *room;   /* that it shares; NULL: none */
+	size_t connections_max;           /* of this server */
+	struct h1_room *room;             /* that it shares; NULL: none */
 	unsigned accept_burst;
 };
 
@@ -56,7 +59,8 @@ struct h1_server_counters {
 
 struct h1_server;
 
-/** Takes a new exchange (phase NEW, request filled in): calls `exchange_start` or `exchange_refuse`, now or later. */
+/** Takes a new exchange (phase NEW, request filled in): calls `exchange_start` or
+ * `exchange_refuse`, now or later. */
 typedef void h1_server_handle_fn(struct h1_server *, struct exchange *);
 
 /** Embedded in its owner. One loop. Lifetime: `h1_server_start` … `h1_server_stop` … `stopped`. */
@@ -77,11 +81,14 @@ struct h1_server {
 	struct h1_server_counters counters;
 };
 
-/** Serves the listening socket `fd`, which it owns on success. Returns 0 or a negative errno value. */
+/** Serves the listening socket `fd`, which it owns on success. Returns 0 or a negative errno value.
+ */
 int h1_server_start(struct h1_server *s, struct loop *loop, struct exchange_pool *exchanges, int fd,
-		    const struct h1_server_options *options, h1_server_handle_fn *handle, void *owner);
+		    const struct h1_server_options *options, h1_server_handle_fn *handle,
+		    void *owner);
 
-/** Stops accepting and closes idle connections; others end after their exchange. `stopped` is called once none is left. */
+/** Stops accepting and closes idle connections; others end after their exchange. `stopped` is
+ * called once none is left. */
 void h1_server_drain(struct h1_server *s, void (*stopped)(struct h1_server *));
 
 /** After `h1_server_drain`: closes the remaining connections at once. */

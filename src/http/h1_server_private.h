@@ -12,7 +12,8 @@
 	X(HEAD)   /* some bytes of a head */ \
 	X(BUSY)   /* an exchange is in progress */ \
 	X(DRAIN)  /* answered; the rest of the request's body is thrown away */ \
-	X(LINGER) /* our side is closed; waiting for the client to close, so that it reads the response */ \
+	X(LINGER) /* our side is closed; waiting for the client to close, so that it reads the \
+		     response */ \
 	X(CLOSED)
 
 enum h1_connection_state {
@@ -43,20 +44,22 @@ struct h1_connection {
 	uint64_t requests;
 	uint64_t drain_bytes; /* in DRAIN: of the body, still to come */
 	bool keep_alive;
-	bool body_done;      /* the request's body is complete, or has failed */
-	bool continue_owed;  /* the client waits for 100 before it sends its body */
-	bool responding;     /* the final head is made */
-	bool in_head;        /* the read time-out runs since the first bytes of the head */
-	bool running;        /* `h1_connection_run` is on the stack */
+	bool body_done;     /* the request's body is complete, or has failed */
+	bool continue_owed; /* the client waits for 100 before it sends its body */
+	bool responding;    /* the final head is made */
+	bool in_head;       /* the read time-out runs since the first bytes of the head */
+	bool running;       /* `h1_connection_run` is on the stack */
 	struct address address;
 	uint8_t peer_n, peer_host_at, peer_host_n;
 	char peer[PEER_TEXT_MAX];
 };
 
-/** Parses what is buffered, as far as the state allows; called after a state change to IDLE and after reads. */
+/** Parses what is buffered, as far as the state allows; called after a state change to IDLE and
+ * after reads. */
 void h1_connection_run(struct h1_connection *c);
 
-/** Closes now; an exchange in progress fails. With `reset` the peer cannot mistake what it got for a whole message. */
+/** Closes now; an exchange in progress fails. With `reset` the peer cannot mistake what it got for
+ * a whole message. */
 void h1_connection_close(struct h1_connection *c, bool reset);
 
 /** Ends our side and waits, within bounds, for the client to close. */
@@ -79,8 +82,8 @@ void h1_connection_continue(struct h1_connection *c);
 
 extern const struct exchange_client h1_connection_client;
 
-/** A connection was accepted. Returns whether there is room for another one; if not, accepting goes on
- * by itself once there is. */
+/** A connection was accepted. Returns whether there is room for another one; if not, accepting goes
+ * on by itself once there is. */
 bool h1_server_count_opened(struct h1_server *s);
 
 /** A connection is gone. */

@@ -54,8 +54,8 @@ static enum framing client_framing(const struct exchange *x)
 }
 
 /*
- * Framing and connection fields are this hop's: whatever came with the response goes, except the length of a body that the client does
- * not expect (HEAD, 304).
+ * Framing and connection fields are this hop's: whatever came with the response goes, except the
+ * length of a body that the client does not expect (HEAD, 304).
  */
 static void set_hop_fields(struct h1_connection *c, enum framing framing)
 {
@@ -108,10 +108,12 @@ static bool says_length(const struct exchange *x, enum framing framing)
 	if (framing == FRAMING_LENGTH)
 		return true;
 	return x->client_method == METHOD_HEAD && r->framing == FRAMING_LENGTH &&
-	       !status_has_no_body(r->status, METHOD_GET) && !fields_have(&r->fields, FIELD_CONTENT_LENGTH);
+	       !status_has_no_body(r->status, METHOD_GET) &&
+	       !fields_have(&r->fields, FIELD_CONTENT_LENGTH);
 }
 
-/* Go's server, too, says 1.0 to those who said so, and tells nobody but 1.1 clients that it closes. */
+/* Go's server, too, says 1.0 to those who said so, and tells nobody but 1.1 clients that it closes.
+ */
 static char *put_connection(char *to, const struct h1_connection *c)
 {
 	bool is_10 = c->x->request.version == HTTP_1_0;
@@ -152,7 +154,8 @@ static bool write_head(struct h1_connection *c, enum framing framing)
 	return true;
 }
 
-/* Whether the connection can go on after the response although the request's body is not all here. */
+/* Whether the connection can go on after the response although the request's body is not all here.
+ */
 static bool body_is_short(const struct h1_connection *c)
 {
 	return c->body_done || (!c->continue_owed && c->in.framing == FRAMING_LENGTH &&
@@ -178,7 +181,8 @@ static void respond(struct exchange *x)
 	OBJ_CHECK(c, H1_CONNECTION_MAGIC);
 	must(c->state == H1_BUSY && !c->responding);
 	c->responding = true;
-	c->keep_alive = c->keep_alive && framing != FRAMING_CLOSE && body_is_short(c) && !c->server->draining;
+	c->keep_alive = c->keep_alive && framing != FRAMING_CLOSE && body_is_short(c) &&
+			!c->server->draining;
 	set_hop_fields(c, framing);
 	if (!write_head(c, framing)) {
 		h1_connection_close(c, true);
@@ -236,7 +240,8 @@ void h1_connection_flush(struct h1_connection *c)
 		watch_writing(c, true);
 		if (s->options.write_timeout_ms == 0 &&
 		    (c->out.written > before || !timer_armed(&c->write_timer)))
-			loop_arm(s->loop, &c->write_timer, s->options.stall_timeout_ms, client_stalled);
+			loop_arm(s->loop, &c->write_timer, s->options.stall_timeout_ms,
+				 client_stalled);
 		break;
 	case H1_SENT_FAILED:
 		s->counters.aborted++;
@@ -259,7 +264,8 @@ void h1_connection_reject(struct h1_connection *c, int status)
 	str_format(&text, format, status, status_text(status), status, status_text(status));
 	if (!text.failed) {
 		v = (struct iovec){text.p, text.n};
-		/* A few hundred bytes into an empty socket buffer: what does not fit is lost with the connection. */
+		/* A few hundred bytes into an empty socket buffer: what does not fit is lost with
+		 * the connection. */
 		(void)transport_writev(&c->io, &v, 1);
 	}
 	str_free(&text);

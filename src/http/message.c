@@ -35,7 +35,7 @@ const char *status_text(int status)
 #define X(code, text) \
 	case code: \
 		return text;
-	STATUS_TEXTS(X)
+		STATUS_TEXTS(X)
 #undef X
 	default:
 		return "";

@@ -118,6 +118,7 @@ struct response {
 	X(510, "Not Extended") \
 	X(511, "Network Authentication Required")
 
+/** The method of that exact name (case counts, RFC 9110 section 9.1), or METHOD_OTHER. */
 enum method method_of(slice name);
 
 /** RFC 9110 section 9.2.2. */

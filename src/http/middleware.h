@@ -1,6 +1,7 @@
 /*
- * What a middleware is to the exchange: a small class with hooks, and the chain that orders them. The walk along the chain is in
- * exchange.c and nowhere else; a middleware never calls the next one.
+ * What a middleware is to the exchange: a small class with hooks, and the chain that orders them.
+ * The walk along the chain is in exchange.c and nowhere else; a middleware never calls the next
+ * one.
  */
 #ifndef HTTP_MIDDLEWARE_H
 #define HTTP_MIDDLEWARE_H
@@ -13,29 +14,33 @@ struct middleware;
 
 enum middleware_verdict {
 	MW_CONTINUE, /* go on with the next one */
-	MW_ANSWERED, /* the exchange's response is set (`exchange_answer`): what lies further inside is skipped */
+	MW_ANSWERED, /* the exchange's response is set (`exchange_answer`): what lies further inside
+			is skipped */
 	MW_PENDING,  /* the same hook is called again after `exchange_resume` */
 	MW_FAILED,   /* answer 500 and go on as after MW_ANSWERED */
 };
 
 /** Hooks run on the exchange's loop. A hook that is NULL means MW_CONTINUE. */
 struct middleware_class {
-	const char *name; /* as in the configuration: "stripPrefix" */
+	const char *name;   /* as in the configuration: "stripPrefix" */
 	size_t state_bytes; /* per exchange, zeroed, from the exchange's arena */
 
 	/** The request's head is known; its body may still be coming. */
 	enum middleware_verdict (*on_request)(struct middleware *, struct exchange *, void *state);
 
-	/** The response's head is known and not yet sent. Not called on the middleware that answered. */
+	/** The response's head is known and not yet sent. Not called on the middleware that
+	 * answered. */
 	enum middleware_verdict (*on_response)(struct middleware *, struct exchange *, void *state);
 
 	/**
-	 * The response has been sent, or cannot be (`x->failed`); the client connection is no longer part of the exchange. For work
-	 * that comes after the response: only MW_CONTINUE and MW_PENDING. Called for each middleware whose `on_request` was called.
+	 * The response has been sent, or cannot be (`x->failed`); the client connection is no
+	 * longer part of the exchange. For work that comes after the response: only MW_CONTINUE and
+	 * MW_PENDING. Called for each middleware whose `on_request` was called.
 	 */
 	enum middleware_verdict (*on_sent)(struct middleware *, struct exchange *, void *state);
 
-	/** The exchange is over: exactly once for each middleware whose `on_request` was called, also after a failure. */
+	/** The exchange is over: exactly once for each middleware whose `on_request` was called,
+	 * also after a failure. */
 	void (*on_end)(struct middleware *, struct exchange *, void *state);
 
 	/** Frees what `create` made. Control thread. */
@@ -53,14 +58,16 @@ struct middleware {
 
 struct service;
 
-/** What stands at the inner end of a chain and makes responses. Hooks run on the exchange's loop. */
+/** What stands at the inner end of a chain and makes responses. Hooks run on the exchange's loop.
+ */
 struct service_class {
 	const char *name;
 
 	/** Takes the request; answers with `exchange_respond` or `exchange_fail`, now or later. */
 	void (*start)(struct service *, struct exchange *);
 
-	/** The exchange ends before the service is done with it: let go at once. Not called after `exchange_service_done`. */
+	/** The exchange ends before the service is done with it: let go at once. Not called after
+	 * `exchange_service_done`. */
 	void (*cancel)(struct service *, struct exchange *);
 };
 

@@ -2,7 +2,8 @@
 
 #include <errno.h>
 
-/* Kept bytes in memory are passed on where they are; those in a file through a buffer. Returns false when the body is full or broken. */
+/* Kept bytes in memory are passed on where they are; those in a file through a buffer. Returns
+ * false when the body is full or broken. */
 static bool push_kept(struct replay *r)
 {
 	slice memory = spool_memory(r->kept);
@@ -80,7 +81,8 @@ static void want(struct body *b, void *producer)
 void replay_start(struct replay *r, struct loop *loop, const struct spool *kept, struct body *rest,
 		  struct body *out, struct fields *trailers)
 {
-	*r = (struct replay){.magic = REPLAY_MAGIC, .loop = loop, .kept = kept, .rest = rest, .out = out};
+	*r = (struct replay){
+		.magic = REPLAY_MAGIC, .loop = loop, .kept = kept, .rest = rest, .out = out};
 	out->trailers = trailers;
 	body_set_producer(out, want, r);
 	if (rest != NULL)

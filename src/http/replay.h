@@ -1,6 +1,6 @@
 /*
- * A body that begins with kept bytes and goes on, if there is more, with the rest of another body: what the next one gets after somebody has read,
- * replaced or prefixed a body.
+ * A body that begins with kept bytes and goes on, if there is more, with the rest of another body:
+ * what the next one gets after somebody has read, replaced or prefixed a body.
  */
 #ifndef HTTP_REPLAY_H
 #define HTTP_REPLAY_H
@@ -22,8 +22,9 @@ struct replay {
 };
 
 /**
- * Makes `out` (initialised, without producer) deliver what `kept` holds and then `rest`, whose consumer this becomes. With `rest` NULL the body ends after the
- * kept bytes, with `trailers` (may be NULL).
+ * Makes `out` (initialised, without producer) deliver what `kept` holds and then `rest`, whose
+ * consumer this becomes. With `rest` NULL the body ends after the kept bytes, with `trailers` (may
+ * be NULL).
  */
 void replay_start(struct replay *r, struct loop *loop, const struct spool *kept, struct body *rest,
 		  struct body *out, struct fields *trailers);

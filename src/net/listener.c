@@ -18,7 +18,8 @@ static int set_flag(int fd, int level, int name, int value)
 	return setsockopt(fd, level, name, &value, sizeof value) < 0 ? -errno : 0;
 }
 
-/* One bound socket; `share` lets others be bound to the same address. Returns the descriptor or a negative errno. */
+/* One bound socket; `share` lets others be bound to the same address. Returns the descriptor or a
+ * negative errno. */
 static int bind_one(const struct sockaddr *address, socklen_t size, bool share)
 {
 	int fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), r;
@@ -57,14 +58,16 @@ static void close_all(int *fds, size_t count)
 		(void)close(fds[i]);
 }
 
-static int bind_all(struct sockaddr_storage *address, socklen_t size, bool shared, int *fds, size_t count)
+static int bind_all(struct sockaddr_storage *address, socklen_t size, bool shared, int *fds,
+		    size_t count)
 {
 	struct sockaddr *sa = (struct sockaddr *)address;
 	size_t made = 0;
 	int r = 0;
 
 	if (!shared) {
-		/* SO_REUSEPORT alone would silently share the port with another process of the same user. */
+		/* SO_REUSEPORT alone would silently share the port with another process of the same
+		 * user. */
 		int probe = bind_one(sa, size, false);
 
 		if (probe < 0)
@@ -91,7 +94,8 @@ static int bind_all(struct sockaddr_storage *address, socklen_t size, bool share
 
 static int resolve(const struct listen_address *address, struct addrinfo **found)
 {
-	struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
+	struct addrinfo hints = {
+		.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
 	char host[256], port[8];
 
 	if (address->host.n >= sizeof host)
@@ -130,17 +134,17 @@ int listener_bind(const struct listen_address *address, bool shared, int *fds, s
 	} else {
 		r = resolve(address, &found);
 		if (r != 0)
-			return error_set(e, -EADDRNOTAVAIL, "listen %.*s:%u: %s", SLICE_ARG(address->host),
-					 address->port, gai_strerror(r));
+			return error_set(e, -EADDRNOTAVAIL, "listen %.*s:%u: %s",
+					 SLICE_ARG(address->host), address->port, gai_strerror(r));
 		memcpy(&at, found->ai_addr, found->ai_addrlen);
 		size = found->ai_addrlen;
 		freeaddrinfo(found);
 		r = bind_all(&at, size, shared, fds, count);
 	}
 	if (r < 0)
-		return error_set(e, r, "listen %.*s:%u: %s", SLICE_ARG(address->host), address->port,
-				 r == -EADDRINUSE ? "address already in use"
-						  : strerror(-r));
+		return error_set(e, r, "listen %.*s:%u: %s", SLICE_ARG(address->host),
+				 address->port,
+				 r == -EADDRINUSE ? "address already in use" : strerror(-r));
 	return 0;
 }
 
@@ -161,7 +165,8 @@ static void on_ready(struct transport *t, int events)
 	for (unsigned i = 0; i < l->burst && !l->paused && !t->closing; i++) {
 		struct sockaddr_storage peer;
 		socklen_t size = sizeof peer;
-		int fd = accept4(t->fd, (struct sockaddr *)&peer, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		int fd = accept4(t->fd, (struct sockaddr *)&peer, &size,
+				 SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (fd >= 0) {
 			if (!l->accept(l, fd, &peer)) {
@@ -173,17 +178,20 @@ static void on_ready(struct transport *t, int events)
 		if (errno == EAGAIN || errno == EWOULDBLOCK)
 			return;
 		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-			/* The backlog holds the clients meanwhile; spinning on a readable listener would help nobody. */
+			/* The backlog holds the clients meanwhile; spinning on a readable listener
+			 * would help nobody. */
 			l->exhausted++;
 			transport_watch(t, 0);
 			loop_arm(l->loop, &l->retry, EXHAUSTED_RETRY_MS, exhausted_is_over);
 			return;
 		}
-		/* Anything else concerns one connection that is already gone (RFC 9293, accept(2)). */
+		/* Anything else concerns one connection that is already gone (RFC 9293, accept(2)).
+		 */
 	}
 }
 
-int listener_start(struct listener *l, struct loop *loop, int fd, unsigned burst, listener_accept_fn *accept)
+int listener_start(struct listener *l, struct loop *loop, int fd, unsigned burst,
+		   listener_accept_fn *accept)
 {
 	int r;
 

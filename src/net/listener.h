@@ -10,8 +10,9 @@
 #include "net/transport.h"
 
 /**
- * Opens `count` listening TCP sockets on one address (no host: all addresses, IPv6 and IPv4), which share its connections (SO_REUSEPORT). Unless `shared`, fails
- * with -EADDRINUSE if anybody else listens there. A port of 0 takes a free one. Returns 0, or a negative errno value with no socket
+ * Opens `count` listening TCP sockets on one address (no host: all addresses, IPv6 and IPv4), which
+ * share its connections (SO_REUSEPORT). Unless `shared`, fails with -EADDRINUSE if anybody else
+ * listens there. A port of 0 takes a free one. Returns 0, or a negative errno value with no socket
  * open and `e` filled in.
  */
 int listener_bind(const struct listen_address *address, bool shared, int *fds, size_t count,
@@ -22,8 +23,8 @@ int listener_bind(const struct listen_address *address, bool shared, int *fds, s
 struct listener;
 
 /**
- * A new connection: the callee owns `fd`, which does not block. Returns false to have accepting paused (until
- * `listener_resume`), for example at a connection limit.
+ * A new connection: the callee owns `fd`, which does not block. Returns false to have accepting
+ * paused (until `listener_resume`), for example at a connection limit.
  */
 typedef bool listener_accept_fn(struct listener *, int fd, const struct sockaddr_storage *peer);
 
@@ -41,11 +42,14 @@ struct listener {
 };
 
 /** Takes over `fd` on success. Returns 0 or a negative errno value. */
-int listener_start(struct listener *l, struct loop *loop, int fd, unsigned burst, listener_accept_fn *accept);
+int listener_start(struct listener *l, struct loop *loop, int fd, unsigned burst,
+		   listener_accept_fn *accept);
 
+/** Takes connections again after `accept` has paused the listener. Harmless otherwise. */
 void listener_resume(struct listener *l);
 
-/** Accepts what waits in the backlog unless paused, then closes the socket; `stopped` runs later. */
+/** Accepts what waits in the backlog unless paused, then closes the socket; `stopped` runs later.
+ */
 void listener_stop(struct listener *l, void (*stopped)(struct listener *));
 
 #endif

@@ -14,7 +14,8 @@ static void run_tasks(uv_check_t *check)
 		(void)uv_idle_stop(&l->no_block);
 		return;
 	}
-	/* Tasks that are deferred meanwhile wait for the next poll, so that sockets are never starved. */
+	/* Tasks that are deferred meanwhile wait for the next poll, so that sockets are never
+	 * starved. */
 	list_move(&now, &l->tasks);
 	while ((e = list_pop(&now)) != NULL) {
 		struct task *t = container_of(e, struct task, link);

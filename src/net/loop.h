@@ -1,6 +1,6 @@
 /*
- * One thread's event loop: sockets, timers, recycled buffers, tasks that run after the next poll, and messages from
- * other threads.
+ * One thread's event loop: sockets, timers, recycled buffers, tasks that run after the next poll,
+ * and messages from other threads.
  */
 #ifndef NET_LOOP_H
 #define NET_LOOP_H
@@ -19,7 +19,8 @@ struct task {
 	void (*run)(struct task *); /* may free or defer the task */
 };
 
-/** Work for a loop from another thread. Allocated by the sender, owned by the loop until `run`, which frees it. */
+/** Work for a loop from another thread. Allocated by the sender, owned by the loop until `run`,
+ * which frees it. */
 struct message {
 	struct list link;
 	void (*run)(struct message *);
@@ -27,7 +28,8 @@ struct message {
 
 #define LOOP_MAGIC 0x6c6f6f70u
 
-/** Lifetime: `loop_init` … `loop_run` … `loop_close`, all on its thread; only `loop_post` comes from others. */
+/** Lifetime: `loop_init` … `loop_run` … `loop_close`, all on its thread; only `loop_post` comes
+ * from others. */
 struct loop {
 	uint32_t magic;
 	unsigned index; /* among the process's worker loops */
@@ -45,7 +47,8 @@ struct loop {
 	uv_async_t inbox_bell;
 };
 
-/** Returns 0 or a negative errno value. `buffer_limit_bytes` bounds the memory of all buffers of this loop. */
+/** Returns 0 or a negative errno value. `buffer_limit_bytes` bounds the memory of all buffers of
+ * this loop. */
 int loop_init(struct loop *l, size_t buffer_limit_bytes);
 
 /** Runs until `loop_stop`. */
@@ -55,11 +58,13 @@ void loop_stop(struct loop *l);
 /** Runs what is left to close, then frees everything. No socket, timer or task may be in use. */
 void loop_close(struct loop *l);
 
-/** Runs `t` after the next poll of the sockets, which does not block. Deferring a waiting task again changes nothing. */
+/** Runs `t` after the next poll of the sockets, which does not block. Deferring a waiting task
+ * again changes nothing. */
 void loop_defer(struct loop *l, struct task *t);
 void loop_cancel(struct loop *l, struct task *t);
 
-/** From any thread: runs `m` on the loop's thread. Returns false (and `m` stays the caller's) once the loop is closing. */
+/** From any thread: runs `m` on the loop's thread. Returns false (and `m` stays the caller's) once
+ * the loop is closing. */
 bool loop_post(struct loop *l, struct message *m);
 
 /** Milliseconds, monotonic, as of the start of this turn of the loop. */
@@ -68,7 +73,8 @@ static inline uint64_t loop_now_ms(const struct loop *l)
 	return uv_now(&l->uv);
 }
 
-static inline void loop_arm(struct loop *l, struct timer *t, uint64_t after_ms, void (*fire)(struct timer *))
+static inline void loop_arm(struct loop *l, struct timer *t, uint64_t after_ms,
+			    void (*fire)(struct timer *))
 {
 	timer_arm(&l->timers, t, after_ms, fire);
 }

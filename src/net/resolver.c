@@ -9,7 +9,8 @@
 
 #define LOOKUP_MAGIC 0x6c6f6f6bu
 
-_Static_assert(sizeof(struct sockaddr_in) == 16 && sizeof(struct sockaddr_in6) == 28, "sockaddr_size");
+_Static_assert(sizeof(struct sockaddr_in) == 16 && sizeof(struct sockaddr_in6) == 28,
+	       "sockaddr_size");
 
 /** Owned by libuv until its callback has run. */
 struct lookup {
@@ -43,7 +44,8 @@ static void collect(struct resolved *answer, const struct addrinfo *list)
 	answer->count = 0;
 	for (; list != NULL && answer->count < RESOLVED_MAX; list = list->ai_next) {
 		if (list->ai_addrlen <= sizeof answer->addresses[0])
-			memcpy(&answer->addresses[answer->count++], list->ai_addr, list->ai_addrlen);
+			memcpy(&answer->addresses[answer->count++], list->ai_addr,
+			       list->ai_addrlen);
 	}
 }
 

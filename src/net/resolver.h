@@ -19,15 +19,17 @@ struct resolved {
 
 struct lookup;
 
-/** `status` is 0 or a libuv error (`uv_strerror` explains it); `answer` is valid during the call. */
+/** `status` is 0 or a libuv error (`uv_strerror` explains it); `answer` is valid during the call.
+ */
 typedef void lookup_done_fn(void *owner, int status, const struct resolved *answer);
 
 /** If `host` is an address itself (IPv6 without brackets), fills in `answer` and returns true. */
 bool resolver_is_address(const char *host, uint16_t port, struct resolved *answer);
 
 /**
- * Asks the system (hosts file, DNS, as nsswitch says) in libuv's thread pool. Returns 0, or a negative errno value without a call of
- * `done`. `*lookup` is nulled by `lookup_cancel` or invalid once `done` was called.
+ * Asks the system (hosts file, DNS, as nsswitch says) in libuv's thread pool. Returns 0, or a
+ * negative errno value without a call of `done`. `*lookup` is nulled by `lookup_cancel` or invalid
+ * once `done` was called.
  */
 int resolver_start(struct lookup **lookup, struct loop *loop, const char *host, uint16_t port,
 		   lookup_done_fn *done, void *owner);

@@ -90,7 +90,8 @@ static void on_alarm(uv_timer_t *alarm)
 		set_alarm(t, next_occupied(t, t->done_tick));
 }
 
-void timer_arm(struct timers *t, struct timer *timer, uint64_t after_ms, void (*fire)(struct timer *))
+void timer_arm(struct timers *t, struct timer *timer, uint64_t after_ms,
+	       void (*fire)(struct timer *))
 {
 	uint64_t now_ms = uv_now(t->alarm.loop);
 	size_t slot;

@@ -13,7 +13,8 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 
 	OBJ_CHECK(t, TRANSPORT_MAGIC);
 	if (status < 0) {
-		/* libuv stops polling at an error, which the reads and writes that follow must find: there may be data before it. */
+		/* libuv stops polling at an error, which the reads and writes that follow must
+		 * find: there may be data before it. */
 		ready = t->watched & (TRANSPORT_READABLE | TRANSPORT_WRITABLE);
 		start_polling(t);
 	}

@@ -1,6 +1,6 @@
 /*
- * A stream socket on a loop: readiness, reading and writing without blocking. TCP today; a TLS session takes the same
- * place through `ops`.
+ * A stream socket on a loop: readiness, reading and writing without blocking. TCP today; a TLS
+ * session takes the same place through `ops`.
  */
 #ifndef NET_TRANSPORT_H
 #define NET_TRANSPORT_H
@@ -14,7 +14,8 @@ enum transport_events { TRANSPORT_READABLE = 1, TRANSPORT_WRITABLE = 2, TRANSPOR
 
 struct transport;
 
-/** What a layer above the socket replaces. All return bytes, 0 at the peer's end of data (reads only), -EAGAIN, or another negative errno. */
+/** What a layer above the socket replaces. All return bytes, 0 at the peer's end of data (reads
+ * only), -EAGAIN, or another negative errno. */
 struct transport_ops {
 	ssize_t (*read)(struct transport *, void *to, size_t n);
 	ssize_t (*writev)(struct transport *, const struct iovec *v, int count);
@@ -23,7 +24,8 @@ struct transport_ops {
 
 #define TRANSPORT_MAGIC 0x74726e73u
 
-/** Embedded in a connection. Lifetime: `transport_open` … `transport_close` … its callback, in which the owner frees it. */
+/** Embedded in a connection. Lifetime: `transport_open` … `transport_close` … its callback, in
+ * which the owner frees it. */
 struct transport {
 	uint32_t magic;
 	int fd;
@@ -37,8 +39,8 @@ struct transport {
 };
 
 /**
- * Takes over a connected or connecting non-blocking stream socket. Nothing is watched yet. Returns 0 or a negative errno
- * value; on failure the descriptor stays the caller's.
+ * Takes over a connected or connecting non-blocking stream socket. Nothing is watched yet. Returns
+ * 0 or a negative errno value; on failure the descriptor stays the caller's.
  */
 int transport_open(struct transport *t, struct loop *loop, int fd,
 		   void (*on_ready)(struct transport *, int events));
@@ -55,7 +57,8 @@ void transport_close(struct transport *t, void (*on_closed)(struct transport *))
 /** Announces the end of our data (FIN); reading goes on. */
 void transport_shutdown(struct transport *t);
 
-/** Makes the close an abortive one (RST), so that the peer cannot take a cut-off message for a whole one. */
+/** Makes the close an abortive one (RST), so that the peer cannot take a cut-off message for a
+ * whole one. */
 void transport_reset_on_close(struct transport *t);
 
 /* inline definitions */

@@ -14,7 +14,8 @@
 
 struct ticker;
 
-/** Ticks until a slice is over. One: a call that happens to begin before a tick yields early, which costs less than ticking more often. */
+/** Ticks until a slice is over. One: a call that happens to begin before a tick yields early, which
+ * costs less than ticking more often. */
 #define TICKER_SLICE_TICKS 1
 
 #define TICKER_SEAT_MAGIC 0x73656174u

@@ -5,8 +5,8 @@
 #include "core/log.h"
 #include "provider/file_private.h"
 
-#define QUIET_MS 50       /* a burst of writes is over when nothing happened for so long, */
-#define BURST_MS_MAX 500  /* or when it has lasted so long */
+#define QUIET_MS 50      /* a burst of writes is over when nothing happened for so long, */
+#define BURST_MS_MAX 500 /* or when it has lasted so long */
 #define DOUBTS_MAX 40u   /* after this many, what can be read is taken as it is */
 #define EMPTY_DOUBTS_MAX 4u
 #define EMPTY_WAIT_MS 250 /* longer patience with a file that has just become empty */
@@ -24,7 +24,8 @@ struct file_provider {
 	bool has_published;
 	bool waited_for_empty;
 	unsigned doubts;   /* loads in a row that were thrown away */
-	uint64_t retry_ms; /* between tries after a load that failed for want of resources; 0: none did */
+	uint64_t retry_ms; /* between tries after a load that failed for want of resources; 0: none
+			      did */
 	bool polls;
 };
 
@@ -80,8 +81,9 @@ static int first_error(const struct config_report *report, struct weir_error *e)
 }
 
 /*
- * Whether what was read may be half of what somebody is writing: the files have changed meanwhile, or a
- * configuration has become empty although its files have content (read between truncation and writing).
+ * Whether what was read may be half of what somebody is writing: the files have changed meanwhile,
+ * or a configuration has become empty although its files have content (read between truncation and
+ * writing).
  */
 static bool is_doubtful(const struct file_provider *f, const struct file_state *before,
 			const struct dynamic_config *config)
@@ -91,9 +93,8 @@ static bool is_doubtful(const struct file_provider *f, const struct file_state *
 	if (f->doubts >= DOUBTS_MAX)
 		return false;
 	file_state(f->config, &after);
-	return !same_state(before, &after) ||
-	       (config != NULL && f->doubts < EMPTY_DOUBTS_MAX && !before->has_empty &&
-		dynamic_is_empty(config));
+	return !same_state(before, &after) || (config != NULL && f->doubts < EMPTY_DOUBTS_MAX &&
+					       !before->has_empty && dynamic_is_empty(config));
 }
 
 /* Failures that have nothing to do with what the files say. */
@@ -103,8 +104,9 @@ static bool is_passing(int r)
 }
 
 /*
- * Reads, publishes. What is unchanged is not warned about again. Returns 0, -EAGAIN if the files, which were in the state `before`
- * (NULL: whatever it was), are still being written, or another negative errno value with `e` filled in.
+ * Reads, publishes. What is unchanged is not warned about again. Returns 0, -EAGAIN if the files,
+ * which were in the state `before` (NULL: whatever it was), are still being written, or another
+ * negative errno value with `e` filled in.
  */
 static int load(struct file_provider *f, const struct file_state *before, struct weir_error *e)
 {

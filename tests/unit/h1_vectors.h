@@ -15,7 +15,10 @@ struct h1_vector {
 };
 
 /* In static tables a slice is initialised without its type name. */
-#define BYTES(literal) {literal, sizeof(literal) - 1}
+#define BYTES(literal) \
+	{ \
+		literal, sizeof(literal) - 1 \
+	}
 #define GET(rest) BYTES("GET / HTTP/1.1\r\n" rest)
 #define POST(rest) BYTES("POST / HTTP/1.1\r\nHost: a\r\n" rest)
 #define CHUNKS(rest) POST("Transfer-Encoding: chunked\r\n\r\n" rest)
@@ -42,8 +45,12 @@ static const struct h1_vector h1_vectors[] = {
 	{"space before Content-Length", H1_BAD_SYNTAX, H1_DONE,
 	 POST(" Content-Length: 3\r\n\r\nabc")},
 	{"empty field name", H1_BAD_SYNTAX, H1_DONE, GET("Host: a\r\n: x\r\n\r\n")},
-	{"NUL in a value", H1_BAD_SYNTAX, H1_DONE, GET("Host: a\r\nX: b\0" "c\r\n\r\n")},
-	{"control in a value", H1_BAD_SYNTAX, H1_DONE, GET("Host: a\r\nX: b\001" "c\r\n\r\n")},
+	{"NUL in a value", H1_BAD_SYNTAX, H1_DONE,
+	 GET("Host: a\r\nX: b\0"
+	     "c\r\n\r\n")},
+	{"control in a value", H1_BAD_SYNTAX, H1_DONE,
+	 GET("Host: a\r\nX: b\001"
+	     "c\r\n\r\n")},
 	{"length, then chunked", H1_BAD_FRAMING, H1_DONE,
 	 POST("Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")},
 	{"chunked, then length", H1_BAD_FRAMING, H1_DONE,
@@ -79,7 +86,8 @@ static const struct h1_vector h1_vectors[] = {
 	{"space in the target", H1_BAD_SYNTAX, H1_DONE,
 	 BYTES("GET /a b HTTP/1.1\r\nHost: a\r\n\r\n")},
 	{"byte over 0x7f in the target", H1_BAD_SYNTAX, H1_DONE,
-	 BYTES("GET /\xff" " HTTP/1.1\r\nHost: a\r\n\r\n")},
+	 BYTES("GET /\xff"
+	       " HTTP/1.1\r\nHost: a\r\n\r\n")},
 	{"minor version 9", H1_DONE, H1_DONE, BYTES("GET / HTTP/1.9\r\nHost: a\r\n\r\n")},
 	{"major version 2", H1_BAD_VERSION, H1_DONE, BYTES("GET / HTTP/2.0\r\nHost: a\r\n\r\n")},
 	{"no version", H1_BAD_SYNTAX, H1_DONE, BYTES("GET /\r\n")},

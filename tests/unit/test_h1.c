@@ -81,92 +81,101 @@ static const struct {
 	/* "path|query or -|authority|flags": K keep-alive, E expect, U upgrade, 0 version 1.0. */
 	const char *meaning;
 } requests[] = {
-#define ROW(result, line, fields, meaning) {H1_##result, BYTES(line "\r\n" fields "\r\n"), meaning},
-	ROW(DONE, "GET / HTTP/1.1", "Host: a.b:80\r\n", "/|-|a.b:80|K")
-	ROW(DONE, "GET /x?a=b?c HTTP/1.1", "Host:a\r\n", "/x|a=b?c|a|K")
-	ROW(DONE, "GET /x? HTTP/1.1", "Host: a\r\n", "/x||a|K")
-	ROW(DONE, "GET //x/../%2e#f HTTP/1.1", "Host: a\r\n", "//x/../%2e#f|-|a|K")
-	ROW(DONE, "GET / HTTP/1.1", "Host:\r\n", "/|-||K")
-	ROW(DONE, "GET / HTTP/1.1", "Host: \t [::1]:8080 \t\r\n", "/|-|[::1]:8080|K")
-	ROW(DONE, "GET / HTTP/1.0", "", "/|-||0")
-	ROW(DONE, "GET / HTTP/1.0", "Host: a\r\n", "/|-|a|0")
-	ROW(DONE, "GET / HTTP/1.0", "Connection: Keep-Alive\r\n", "/|-||K0")
-	ROW(DONE, "GET / HTTP/1.0", "Connection: keep-alive, close\r\n", "/|-||0")
-	ROW(BAD_HOST, "GET / HTTP/1.0", "Host: a\r\nHost: a\r\n", "")
-	ROW(BAD_HOST, "GET / HTTP/1.1", "Host: a\r\nHost: a\r\n", "")
-	ROW(BAD_HOST, "GET / HTTP/1.1", "", "")
-	ROW(BAD_HOST, "GET / HTTP/1.1", "Host: a/b\r\n", "")
-	ROW(BAD_HOST, "GET / HTTP/1.1", "Host: a b\r\n", "")
-	ROW(BAD_HOST, "GET / HTTP/1.1", "Host: user@a\r\n", "")
-	ROW(BAD_HOST, "GET / HTTP/1.1", "Host: \xc3\xa4\r\n", "")
-	ROW(BAD_HOST, "GET / HTTP/1.1", "Host: a, b<c\r\n", "")
-	ROW(DONE, "GET http://t/p?q HTTP/1.1", "Host: h\r\n", "/p|q|t|K")
-	ROW(DONE, "GET HTTPS://t:1/p HTTP/1.1", "Host: h\r\n", "/p|-|t:1|K")
-	ROW(DONE, "GET http://t HTTP/1.1", "Host: t\r\n", "/|-|t|K")
-	ROW(DONE, "GET http://t?q HTTP/1.1", "Host: t\r\n", "/|q|t|K")
-	ROW(DONE, "OPTIONS http://t HTTP/1.1", "Host: t\r\n", "*|-|t|K")
-	ROW(DONE, "OPTIONS http://t/ HTTP/1.1", "Host: t\r\n", "/|-|t|K")
-	ROW(DONE, "GET http://t/ HTTP/1.0", "", "/|-|t|0")
-	ROW(BAD_HOST, "GET http://t/ HTTP/1.1", "", "")
-	ROW(BAD_HOST, "GET http://t/ HTTP/1.1", "Host: a b\r\n", "")
-	ROW(BAD_HOST, "GET http:///p HTTP/1.1", "Host: h\r\n", "")
-	ROW(BAD_HOST, "GET http://u@t/p HTTP/1.1", "Host: h\r\n", "")
-	ROW(BAD_HOST, "GET http://t#f HTTP/1.1", "Host: h\r\n", "")
-	ROW(BAD_SYNTAX, "GET ftp://t/p HTTP/1.1", "Host: h\r\n", "")
-	ROW(BAD_SYNTAX, "GET http:/t HTTP/1.1", "Host: h\r\n", "")
-	ROW(BAD_SYNTAX, "GET http:t HTTP/1.1", "Host: h\r\n", "")
-	ROW(BAD_SYNTAX, "GET x HTTP/1.1", "Host: h\r\n", "")
-	ROW(BAD_SYNTAX, "GET ?q HTTP/1.1", "Host: h\r\n", "")
-	ROW(BAD_SYNTAX, "GET http HTTP/1.1", "Host: h\r\n", "")
-	ROW(BAD_SYNTAX, "GET h:80 HTTP/1.1", "Host: h\r\n", "")
-	ROW(DONE, "OPTIONS * HTTP/1.1", "Host: h\r\n", "*|-|h|K")
-	ROW(BAD_SYNTAX, "GET * HTTP/1.1", "Host: h\r\n", "")
-	ROW(BAD_SYNTAX, "OPTIONS *? HTTP/1.1", "Host: h\r\n", "")
-	ROW(DONE, "CONNECT h:443 HTTP/1.1", "Host: x\r\n", "|-|h:443|K")
-	ROW(DONE, "CONNECT [::1]:443 HTTP/1.1", "Host: h\r\n", "|-|[::1]:443|K")
-	ROW(BAD_HOST, "CONNECT h HTTP/1.1", "Host: h\r\n", "")
-	ROW(BAD_HOST, "CONNECT h: HTTP/1.1", "Host: h\r\n", "")
-	ROW(BAD_HOST, "CONNECT h:0 HTTP/1.1", "Host: h\r\n", "")
-	ROW(BAD_HOST, "CONNECT h:65536 HTTP/1.1", "Host: h\r\n", "")
-	ROW(BAD_HOST, "CONNECT :443 HTTP/1.1", "Host: h\r\n", "")
-	ROW(BAD_HOST, "CONNECT /x:1 HTTP/1.1", "Host: h\r\n", "")
-	ROW(DONE, "GET / HTTP/1.1", "Host: h\r\nConnection: x, CLOSE\r\n", "/|-|h|")
-	ROW(DONE, "GET / HTTP/1.1", "Host: h\r\nConnection: x\r\nConnection: close\r\n", "/|-|h|")
-	ROW(DONE, "GET / HTTP/1.1", "Host: h\r\nConnection: closed\r\n", "/|-|h|K")
-	ROW(DONE, "PUT / HTTP/1.1", "Host: h\r\nExpect: 100-Continue\r\n", "/|-|h|KE")
-	ROW(DONE, "PUT / HTTP/1.1", "Host: h\r\nExpect: 200-ok\r\n", "/|-|h|K")
-	ROW(DONE, "PUT / HTTP/1.0", "Host: h\r\nExpect: 100-continue\r\n", "/|-|h|0")
-	ROW(DONE, "GET / HTTP/1.1", "Host: h\r\nUpgrade: ws\r\nConnection: Upgrade\r\n", "/|-|h|KU")
-	ROW(DONE, "GET / HTTP/1.1", "Host: h\r\nUpgrade: ws\r\n", "/|-|h|K")
-	ROW(DONE, "GET / HTTP/1.1", "Host: h\r\nConnection: upgrade\r\n", "/|-|h|K")
-	ROW(DONE, "GET / HTTP/1.0", "Upgrade: ws\r\nConnection: upgrade\r\n", "/|-||0")
-	ROW(DONE, "\r\n\r\nGET / HTTP/1.1", "Host: h\r\n", "/|-|h|K")
-	ROW(BAD_SYNTAX, "\r\n\r\n\r\nGET / HTTP/1.1", "Host: h\r\n", "")
-	ROW(BAD_SYNTAX, "\nGET / HTTP/1.1", "Host: h\r\n", "")
-	ROW(BAD_SYNTAX, "\rGET / HTTP/1.1", "Host: h\r\n", "")
-	ROW(BAD_SYNTAX, " GET / HTTP/1.1", "Host: h\r\n", "")
-	ROW(BAD_SYNTAX, "G(T / HTTP/1.1", "Host: h\r\n", "")
-	ROW(BAD_SYNTAX, "GET / HTTP/1.1 ", "Host: h\r\n", "")
-	ROW(BAD_SYNTAX, "GET / HTTP/1.10", "Host: h\r\n", "")
-	ROW(BAD_SYNTAX, "GET / HTTP/11", "Host: h\r\n", "")
-	ROW(BAD_SYNTAX, "GET / http/1.1", "Host: h\r\n", "")
-	ROW(BAD_SYNTAX, "GET / ", "Host: h\r\n", "")
-	ROW(BAD_SYNTAX, "GET /", "Host: h\r\n", "")
-	ROW(BAD_SYNTAX, "GET", "Host: h\r\n", "")
-	ROW(BAD_SYNTAX, "GET /\x7f HTTP/1.1", "Host: h\r\n", "")
-	ROW(BAD_SYNTAX, "GET /0123456789abcdef\xa0 HTTP/1.1", "Host: h\r\n", "")
-	ROW(BAD_VERSION, "GET / HTTP/0.9", "Host: h\r\n", "")
-	ROW(BAD_VERSION, "GET / HTTP/3.0", "Host: h\r\n", "")
-	ROW(BAD_VERSION, "PRI * HTTP/2.0", "\r\nSM\r\n", "")
-	ROW(BAD_SYNTAX, "GET / HTTP/1.1", "Host: h\r\nA B: c\r\n", "")
-	ROW(BAD_SYNTAX, "GET / HTTP/1.1", "Host: h\r\nA\xc3\xa4: c\r\n", "")
-	ROW(BAD_SYNTAX, "GET / HTTP/1.1", "Host: h\r\nA(b): c\r\n", "")
-	ROW(BAD_SYNTAX, "GET / HTTP/1.1", "Host: h\r\nA\r\n", "")
-	ROW(BAD_SYNTAX, "GET / HTTP/1.1", "Host: h\r\nA: 0123456789abcdef\x7f\r\n", "")
-	ROW(BAD_SYNTAX, "GET / HTTP/1.1", "Host: h\r\nA: 0123456789abcdef\x1f" "0123456789\r\n", "")
-	ROW(DONE, "GET / HTTP/1.1", "Host: h\r\nA: 0123456789\tabcdef\xff" "0123456789\r\n",
-	    "/|-|h|K")
-	ROW(DONE, "GET / HTTP/1.1", "Host: h\r\nA:\r\nB: \r\nC:\t\t\r\n", "/|-|h|K")
+#define ROW(result, line, fields, meaning) \
+	{ \
+		H1_##result, BYTES(line "\r\n" fields "\r\n"), meaning \
+	}
+	ROW(DONE, "GET / HTTP/1.1", "Host: a.b:80\r\n", "/|-|a.b:80|K"),
+	ROW(DONE, "GET /x?a=b?c HTTP/1.1", "Host:a\r\n", "/x|a=b?c|a|K"),
+	ROW(DONE, "GET /x? HTTP/1.1", "Host: a\r\n", "/x||a|K"),
+	ROW(DONE, "GET //x/../%2e#f HTTP/1.1", "Host: a\r\n", "//x/../%2e#f|-|a|K"),
+	ROW(DONE, "GET / HTTP/1.1", "Host:\r\n", "/|-||K"),
+	ROW(DONE, "GET / HTTP/1.1", "Host: \t [::1]:8080 \t\r\n", "/|-|[::1]:8080|K"),
+	ROW(DONE, "GET / HTTP/1.0", "", "/|-||0"),
+	ROW(DONE, "GET / HTTP/1.0", "Host: a\r\n", "/|-|a|0"),
+	ROW(DONE, "GET / HTTP/1.0", "Connection: Keep-Alive\r\n", "/|-||K0"),
+	ROW(DONE, "GET / HTTP/1.0", "Connection: keep-alive, close\r\n", "/|-||0"),
+	ROW(BAD_HOST, "GET / HTTP/1.0", "Host: a\r\nHost: a\r\n", ""),
+	ROW(BAD_HOST, "GET / HTTP/1.1", "Host: a\r\nHost: a\r\n", ""),
+	ROW(BAD_HOST, "GET / HTTP/1.1", "", ""),
+	ROW(BAD_HOST, "GET / HTTP/1.1", "Host: a/b\r\n", ""),
+	ROW(BAD_HOST, "GET / HTTP/1.1", "Host: a b\r\n", ""),
+	ROW(BAD_HOST, "GET / HTTP/1.1", "Host: user@a\r\n", ""),
+	ROW(BAD_HOST, "GET / HTTP/1.1", "Host: \xc3\xa4\r\n", ""),
+	ROW(BAD_HOST, "GET / HTTP/1.1", "Host: a, b<c\r\n", ""),
+	ROW(DONE, "GET http://t/p?q HTTP/1.1", "Host: h\r\n", "/p|q|t|K"),
+	ROW(DONE, "GET HTTPS://t:1/p HTTP/1.1", "Host: h\r\n", "/p|-|t:1|K"),
+	ROW(DONE, "GET http://t HTTP/1.1", "Host: t\r\n", "/|-|t|K"),
+	ROW(DONE, "GET http://t?q HTTP/1.1", "Host: t\r\n", "/|q|t|K"),
+	ROW(DONE, "OPTIONS http://t HTTP/1.1", "Host: t\r\n", "*|-|t|K"),
+	ROW(DONE, "OPTIONS http://t/ HTTP/1.1", "Host: t\r\n", "/|-|t|K"),
+	ROW(DONE, "GET http://t/ HTTP/1.0", "", "/|-|t|0"),
+	ROW(BAD_HOST, "GET http://t/ HTTP/1.1", "", ""),
+	ROW(BAD_HOST, "GET http://t/ HTTP/1.1", "Host: a b\r\n", ""),
+	ROW(BAD_HOST, "GET http:///p HTTP/1.1", "Host: h\r\n", ""),
+	ROW(BAD_HOST, "GET http://u@t/p HTTP/1.1", "Host: h\r\n", ""),
+	ROW(BAD_HOST, "GET http://t#f HTTP/1.1", "Host: h\r\n", ""),
+	ROW(BAD_SYNTAX, "GET ftp://t/p HTTP/1.1", "Host: h\r\n", ""),
+	ROW(BAD_SYNTAX, "GET http:/t HTTP/1.1", "Host: h\r\n", ""),
+	ROW(BAD_SYNTAX, "GET http:t HTTP/1.1", "Host: h\r\n", ""),
+	ROW(BAD_SYNTAX, "GET x HTTP/1.1", "Host: h\r\n", ""),
+	ROW(BAD_SYNTAX, "GET ?q HTTP/1.1", "Host: h\r\n", ""),
+	ROW(BAD_SYNTAX, "GET http HTTP/1.1", "Host: h\r\n", ""),
+	ROW(BAD_SYNTAX, "GET h:80 HTTP/1.1", "Host: h\r\n", ""),
+	ROW(DONE, "OPTIONS * HTTP/1.1", "Host: h\r\n", "*|-|h|K"),
+	ROW(BAD_SYNTAX, "GET * HTTP/1.1", "Host: h\r\n", ""),
+	ROW(BAD_SYNTAX, "OPTIONS *? HTTP/1.1", "Host: h\r\n", ""),
+	ROW(DONE, "CONNECT h:443 HTTP/1.1", "Host: x\r\n", "|-|h:443|K"),
+	ROW(DONE, "CONNECT [::1]:443 HTTP/1.1", "Host: h\r\n", "|-|[::1]:443|K"),
+	ROW(BAD_HOST, "CONNECT h HTTP/1.1", "Host: h\r\n", ""),
+	ROW(BAD_HOST, "CONNECT h: HTTP/1.1", "Host: h\r\n", ""),
+	ROW(BAD_HOST, "CONNECT h:0 HTTP/1.1", "Host: h\r\n", ""),
+	ROW(BAD_HOST, "CONNECT h:65536 HTTP/1.1", "Host: h\r\n", ""),
+	ROW(BAD_HOST, "CONNECT :443 HTTP/1.1", "Host: h\r\n", ""),
+	ROW(BAD_HOST, "CONNECT /x:1 HTTP/1.1", "Host: h\r\n", ""),
+	ROW(DONE, "GET / HTTP/1.1", "Host: h\r\nConnection: x, CLOSE\r\n", "/|-|h|"),
+	ROW(DONE, "GET / HTTP/1.1", "Host: h\r\nConnection: x\r\nConnection: close\r\n", "/|-|h|"),
+	ROW(DONE, "GET / HTTP/1.1", "Host: h\r\nConnection: closed\r\n", "/|-|h|K"),
+	ROW(DONE, "PUT / HTTP/1.1", "Host: h\r\nExpect: 100-Continue\r\n", "/|-|h|KE"),
+	ROW(DONE, "PUT / HTTP/1.1", "Host: h\r\nExpect: 200-ok\r\n", "/|-|h|K"),
+	ROW(DONE, "PUT / HTTP/1.0", "Host: h\r\nExpect: 100-continue\r\n", "/|-|h|0"),
+	ROW(DONE, "GET / HTTP/1.1", "Host: h\r\nUpgrade: ws\r\nConnection: Upgrade\r\n",
+	    "/|-|h|KU"),
+	ROW(DONE, "GET / HTTP/1.1", "Host: h\r\nUpgrade: ws\r\n", "/|-|h|K"),
+	ROW(DONE, "GET / HTTP/1.1", "Host: h\r\nConnection: upgrade\r\n", "/|-|h|K"),
+	ROW(DONE, "GET / HTTP/1.0", "Upgrade: ws\r\nConnection: upgrade\r\n", "/|-||0"),
+	ROW(DONE, "\r\n\r\nGET / HTTP/1.1", "Host: h\r\n", "/|-|h|K"),
+	ROW(BAD_SYNTAX, "\r\n\r\n\r\nGET / HTTP/1.1", "Host: h\r\n", ""),
+	ROW(BAD_SYNTAX, "\nGET / HTTP/1.1", "Host: h\r\n", ""),
+	ROW(BAD_SYNTAX, "\rGET / HTTP/1.1", "Host: h\r\n", ""),
+	ROW(BAD_SYNTAX, " GET / HTTP/1.1", "Host: h\r\n", ""),
+	ROW(BAD_SYNTAX, "G(T / HTTP/1.1", "Host: h\r\n", ""),
+	ROW(BAD_SYNTAX, "GET / HTTP/1.1 ", "Host: h\r\n", ""),
+	ROW(BAD_SYNTAX, "GET / HTTP/1.10", "Host: h\r\n", ""),
+	ROW(BAD_SYNTAX, "GET / HTTP/11", "Host: h\r\n", ""),
+	ROW(BAD_SYNTAX, "GET / http/1.1", "Host: h\r\n", ""),
+	ROW(BAD_SYNTAX, "GET / ", "Host: h\r\n", ""),
+	ROW(BAD_SYNTAX, "GET /", "Host: h\r\n", ""),
+	ROW(BAD_SYNTAX, "GET", "Host: h\r\n", ""),
+	ROW(BAD_SYNTAX, "GET /\x7f HTTP/1.1", "Host: h\r\n", ""),
+	ROW(BAD_SYNTAX, "GET /0123456789abcdef\xa0 HTTP/1.1", "Host: h\r\n", ""),
+	ROW(BAD_VERSION, "GET / HTTP/0.9", "Host: h\r\n", ""),
+	ROW(BAD_VERSION, "GET / HTTP/3.0", "Host: h\r\n", ""),
+	ROW(BAD_VERSION, "PRI * HTTP/2.0", "\r\nSM\r\n", ""),
+	ROW(BAD_SYNTAX, "GET / HTTP/1.1", "Host: h\r\nA B: c\r\n", ""),
+	ROW(BAD_SYNTAX, "GET / HTTP/1.1", "Host: h\r\nA\xc3\xa4: c\r\n", ""),
+	ROW(BAD_SYNTAX, "GET / HTTP/1.1", "Host: h\r\nA(b): c\r\n", ""),
+	ROW(BAD_SYNTAX, "GET / HTTP/1.1", "Host: h\r\nA\r\n", ""),
+	ROW(BAD_SYNTAX, "GET / HTTP/1.1", "Host: h\r\nA: 0123456789abcdef\x7f\r\n", ""),
+	ROW(BAD_SYNTAX, "GET / HTTP/1.1",
+	    "Host: h\r\nA: 0123456789abcdef\x1f"
+	    "0123456789\r\n",
+	    ""),
+	ROW(DONE, "GET / HTTP/1.1",
+	    "Host: h\r\nA: 0123456789\tabcdef\xff"
+	    "0123456789\r\n",
+	    "/|-|h|K"),
+	ROW(DONE, "GET / HTTP/1.1", "Host: h\r\nA:\r\nB: \r\nC:\t\t\r\n", "/|-|h|K"),
 #undef ROW
 };
 
@@ -272,66 +281,68 @@ static const struct {
 	slice bytes;
 } responses[] = {
 #define ROW(method, result, status, framing, length, keep, bytes) \
-	{METHOD_##method, H1_##result, status, FRAMING_##framing, length, keep, \
-	 BYTES(bytes "\r\n")},
+	{ \
+		METHOD_##method, H1_##result, status, FRAMING_##framing, length, keep, \
+			BYTES(bytes "\r\n") \
+	}
 #define OK "HTTP/1.1 200 OK\r\n"
-	ROW(GET, DONE, 200, CLOSE, 0, false, OK)
-	ROW(GET, DONE, 200, LENGTH, 3, true, OK "Content-Length: 3\r\n")
-	ROW(GET, DONE, 200, LENGTH, 3, true, OK "Content-Length: 3\r\nContent-Length: 3\r\n")
-	ROW(GET, DONE, 200, LENGTH, 3, false, OK "Content-Length: 3\r\nConnection: close\r\n")
-	ROW(GET, DONE, 200, CHUNKED, 0, true, OK "Transfer-Encoding: chunked\r\n")
+	ROW(GET, DONE, 200, CLOSE, 0, false, OK),
+	ROW(GET, DONE, 200, LENGTH, 3, true, OK "Content-Length: 3\r\n"),
+	ROW(GET, DONE, 200, LENGTH, 3, true, OK "Content-Length: 3\r\nContent-Length: 3\r\n"),
+	ROW(GET, DONE, 200, LENGTH, 3, false, OK "Content-Length: 3\r\nConnection: close\r\n"),
+	ROW(GET, DONE, 200, CHUNKED, 0, true, OK "Transfer-Encoding: chunked\r\n"),
 	ROW(GET, DONE, 200, CHUNKED, 0, false,
-	    OK "Transfer-Encoding: chunked\r\nConnection: close\r\n")
-	ROW(GET, DONE, 200, CLOSE, 0, false, OK "Connection: keep-alive\r\n")
-	ROW(HEAD, DONE, 200, NONE, 0, true, OK "Content-Length: 3\r\n")
-	ROW(HEAD, DONE, 200, NONE, 0, true, OK "Transfer-Encoding: chunked\r\n")
-	ROW(HEAD, DONE, 200, NONE, 0, true, OK)
-	ROW(CONNECT, DONE, 200, NONE, 0, true, OK "Content-Length: 3\r\n")
-	ROW(CONNECT, DONE, 407, LENGTH, 3, true, "HTTP/1.1 407 x\r\nContent-Length: 3\r\n")
-	ROW(GET, DONE, 100, NONE, 0, true, "HTTP/1.1 100 Continue\r\n")
+	    OK "Transfer-Encoding: chunked\r\nConnection: close\r\n"),
+	ROW(GET, DONE, 200, CLOSE, 0, false, OK "Connection: keep-alive\r\n"),
+	ROW(HEAD, DONE, 200, NONE, 0, true, OK "Content-Length: 3\r\n"),
+	ROW(HEAD, DONE, 200, NONE, 0, true, OK "Transfer-Encoding: chunked\r\n"),
+	ROW(HEAD, DONE, 200, NONE, 0, true, OK),
+	ROW(CONNECT, DONE, 200, NONE, 0, true, OK "Content-Length: 3\r\n"),
+	ROW(CONNECT, DONE, 407, LENGTH, 3, true, "HTTP/1.1 407 x\r\nContent-Length: 3\r\n"),
+	ROW(GET, DONE, 100, NONE, 0, true, "HTTP/1.1 100 Continue\r\n"),
 	ROW(GET, DONE, 101, NONE, 0, true,
-	    "HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n")
-	ROW(GET, DONE, 103, NONE, 0, true, "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n")
-	ROW(GET, DONE, 204, NONE, 0, true, "HTTP/1.1 204 No Content\r\n")
-	ROW(GET, DONE, 204, NONE, 0, true, "HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n")
-	ROW(GET, DONE, 304, NONE, 0, true, "HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n")
-	ROW(GET, DONE, 205, CLOSE, 0, false, "HTTP/1.1 205 Reset\r\n")
-	ROW(GET, DONE, 999, LENGTH, 0, true, "HTTP/1.1 999 x\r\nContent-Length: 0\r\n")
-	ROW(GET, DONE, 200, LENGTH, 0, true, "HTTP/1.1 200\r\nContent-Length: 0\r\n")
-	ROW(GET, DONE, 200, LENGTH, 0, true, "HTTP/1.1 200 \r\nContent-Length: 0\r\n")
-	ROW(GET, DONE, 200, LENGTH, 0, true, "HTTP/1.1 200 a\tb \xff\r\nContent-Length: 0\r\n")
-	ROW(GET, DONE, 200, LENGTH, 0, true, "HTTP/1.7 200 OK\r\nContent-Length: 0\r\n")
-	ROW(GET, DONE, 200, LENGTH, 0, false, "HTTP/1.0 200 OK\r\nContent-Length: 0\r\n")
+	    "HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n"),
+	ROW(GET, DONE, 103, NONE, 0, true, "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n"),
+	ROW(GET, DONE, 204, NONE, 0, true, "HTTP/1.1 204 No Content\r\n"),
+	ROW(GET, DONE, 204, NONE, 0, true, "HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n"),
+	ROW(GET, DONE, 304, NONE, 0, true, "HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n"),
+	ROW(GET, DONE, 205, CLOSE, 0, false, "HTTP/1.1 205 Reset\r\n"),
+	ROW(GET, DONE, 999, LENGTH, 0, true, "HTTP/1.1 999 x\r\nContent-Length: 0\r\n"),
+	ROW(GET, DONE, 200, LENGTH, 0, true, "HTTP/1.1 200\r\nContent-Length: 0\r\n"),
+	ROW(GET, DONE, 200, LENGTH, 0, true, "HTTP/1.1 200 \r\nContent-Length: 0\r\n"),
+	ROW(GET, DONE, 200, LENGTH, 0, true, "HTTP/1.1 200 a\tb \xff\r\nContent-Length: 0\r\n"),
+	ROW(GET, DONE, 200, LENGTH, 0, true, "HTTP/1.7 200 OK\r\nContent-Length: 0\r\n"),
+	ROW(GET, DONE, 200, LENGTH, 0, false, "HTTP/1.0 200 OK\r\nContent-Length: 0\r\n"),
 	ROW(GET, DONE, 200, LENGTH, 0, true,
-	    "HTTP/1.0 200 OK\r\nContent-Length: 0\r\nConnection: keep-alive\r\n")
-	ROW(GET, DONE, 200, CLOSE, 0, false, "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n")
-	ROW(GET, DONE, 200, CLOSE, 0, false, OK "Host: a b\r\nHost: c\r\n")
-	ROW(GET, BAD_FRAMING, 0, NONE, 0, false, OK "Content-Length: 3\r\nContent-Length: 4\r\n")
-	ROW(GET, BAD_FRAMING, 0, NONE, 0, false, OK "Content-Length: x\r\n")
+	    "HTTP/1.0 200 OK\r\nContent-Length: 0\r\nConnection: keep-alive\r\n"),
+	ROW(GET, DONE, 200, CLOSE, 0, false, "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n"),
+	ROW(GET, DONE, 200, CLOSE, 0, false, OK "Host: a b\r\nHost: c\r\n"),
+	ROW(GET, BAD_FRAMING, 0, NONE, 0, false, OK "Content-Length: 3\r\nContent-Length: 4\r\n"),
+	ROW(GET, BAD_FRAMING, 0, NONE, 0, false, OK "Content-Length: x\r\n"),
 	ROW(GET, BAD_FRAMING, 0, NONE, 0, false,
-	    OK "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n")
+	    OK "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n"),
 	ROW(GET, BAD_FRAMING, 0, NONE, 0, false,
-	    "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n")
-	ROW(HEAD, BAD_FRAMING, 0, NONE, 0, false, OK "Content-Length: -3\r\n")
-	ROW(GET, BAD_CODING, 0, NONE, 0, false, OK "Transfer-Encoding: gzip, chunked\r\n")
-	ROW(GET, BAD_CODING, 0, NONE, 0, false, OK "Transfer-Encoding: identity\r\n")
-	ROW(GET, BAD_SYNTAX, 0, NONE, 0, false, "HTTP/1.1 099 x\r\n")
-	ROW(GET, BAD_SYNTAX, 0, NONE, 0, false, "HTTP/1.1 20 x\r\n")
-	ROW(GET, BAD_SYNTAX, 0, NONE, 0, false, "HTTP/1.1 2000 x\r\n")
-	ROW(GET, BAD_SYNTAX, 0, NONE, 0, false, "HTTP/1.1 2x0 x\r\n")
-	ROW(GET, BAD_SYNTAX, 0, NONE, 0, false, "HTTP/1.1  200 OK\r\n")
-	ROW(GET, BAD_SYNTAX, 0, NONE, 0, false, "HTTP/1.1\t200 OK\r\n")
-	ROW(GET, BAD_SYNTAX, 0, NONE, 0, false, "HTTP/1.1 200\tOK\r\n")
-	ROW(GET, BAD_SYNTAX, 0, NONE, 0, false, "HTTP/1.1 200 O\rK\r\n")
-	ROW(GET, BAD_SYNTAX, 0, NONE, 0, false, "HTTP/1.1 200 O\x01K\r\n")
-	ROW(GET, BAD_SYNTAX, 0, NONE, 0, false, "HTTP/1.1 200 OK\nX: y\r\n")
-	ROW(GET, BAD_SYNTAX, 0, NONE, 0, false, "\r\nHTTP/1.1 200 OK\r\n")
-	ROW(GET, BAD_SYNTAX, 0, NONE, 0, false, "http/1.1 200 OK\r\n")
-	ROW(GET, BAD_SYNTAX, 0, NONE, 0, false, "ICY 200 OK\r\n")
-	ROW(GET, BAD_VERSION, 0, NONE, 0, false, "HTTP/2.0 200 OK\r\n")
-	ROW(GET, BAD_SYNTAX, 0, NONE, 0, false, OK "X: y\n")
-	ROW(GET, BAD_SYNTAX, 0, NONE, 0, false, OK "X: y\r\n z\r\n")
-	ROW(GET, BAD_SYNTAX, 0, NONE, 0, false, OK "X : y\r\n")
+	    "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n"),
+	ROW(HEAD, BAD_FRAMING, 0, NONE, 0, false, OK "Content-Length: -3\r\n"),
+	ROW(GET, BAD_CODING, 0, NONE, 0, false, OK "Transfer-Encoding: gzip, chunked\r\n"),
+	ROW(GET, BAD_CODING, 0, NONE, 0, false, OK "Transfer-Encoding: identity\r\n"),
+	ROW(GET, BAD_SYNTAX, 0, NONE, 0, false, "HTTP/1.1 099 x\r\n"),
+	ROW(GET, BAD_SYNTAX, 0, NONE, 0, false, "HTTP/1.1 20 x\r\n"),
+	ROW(GET, BAD_SYNTAX, 0, NONE, 0, false, "HTTP/1.1 2000 x\r\n"),
+	ROW(GET, BAD_SYNTAX, 0, NONE, 0, false, "HTTP/1.1 2x0 x\r\n"),
+	ROW(GET, BAD_SYNTAX, 0, NONE, 0, false, "HTTP/1.1  200 OK\r\n"),
+	ROW(GET, BAD_SYNTAX, 0, NONE, 0, false, "HTTP/1.1\t200 OK\r\n"),
+	ROW(GET, BAD_SYNTAX, 0, NONE, 0, false, "HTTP/1.1 200\tOK\r\n"),
+	ROW(GET, BAD_SYNTAX, 0, NONE, 0, false, "HTTP/1.1 200 O\rK\r\n"),
+	ROW(GET, BAD_SYNTAX, 0, NONE, 0, false, "HTTP/1.1 200 O\x01K\r\n"),
+	ROW(GET, BAD_SYNTAX, 0, NONE, 0, false, "HTTP/1.1 200 OK\nX: y\r\n"),
+	ROW(GET, BAD_SYNTAX, 0, NONE, 0, false, "\r\nHTTP/1.1 200 OK\r\n"),
+	ROW(GET, BAD_SYNTAX, 0, NONE, 0, false, "http/1.1 200 OK\r\n"),
+	ROW(GET, BAD_SYNTAX, 0, NONE, 0, false, "ICY 200 OK\r\n"),
+	ROW(GET, BAD_VERSION, 0, NONE, 0, false, "HTTP/2.0 200 OK\r\n"),
+	ROW(GET, BAD_SYNTAX, 0, NONE, 0, false, OK "X: y\n"),
+	ROW(GET, BAD_SYNTAX, 0, NONE, 0, false, OK "X: y\r\n z\r\n"),
+	ROW(GET, BAD_SYNTAX, 0, NONE, 0, false, OK "X : y\r\n"),
 #undef OK
 #undef ROW
 };
@@ -468,7 +479,8 @@ static void slow_heads_are_searched_once(void **state)
 	memcpy(p + n - 4, "\r\n\r\n", 4);
 	for (size_t have = 1; have < n - 3; have++) {
 		assert_int_equal(h1_parse_request(&r, &arena, slice_of(p, have), &large, &scanned,
-						  &head_bytes), H1_MORE);
+						  &head_bytes),
+				 H1_MORE);
 		if (have % page == 1 && have > page)
 			assert_int_equal(mprotect(p, have - 1, PROT_NONE), 0);
 	}
@@ -498,7 +510,8 @@ static void messages_move_with_their_bytes(void **state)
 			h1_rebase_request(&q, copy, moved);
 		} else {
 			assert_int_equal(h1_parse_response(&r, &arena, copy, METHOD_GET, &limits,
-							   &scanned, &head_bytes), H1_DONE);
+							   &scanned, &head_bytes),
+					 H1_DONE);
 			h1_rebase_response(&r, copy, moved);
 		}
 		memcpy(moved, copy.p, copy.n);
@@ -625,8 +638,9 @@ static void random_requests_are_the_same_in_pieces(void **state)
 		struct cut how = {1 + random_below(60), random_below(9)};
 		size_t row = random_below(ARRAY_LEN(h1_vectors) + ARRAY_LEN(requests));
 
-		add_mutated(&text, row < ARRAY_LEN(h1_vectors) ?
-			    h1_vectors[row].bytes : requests[row - ARRAY_LEN(h1_vectors)].bytes);
+		add_mutated(&text, row < ARRAY_LEN(h1_vectors)
+					   ? h1_vectors[row].bytes
+					   : requests[row - ARRAY_LEN(h1_vectors)].bytes);
 		whole = transcribe_request(str_slice(&text), UNCUT);
 		cut = transcribe_request(str_slice(&text), how);
 		if (whole.result < 0 && cut.result == H1_MORE && !whole.head_done) {

@@ -8,74 +8,80 @@
 
 #include "h1_transcript.h"
 
-#define BYTES(literal) {literal, sizeof(literal) - 1}
+#define BYTES(literal) \
+	{ \
+		literal, sizeof(literal) - 1 \
+	}
 
 static const struct {
 	enum h1_result result;
 	slice bytes;
 	const char *got; /* body, trailer fields and rest, as the transcript writes them */
 } bodies[] = {
-#define ROW(result, bytes, got) {H1_##result, BYTES(bytes), got},
-	ROW(DONE, "0\r\n\r\n", " body<0:> rest<0:>")
-	ROW(DONE, "0\r\n\r\nGET", " body<0:> rest<3:GET>")
-	ROW(DONE, "3\r\nabc\r\n0\r\n\r\n\r\n", " body<3:abc> rest<2:\r\n>")
-	ROW(DONE, "1\r\na\r\n2\r\nbc\r\n0\r\n\r\n", " body<3:abc> rest<0:>")
-	ROW(DONE, "A\r\n0123456789\r\n0\r\n\r\n", " body<10:0123456789> rest<0:>")
-	ROW(DONE, "a\r\n0123456789\r\n00\r\n\r\n", " body<10:0123456789> rest<0:>")
-	ROW(DONE, "2\r\n\r\n\r\n0\r\n\r\n", " body<2:\r\n> rest<0:>")
-	ROW(DONE, "000000000000000000001\r\nx\r\n0\r\n\r\n", " body<1:x> rest<0:>")
-	ROW(DONE, "1;\r\nx\r\n0;last\r\n\r\n", " body<1:x> rest<0:>")
-	ROW(DONE, "1; a=\"b\t\xff;\"\r\nx\r\n0\r\n\r\n", " body<1:x> rest<0:>")
+#define ROW(result, bytes, got) \
+	{ \
+		H1_##result, BYTES(bytes), got \
+	}
+	ROW(DONE, "0\r\n\r\n", " body<0:> rest<0:>"),
+	ROW(DONE, "0\r\n\r\nGET", " body<0:> rest<3:GET>"),
+	ROW(DONE, "3\r\nabc\r\n0\r\n\r\n\r\n", " body<3:abc> rest<2:\r\n>"),
+	ROW(DONE, "1\r\na\r\n2\r\nbc\r\n0\r\n\r\n", " body<3:abc> rest<0:>"),
+	ROW(DONE, "A\r\n0123456789\r\n0\r\n\r\n", " body<10:0123456789> rest<0:>"),
+	ROW(DONE, "a\r\n0123456789\r\n00\r\n\r\n", " body<10:0123456789> rest<0:>"),
+	ROW(DONE, "2\r\n\r\n\r\n0\r\n\r\n", " body<2:\r\n> rest<0:>"),
+	ROW(DONE, "000000000000000000001\r\nx\r\n0\r\n\r\n", " body<1:x> rest<0:>"),
+	ROW(DONE, "1;\r\nx\r\n0;last\r\n\r\n", " body<1:x> rest<0:>"),
+	ROW(DONE, "1; a=\"b\t\xff;\"\r\nx\r\n0\r\n\r\n", " body<1:x> rest<0:>"),
 	ROW(DONE, "0\r\nX-Sum: 1\r\nx-b:\r\n\r\nY",
-	    " body<0:> 0 <5:X-Sum> =<1:1> 0 <3:x-b> =<0:> rest<1:Y>")
-	ROW(DONE, "0\r\nEtag: \"x\" \r\n\r\n", " body<0:> 12 <4:Etag> =<3:\"x\"> rest<0:>")
+	    " body<0:> 0 <5:X-Sum> =<1:1> 0 <3:x-b> =<0:> rest<1:Y>"),
+	ROW(DONE, "0\r\nEtag: \"x\" \r\n\r\n", " body<0:> 12 <4:Etag> =<3:\"x\"> rest<0:>"),
 	ROW(DONE, "0\r\ncontent-length: 3\r\nX: y\r\nHOST: z\r\n\r\n",
-	    " body<0:> 0 <1:X> =<1:y> rest<0:>")
+	    " body<0:> 0 <1:X> =<1:y> rest<0:>"),
 	ROW(DONE, "0\r\nTransfer-Encoding: chunked\r\nAuthorization: x\r\nCookie: y\r\n\r\n",
-	    " body<0:> rest<0:>")
+	    " body<0:> rest<0:>"),
 	ROW(DONE, "0\r\nif-range: x\r\nPragma: y\r\nMAX-FORWARDS: 1\r\nContent-Range: z\r\n\r\n",
-	    " body<0:> rest<0:>")
+	    " body<0:> rest<0:>"),
 	ROW(DONE,
 	    "0\r\nX-Forwarded-For: x\r\nX-Real-Ip: y\r\nForwarded: z\r\nConnection: q\r\n\r\n",
-	    " body<0:> rest<0:>")
-	ROW(MORE, "", " body<0:>")
-	ROW(MORE, "3", " body<0:>")
-	ROW(MORE, "3\r\nab", " body<2:ab>")
-	ROW(MORE, "3\r\nabc", " body<3:abc>")
-	ROW(MORE, "3\r\nabc\r\n0\r\n", " body<3:abc>")
-	ROW(MORE, "0\r\nX: y\r\n\r", " body<0:>")
-	ROW(MORE, "7fffffffffffffff\r\nabc", " body<3:abc>")
-	ROW(BAD_SYNTAX, "8000000000000000\r\nabc", " body<0:>")
-	ROW(BAD_SYNTAX, "fffffffffffffffff\r\nabc", " body<0:>")
-	ROW(BAD_SYNTAX, "\r\n", " body<0:>")
-	ROW(BAD_SYNTAX, ";x\r\n", " body<0:>")
-	ROW(BAD_SYNTAX, "g\r\n", " body<0:>")
-	ROW(BAD_SYNTAX, "-1\r\n", " body<0:>")
-	ROW(BAD_SYNTAX, "+1\r\n", " body<0:>")
-	ROW(BAD_SYNTAX, " 1\r\n", " body<0:>")
-	ROW(BAD_SYNTAX, "1 \r\n", " body<0:>")
-	ROW(BAD_SYNTAX, "1\t;x\r\n", " body<0:>")
-	ROW(BAD_SYNTAX, "1_0\r\n", " body<0:>")
-	ROW(BAD_SYNTAX, "1\rx\r\n", " body<0:>")
-	ROW(BAD_SYNTAX, "1\n", " body<0:>")
-	ROW(BAD_SYNTAX, "1;a\x01\r\n", " body<0:>")
-	ROW(BAD_SYNTAX, "1;a\x7f\r\n", " body<0:>")
-	ROW(BAD_SYNTAX, "1;a\0b\r\n", " body<0:>")
-	ROW(BAD_SYNTAX, "1\r\nx\n0\r\n\r\n", " body<1:x>")
-	ROW(BAD_SYNTAX, "1\r\nxy\r\n0\r\n\r\n", " body<1:x>")
-	ROW(BAD_SYNTAX, "1\r\nx\r0\r\n\r\n", " body<1:x>")
-	ROW(BAD_SYNTAX, "1\r\nx0\r\n\r\n", " body<1:x>")
-	ROW(BAD_SYNTAX, "0\r\n\n", " body<0:>")
-	ROW(BAD_SYNTAX, "0\r\n\rx", " body<0:>")
-	ROW(BAD_SYNTAX, "0\r\nX: y\n\r\n", " body<0:>")
-	ROW(BAD_SYNTAX, "0\r\nX: y\r\n\n", " body<0:>")
-	ROW(BAD_SYNTAX, "0\r\nX : y\r\n\r\n", " body<0:>")
-	ROW(BAD_SYNTAX, "0\r\n X: y\r\n\r\n", " body<0:>")
-	ROW(BAD_SYNTAX, "0\r\nX: y\r\n z\r\n\r\n", " body<0:>")
-	ROW(BAD_SYNTAX, "0\r\nX: y\rz\r\n\r\n", " body<0:>")
-	ROW(BAD_SYNTAX, "0\r\nX: y\0\r\n\r\n", " body<0:>")
-	ROW(BAD_SYNTAX, "0\r\n: y\r\n\r\n", " body<0:>")
-	ROW(BAD_SYNTAX, "0\r\nnocolon\r\n\r\n", " body<0:>")
+	    " body<0:> rest<0:>"),
+	ROW(MORE, "", " body<0:>"),
+	ROW(MORE, "3", " body<0:>"),
+	ROW(MORE, "3\r\nab", " body<2:ab>"),
+	ROW(MORE, "3\r\nabc", " body<3:abc>"),
+	ROW(MORE, "3\r\nabc\r\n0\r\n", " body<3:abc>"),
+	ROW(MORE, "0\r\nX: y\r\n\r", " body<0:>"),
+	ROW(MORE, "7fffffffffffffff\r\nabc", " body<3:abc>"),
+	ROW(BAD_SYNTAX, "8000000000000000\r\nabc", " body<0:>"),
+	ROW(BAD_SYNTAX, "fffffffffffffffff\r\nabc", " body<0:>"),
+	ROW(BAD_SYNTAX, "\r\n", " body<0:>"),
+	ROW(BAD_SYNTAX, ";x\r\n", " body<0:>"),
+	ROW(BAD_SYNTAX, "g\r\n", " body<0:>"),
+	ROW(BAD_SYNTAX, "-1\r\n", " body<0:>"),
+	ROW(BAD_SYNTAX, "+1\r\n", " body<0:>"),
+	ROW(BAD_SYNTAX, " 1\r\n", " body<0:>"),
+	ROW(BAD_SYNTAX, "1 \r\n", " body<0:>"),
+	ROW(BAD_SYNTAX, "1\t;x\r\n", " body<0:>"),
+	ROW(BAD_SYNTAX, "1_0\r\n", " body<0:>"),
+	ROW(BAD_SYNTAX, "1\rx\r\n", " body<0:>"),
+	ROW(BAD_SYNTAX, "1\n", " body<0:>"),
+	ROW(BAD_SYNTAX, "1;a\x01\r\n", " body<0:>"),
+	ROW(BAD_SYNTAX, "1;a\x7f\r\n", " body<0:>"),
+	ROW(BAD_SYNTAX, "1;a\0b\r\n", " body<0:>"),
+	ROW(BAD_SYNTAX, "1\r\nx\n0\r\n\r\n", " body<1:x>"),
+	ROW(BAD_SYNTAX, "1\r\nxy\r\n0\r\n\r\n", " body<1:x>"),
+	ROW(BAD_SYNTAX, "1\r\nx\r0\r\n\r\n", " body<1:x>"),
+	ROW(BAD_SYNTAX, "1\r\nx0\r\n\r\n", " body<1:x>"),
+	ROW(BAD_SYNTAX, "0\r\n\n", " body<0:>"),
+	ROW(BAD_SYNTAX, "0\r\n\rx", " body<0:>"),
+	ROW(BAD_SYNTAX, "0\r\nX: y\n\r\n", " body<0:>"),
+	ROW(BAD_SYNTAX, "0\r\nX: y\r\n\n", " body<0:>"),
+	ROW(BAD_SYNTAX, "0\r\nX : y\r\n\r\n", " body<0:>"),
+	ROW(BAD_SYNTAX, "0\r\n X: y\r\n\r\n", " body<0:>"),
+	ROW(BAD_SYNTAX, "0\r\nX: y\r\n z\r\n\r\n", " body<0:>"),
+	ROW(BAD_SYNTAX, "0\r\nX: y\rz\r\n\r\n", " body<0:>"),
+	ROW(BAD_SYNTAX, "0\r\nX: y\0\r\n\r\n", " body<0:>"),
+	ROW(BAD_SYNTAX, "0\r\n: y\r\n\r\n", " body<0:>"),
+	ROW(BAD_SYNTAX, "0\r\nnocolon\r\n\r\n", " body<0:>"),
 #undef ROW
 };
 
@@ -264,8 +270,13 @@ static void chunk_sizes_are_written_as_they_are_read(void **state)
 		uint64_t n;
 		const char *line;
 	} sizes[] = {
-		{0, "0\r\n"}, {1, "1\r\n"}, {15, "f\r\n"}, {16, "10\r\n"}, {255, "ff\r\n"},
-		{0x1234, "1234\r\n"}, {UINT64_MAX, "ffffffffffffffff\r\n"},
+		{0, "0\r\n"},
+		{1, "1\r\n"},
+		{15, "f\r\n"},
+		{16, "10\r\n"},
+		{255, "ff\r\n"},
+		{0x1234, "1234\r\n"},
+		{UINT64_MAX, "ffffffffffffffff\r\n"},
 	};
 
 	(void)state;

@@ -6,6 +6,9 @@
 
 #include "http/client_private.h"
 
+/* Idle connections that are passed over in search of one that needs no system call. */
+#define IDLE_LOOKS_MAX 8u
+
 int client_create(struct client **client, struct loop *loop, slice host, uint16_t port,
 		  const struct client_options *options)
 {
@@ -138,14 +141,45 @@ static bool is_stale(struct client_connection *c)
 	return n >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK);
 }
 
-static struct client_connection *take_idle(struct client *k)
+/*
+ * Whether a whole poll of the sockets lies behind the connection since it became idle: it would have found the
+ * server's end, or surplus bytes. The poll whose events are being handled does not count, because the connection's own
+ * may still come.
+ */
+static bool was_watched(const struct client_connection *c)
 {
-	while (!list_empty(&k->idle)) {
-		struct client_connection *c =
-			container_of(k->idle.next, struct client_connection, link);
+	return c->client->loop->turn - c->idle_turn >= 2;
+}
+
+/* What must not be sent twice is worth a look even at a connection that was watched. */
+static bool is_usable(struct client_connection *c, const struct client_call *call)
+{
+	return (was_watched(c) && is_replayable(call)) || !is_stale(c);
+}
+
+/* Connections that need no look come first, as long as they are found soon. */
+static struct client_connection *choose_idle(struct client *k)
+{
+	unsigned looked_at = 0;
+
+	LIST_FOR_EACH (e, &k->idle) {
+		struct client_connection *c = container_of(e, struct client_connection, link);
 
 		OBJ_CHECK(c, CLIENT_CONNECTION_MAGIC);
-		if (!is_stale(c)) {
+		if (was_watched(c))
+			return c;
+		if (++looked_at == IDLE_LOOKS_MAX)
+			break;
+	}
+	return container_of(k->idle.next, struct client_connection, link);
+}
+
+static struct client_connection *take_idle(struct client *k, const struct client_call *call)
+{
+	while (!list_empty(&k->idle)) {
+		struct client_connection *c = choose_idle(k);
+
+		if (is_usable(c, call)) {
 			list_remove(&c->link);
 			count_idle(k, -1);
 			loop_disarm(k->loop, &c->timer);
@@ -187,7 +221,7 @@ void client_start(struct client *k, struct client_call *call)
 	OBJ_CHECK(call, CALL_MAGIC);
 	call->client = k;
 	k->counters.calls++;
-	c = take_idle(k);
+	c = take_idle(k, call);
 	if (c == NULL) {
 		start_on_new(k, call);
 		return;
@@ -274,6 +308,7 @@ void client_connection_finish(struct client_connection *c)
 	}
 	h1_sender_free(&c->out);
 	c->state = CLIENT_IDLE;
+	c->idle_turn = k->loop->turn;
 	list_remove(&c->link);
 	list_push(&k->idle, &c->link);
 	count_idle(k, 1);

@@ -9,6 +9,7 @@ static void run_tasks(uv_check_t *check)
 	struct loop *l = check->data;
 	struct list now, *e;
 
+	l->turn++;
 	if (list_empty(&l->tasks)) {
 		/* Cancelled, perhaps: nothing may keep the poll from blocking. */
 		(void)uv_idle_stop(&l->no_block);

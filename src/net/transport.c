@@ -82,7 +82,8 @@ ssize_t transport_socket_writev(struct transport *t, const struct iovec *v, int 
 	ssize_t r;
 
 	do {
-		r = sendmsg(t->fd, &m, MSG_NOSIGNAL);
+		r = count == 1 ? send(t->fd, v->iov_base, v->iov_len, MSG_NOSIGNAL)
+			       : sendmsg(t->fd, &m, MSG_NOSIGNAL);
 	} while (r < 0 && errno == EINTR);
 	return r >= 0 ? r : errno == EWOULDBLOCK ? -EAGAIN : -errno;
 }

@@ -4,19 +4,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static void (*reporter)(void);
-
-void base_on_broken(void (*report)(void))
-{
-	reporter = report;
-}
-
 _Noreturn void base_broken(const char *what, const char *file, int line, const char *func)
 {
 	char text[512];
 	int n = snprintf(text, sizeof text, "weir: broken invariant at %s:%d (%s): %s\n", file,
 			 line, func, what);
-	void (*report)(void) = reporter;
 
 	if (n > 0) {
 		size_t size = MIN((size_t)n, sizeof text - 1);
@@ -24,8 +16,5 @@ _Noreturn void base_broken(const char *what, const char *file, int line, const c
 
 		(void)ignored;
 	}
-	reporter = NULL;
-	if (report != NULL)
-		report();
 	abort();
 }

@@ -37,10 +37,4 @@
 /** Reports a broken invariant on standard error and aborts. Use `must` and `must_not_reach`. */
 _Noreturn void base_broken(const char *what, const char *file, int line, const char *func);
 
-/**
- * Called once by `base_broken` before it aborts, so that a process can add what it was doing.
- * Must be async-signal-safe. NULL removes it.
- */
-void base_on_broken(void (*report)(void));
-
 #endif

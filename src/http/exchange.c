@@ -92,6 +92,7 @@ struct exchange *exchange_begin(struct exchange_pool *pool, const struct exchang
 	x->response = (struct response){.version = HTTP_1_1};
 	fields_init(&x->request.fields, &x->arena);
 	fields_init(&x->response.fields, &x->arena);
+	fields_init(&x->early_fields, &x->arena);
 	fields_init(&x->request_trailers, &x->arena);
 	fields_init(&x->response_trailers, &x->arena);
 	body_init(&x->own_request_body, pool->limits.body_queue_bytes);

@@ -106,11 +106,22 @@ static enum middleware_verdict fail(struct plugin_visit *v)
 	log_failure(v);
 	weir_exchange_end(&v->guest);
 	v->stage = PLUGIN_OVER;
+	x->early_fields = v->fields_before;
 	text = arena_format(&x->arena, "%s\n", status_text(status));
 	exchange_answer(x, status, text, true);
 	if (cause == WEIR_CAUSE_BUSY)
 		(void)fields_add_id(&x->response.fields, FIELD_RETRY_AFTER, SLICE("1"));
 	return MW_ANSWERED;
+}
+
+static int copy_fields(struct fields *to, const struct fields *from)
+{
+	int r = 0;
+
+	fields_init(to, from->arena);
+	for (size_t i = 0; r == 0 && i < from->count; i++)
+		r = fields_add_field(to, &from->list[i]);
+	return r;
 }
 
 static enum weir_step begin(struct plugin_middleware *m, struct exchange *x, struct plugin_visit *v)
@@ -121,13 +132,12 @@ static enum weir_step begin(struct plugin_middleware *m, struct exchange *x, str
 	v->x = x;
 	v->m = m;
 	v->again.run = on_again;
-	fields_init(&v->early_fields, &x->arena);
 	spool_init(&v->request_kept);
 	spool_init(&v->request_new);
 	spool_init(&v->response_kept);
 	spool_init(&v->response_new);
 	set_stage(v, PLUGIN_NEW, PLUGIN_ASKED);
-	if (part == NULL)
+	if (part == NULL || copy_fields(&v->fields_before, &x->early_fields) < 0)
 		return WEIR_FAILED;
 	plugin_part_busy(part);
 	return weir_exchange_begin(&v->guest, part->pool, &plugin_http, v);

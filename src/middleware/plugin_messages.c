@@ -96,7 +96,7 @@ static struct fields *fields_of(struct plugin_visit *v, enum weir_message messag
 {
 	if (message == WEIR_REQUEST)
 		return &v->x->request.fields;
-	return v->responding ? &v->x->response.fields : &v->early_fields;
+	return v->responding ? &v->x->response.fields : &v->x->early_fields;
 }
 
 static bool field_next(void *x, enum weir_message message, size_t *cursor, struct weir_field *field)

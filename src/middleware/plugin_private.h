@@ -54,7 +54,7 @@ struct plugin_visit {
 	struct replay request_replay;
 	struct body request_out;
 
-	struct fields early_fields; /* the response's, set before WEIR_NEXT or WEIR_STOP */
+	struct fields fields_before; /* of the exchange's early fields, for a guest that fails */
 	unsigned early_status;      /* 0: not set */
 	struct body *response_in;   /* what is collected */
 	struct spool response_kept; /* prefix and upstream's bytes */

@@ -54,7 +54,7 @@ static bool is_singleton(enum field_id id)
 int plugin_merge_head(struct plugin_visit *v)
 {
 	struct fields *upstream = &v->x->response.fields, merged;
-	const struct fields *early = &v->early_fields;
+	struct fields *early = &v->x->early_fields;
 	int r = 0;
 
 	if (early->count == 0)
@@ -68,8 +68,10 @@ int plugin_merge_head(struct plugin_visit *v)
 	}
 	for (size_t i = 0; r == 0 && i < upstream->count; i++)
 		r = fields_add(&merged, upstream->list[i].name, upstream->list[i].value);
-	if (r == 0)
+	if (r == 0) {
 		*upstream = merged;
+		fields_init(early, &v->x->arena);
+	}
 	return r;
 }
 
@@ -120,7 +122,8 @@ int plugin_settle_stop(struct plugin_visit *v)
 
 	exchange_answer(x, v->early_status != 0 ? (int)v->early_status : 200, (slice){NULL, 0},
 			false);
-	r->fields = v->early_fields;
+	r->fields = x->early_fields;
+	fields_init(&x->early_fields, &x->arena);
 	if (is_suppressed(v, v->facts.response_length_prefixed, false, content->n) ||
 	    has_no_body(v))
 		content = NULL;

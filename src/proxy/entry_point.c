@@ -15,7 +15,8 @@ static struct h1_server_options server_options(const struct entry_point_config *
 					       const struct weir_limits_config *limits)
 {
 	return (struct h1_server_options){
-		.head = {.head_bytes_max = to_size(c->http.max_header_bytes),
+		/* Go's server lets this much more pass, which it may have read ahead. */
+		.head = {.head_bytes_max = to_size(c->http.max_header_bytes) + 4096,
 			 .fields_max = to_size(limits->header_fields),
 			 .target_bytes_max = to_size(limits->target_bytes)},
 		.read_timeout_ms = clock_ns_to_ms(c->transport.read_timeout_ns),

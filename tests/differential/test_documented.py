@@ -16,7 +16,7 @@ def test_every_reason_has_its_row():
     rows = set(re.findall(r"^\| `([a-z0-9.-]+)` \|", (REPOSITORY / "docs" / "compatibility.md").read_text(), re.M))
     tables = [module.DIFFERS for module in (test_entry_points, test_faults, test_forwarding, test_messages, test_paths, test_plugins, test_services)]
     reasons = {row["why"] for table in tables for row in table.values()} | {case.why for case in test_messages.lenient()}
-    reasons |= {row["why"] for table in (test_plugins.CONFIGURATION_DIFFERS, test_plugins.PLACES_DIFFER) for row in table.values()}
+    reasons |= {row["why"] for table in (test_plugins.CONFIGURATION_DIFFERS,) for row in table.values()}
     reasons |= {"configuration-strict", "configuration-lenient", "accept-encoding"}
     assert reasons - rows == set(), "differences without a row"
 

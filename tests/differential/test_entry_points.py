@@ -55,7 +55,6 @@ def cases():
 
 
 DIFFERS = {
-    **statuses("200 OK", "431 Request Header Fields Too Large", "limits", "header-7000", "header-8100"),
     "once-1.0": {"differs": {"answer0.header.connection": (["close"], None)}, "why": "close-to-1.0"},
 }
 

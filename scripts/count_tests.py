@@ -25,15 +25,23 @@ def unit(logs, build):
     return passed, failed, skipped
 
 
-def e2e(logs, build):
+def junit(path):
     passed = failed = skipped = 0
-    for suite in ElementTree.parse(logs / "e2e.xml").iter("testsuite"):
+    for suite in ElementTree.parse(path).iter("testsuite"):
         bad = int(suite.get("failures")) + int(suite.get("errors"))
         skip = int(suite.get("skipped"))
         passed += int(suite.get("tests")) - bad - skip
         failed += bad
         skipped += skip
     return passed, failed, skipped
+
+
+def e2e(logs, build):
+    return junit(logs / "e2e.xml")
+
+
+def differential(logs, build):
+    return junit(logs / "differential.xml")
 
 
 def conformance(logs, build):

@@ -24,6 +24,7 @@ struct server {
 	uv_signal_t signals[4];
 	size_t signal_count;
 	struct timer watchdog;
+	bool configured; /* a configuration has come, so that there is something to wait for */
 	bool stopping;
 };
 
@@ -36,7 +37,15 @@ static void on_configuration(void *context, struct dynamic_config *config)
 			  "keeps serving");
 		return;
 	}
+	s->configured = true;
 	proxy_apply(s->proxy, config);
+}
+
+/* Before the first configuration is in effect every request would get 404. */
+static void say_ready(void *context)
+{
+	(void)context;
+	notify_send("READY=1");
 }
 
 static void on_drained(void *context)
@@ -140,6 +149,7 @@ static int start_providers(struct server *s, struct weir_error *e)
 	int r = aggregator_create(&s->aggregator, &s->control.uv, s->config->providers.throttle_ns,
 				  on_configuration, s, e);
 
+	proxy_on_ready(s->proxy, say_ready, s);
 	if (r == 0 && s->config->providers.file != NULL)
 		r = file_provider_create(&s->file, s->aggregator, s->config->providers.file, e);
 	return r;
@@ -168,7 +178,8 @@ static int start(struct server *s, struct weir_error *e)
 	log_info_with((LOG_INTEGER("workers", s->config->weir.workers),
 		       LOG_TEXT("configuration", s->config->source)),
 		      "weir version %s is running", WEIR_VERSION);
-	notify_send("READY=1");
+	if (!s->configured)
+		say_ready(s);
 	if (notify_watchdog_ms() > 0)
 		feed_watchdog(&s->watchdog);
 	return 0;

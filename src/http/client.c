@@ -142,9 +142,9 @@ static bool is_stale(struct client_connection *c)
 }
 
 /*
- * Whether a whole poll of the sockets lies behind the connection since it became idle: it would have found the
- * server's end, or surplus bytes. The poll whose events are being handled does not count, because the connection's own
- * may still come.
+ * Whether a whole poll of the sockets lies behind the connection since it became idle: it would
+ * have found the server's end, or surplus bytes. The poll whose events are being handled does not
+ * count, because the connection's own may still come.
  */
 static bool was_watched(const struct client_connection *c)
 {

@@ -337,10 +337,10 @@ static void release(struct exchange *x)
 	struct exchange_pool *pool = x->pool;
 
 	tell_middlewares(x);
-	if (x->on_release != NULL)
-		x->on_release(x);
 	body_free(&x->own_request_body);
 	body_free(&x->own_response_body);
+	if (x->on_release != NULL)
+		x->on_release(x);
 	x->magic = 0;
 	list_remove(&x->link);
 	pool->live_count--;

@@ -55,10 +55,10 @@ struct plugin_visit {
 	struct body request_out;
 
 	struct fields fields_before; /* of the exchange's early fields, for a guest that fails */
-	unsigned early_status;      /* 0: not set */
-	struct body *response_in;   /* what is collected */
-	struct spool response_kept; /* prefix and upstream's bytes */
-	struct spool response_new;  /* what the guest wrote after WEIR_NEXT */
+	unsigned early_status;       /* 0: not set */
+	struct body *response_in;    /* what is collected */
+	struct spool response_kept;  /* prefix and upstream's bytes */
+	struct spool response_new;   /* what the guest wrote after WEIR_NEXT */
 	struct replay response_replay;
 	struct body response_out;
 	int collect_error;

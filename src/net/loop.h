@@ -37,7 +37,7 @@ struct loop {
 	struct timers timers;
 	struct buffer_pool buffers;
 	uv_check_t after_poll;
-	uint64_t turn; /* counts the polls of the sockets */
+	uint64_t turn;      /* counts the polls of the sockets */
 	uv_idle_t no_block; /* active while tasks wait, so that the poll returns at once */
 	struct list tasks;
 	struct timer trim_timer;

@@ -5,11 +5,10 @@
 #include "core/log.h"
 #include "provider/file_private.h"
 
-#define QUIET_MS 50      /* a burst of writes is over when nothing happened for so long, */
-#define BURST_MS_MAX 500 /* or when it has lasted so long */
-#define DOUBTS_MAX 40u   /* after this many, what can be read is taken as it is */
-#define EMPTY_DOUBTS_MAX 4u
-#define EMPTY_WAIT_MS 250 /* longer patience with a file that has just become empty */
+#define QUIET_MS 50       /* a burst of writes is over when nothing happened for so long, */
+#define BURST_MS_MAX 500  /* or when it has lasted so long */
+#define DOUBTS_MAX 40u    /* after this many, what can be read is taken as it is */
+#define EMPTY_WAIT_MS 500 /* a file that has become empty must stay so to be believed */
 #define POLL_MS 2000      /* where the system has no watches left */
 #define RETRY_MS_MAX 60000
 
@@ -22,7 +21,8 @@ struct file_provider {
 	struct file_state loaded;     /* the state that was last looked at */
 	struct dynamic_hash published;
 	bool has_published;
-	bool waited_for_empty;
+	uint64_t empty_since_ms; /* with `empty_state`; 0: not empty */
+	struct file_state empty_state;
 	unsigned doubts;   /* loads in a row that were thrown away */
 	uint64_t retry_ms; /* between tries after a load that failed for want of resources; 0: none
 			      did */
@@ -93,8 +93,8 @@ static bool is_doubtful(const struct file_provider *f, const struct file_state *
 	if (f->doubts >= DOUBTS_MAX)
 		return false;
 	file_state(f->config, &after);
-	return !same_state(before, &after) || (config != NULL && f->doubts < EMPTY_DOUBTS_MAX &&
-					       !before->has_empty && dynamic_is_empty(config));
+	return !same_state(before, &after) ||
+	       (config != NULL && !before->has_empty && dynamic_is_empty(config));
 }
 
 /* Failures that have nothing to do with what the files say. */
@@ -168,6 +168,18 @@ static void retry(struct file_provider *f)
 	schedule(f, f->retry_ms);
 }
 
+/* Whether an empty file has been so long enough: somebody may just be writing it. */
+static bool has_lasted(struct file_provider *f, const struct file_state *state)
+{
+	uint64_t now = uv_now(f->timer.loop);
+
+	if (f->empty_since_ms == 0 || !same_state(state, &f->empty_state)) {
+		f->empty_since_ms = MAX(now, (uint64_t)1);
+		f->empty_state = *state;
+	}
+	return now - f->empty_since_ms >= EMPTY_WAIT_MS;
+}
+
 /* Looks whether something changed, and loads it then. */
 static void look(struct file_provider *f)
 {
@@ -177,8 +189,7 @@ static void look(struct file_provider *f)
 	renew_watches(f);
 	file_state(f->config, &state);
 	if (!same_state(&state, &f->loaded)) {
-		if (state.has_empty && !f->waited_for_empty) {
-			f->waited_for_empty = true;
+		if (state.has_empty && !has_lasted(f, &state)) {
 			schedule(f, EMPTY_WAIT_MS);
 			return;
 		}
@@ -194,7 +205,7 @@ static void look(struct file_provider *f)
 		f->loaded = state;
 		f->retry_ms = 0;
 	}
-	f->waited_for_empty = false;
+	f->empty_since_ms = 0;
 	if (f->polls && !uv_is_active((uv_handle_t *)&f->timer))
 		schedule(f, POLL_MS);
 }

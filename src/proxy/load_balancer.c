@@ -108,8 +108,7 @@ static int set_hop_fields(struct exchange *x, const struct load_balancer *b, con
 	(void)fields_remove_id(&q->fields, FIELD_UPGRADE);
 	(void)fields_remove_id(&q->fields, FIELD_CONNECTION);
 	if (r == 0)
-		r = fields_set_id(&q->fields, FIELD_HOST,
-				  keep_host ? q->authority : s->host);
+		r = fields_set_id(&q->fields, FIELD_HOST, keep_host ? q->authority : s->host);
 	if (r == 0 && q->framing == FRAMING_CHUNKED)
 		r = fields_set_id(&q->fields, FIELD_TRANSFER_ENCODING, SLICE("chunked"));
 	if (r == 0 && q->framing == FRAMING_NONE && expects_a_body(q->method_id))

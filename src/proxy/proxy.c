@@ -42,6 +42,8 @@ struct proxy {
 	struct dynamic_config *waiting; /* the newest configuration that came meanwhile */
 
 	bool draining; /* no new configuration is taken */
+	void (*ready)(void *context);
+	void *ready_context;
 	proxy_drained_fn *drained;
 	void *drained_context;
 };
@@ -215,6 +217,8 @@ static void publish(struct proxy *p, struct generation *g)
 		generation_set_state(old, GENERATION_CURRENT, GENERATION_DRAINING);
 	for (size_t i = 0; i < p->worker_count; i++)
 		worker_publish(p->workers[i], g);
+	if (old == NULL && p->ready != NULL)
+		p->ready(p->ready_context);
 }
 
 static void take_built(struct proxy *p)
@@ -277,6 +281,13 @@ bool proxy_is_ready(const struct proxy *p)
 {
 	OBJ_CHECK(p, PROXY_MAGIC);
 	return p->current != NULL;
+}
+
+void proxy_on_ready(struct proxy *p, void (*ready)(void *context), void *context)
+{
+	OBJ_CHECK(p, PROXY_MAGIC);
+	p->ready = ready;
+	p->ready_context = context;
 }
 
 void proxy_drain(struct proxy *p, proxy_drained_fn *drained, void *context)

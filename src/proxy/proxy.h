@@ -35,6 +35,9 @@ void proxy_apply(struct proxy *p, struct dynamic_config *config);
 /** Whether a configuration has been published. Control thread. */
 bool proxy_is_ready(const struct proxy *p);
 
+/** Calls `ready` once, when the first configuration has been published. Control thread. */
+void proxy_on_ready(struct proxy *p, void (*ready)(void *context), void *context);
+
 /**
  * From now on ping says so and configurations are ignored; entry points drain within their grace
  * times; then `drained` is called. Once. Control thread.

@@ -300,3 +300,20 @@ def test_closed_standard_descriptors_become_nothing(upstream, proxy):
     assert [os.readlink(f"/proc/{p.pid}/fd/{fd}") for fd in range(3)] == ["/dev/null"] * 3
     p.terminate()
     assert p.wait_exit() == 0
+
+
+@pytest.mark.differs("Traefik says so before it has a configuration")
+def test_ready_is_said_once_requests_are_routed(upstream, proxy, tmp_path):
+    """systemd's notification protocol: READY=1 comes when the first configuration is in effect, STOPPING=1 at the end."""
+    path = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifications:
+        notifications.bind(path)
+        notifications.settimeout(15)
+        p = proxy(one_router(upstream().url), start=False, environment={"NOTIFY_SOCKET": path})
+        p.ports = {"web": free_port()}
+        p.write_files()
+        p.spawn()
+        assert notifications.recv(100) == b"READY=1"
+        assert p.fetch().body == b"ok"
+        p.terminate()
+        assert notifications.recv(100) == b"STOPPING=1"

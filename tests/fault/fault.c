@@ -1,11 +1,14 @@
 /*
- * Preloaded into weir: makes the n-th call of one function fail, or every call of it short. What fails, when and with which error
- * is said by a page of shared memory that the driver (faults.py) maps too, so that start-up is not affected unless it is meant to be.
+ * Preloaded into weir: makes the n-th call of one function fail, or every call of it short. What
+ * fails, when and with which error is said by a page of shared memory that the driver (faults.py)
+ * maps too, so that start-up is not affected unless it is meant to be.
  *
- * Only calls from code that checks its results can fail: weir's own functions (the driver gives their addresses), libuv, libyaml
- * and Jansson. The engine, the C++ library and in places the C library (destructors of thread-local variables) end the process when
- * they get no memory, by design; libuv does so when its table of descriptors cannot grow, when the kernel refuses a descriptor that it
- * has accepted before, and when its own pipes or inotify cannot be read. Those calls are never chosen.
+ * Only calls from code that checks its results can fail: weir's own functions (the driver gives
+ * their addresses), libuv, libyaml and Jansson. The engine, the C++ library and in places the C
+ * library (destructors of thread-local variables) end the process when they get no memory, by
+ * design; libuv does so when its table of descriptors cannot grow, when the kernel refuses a
+ * descriptor that it has accepted before, and when its own pipes or inotify cannot be read. Those
+ * calls are never chosen.
  */
 #include <arpa/inet.h>
 #include <dlfcn.h>
@@ -26,7 +29,24 @@
 #include <unistd.h>
 
 /* In the driver's order. */
-enum kind { NOTHING, MALLOC, SOCKET, ACCEPT4, CONNECT, RECV, SENDMSG, EPOLL_CTL, OPEN, WRITE, MMAP, PREAD, READ, THREAD, BIND, LISTEN };
+enum kind {
+	NOTHING,
+	MALLOC,
+	SOCKET,
+	ACCEPT4,
+	CONNECT,
+	RECV,
+	SENDMSG,
+	EPOLL_CTL,
+	OPEN,
+	WRITE,
+	MMAP,
+	PREAD,
+	READ,
+	THREAD,
+	BIND,
+	LISTEN
+};
 enum mode { ONCE, EVERY, SHORT, RECORD };
 
 #define RANGES_MAX 2048
@@ -40,9 +60,10 @@ struct page {
 	_Atomic int32_t hits;
 	_Atomic int64_t countdown;
 	_Atomic uint64_t where; /* of the last hit: a place */
-	_Atomic uint32_t address; /* of flip.example, in network order; 0: the name cannot be resolved now */
+	_Atomic uint32_t
+		address; /* of flip.example, in network order; 0: the name cannot be resolved now */
 	_Atomic uint32_t lookups; /* of flip.example */
-	uint64_t only; /* 0, or the one place whose calls count */
+	uint64_t only;            /* 0, or the one place whose calls count */
 	_Atomic uint64_t site_count;
 	_Atomic uint64_t sites[SITES_MAX]; /* RECORD: where calls come from */
 	uint64_t range_count;
@@ -77,7 +98,8 @@ static ssize_t (*real_read)(int, void *, size_t);
 static int (*real_thread)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
 static int (*real_bind)(int, const struct sockaddr *, socklen_t);
 static int (*real_listen)(int, int);
-static int (*real_getaddrinfo)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+static int (*real_getaddrinfo)(const char *, const char *, const struct addrinfo *,
+			       struct addrinfo **);
 static void *(*real_mmap)(void *, size_t, int, int, int, off_t);
 
 /* What dlsym() itself asks for before there is an allocator. Never given back. */
@@ -137,14 +159,17 @@ static int note_object(struct dl_phdr_info *o, size_t size, void *count)
 		if (h->p_type != PT_LOAD || !(h->p_flags & PF_X))
 			continue;
 		s.from = o->dlpi_addr + h->p_vaddr < s.from ? o->dlpi_addr + h->p_vaddr : s.from;
-		s.to = o->dlpi_addr + h->p_vaddr + h->p_memsz > s.to ? o->dlpi_addr + h->p_vaddr + h->p_memsz : s.to;
+		s.to = o->dlpi_addr + h->p_vaddr + h->p_memsz > s.to
+			       ? o->dlpi_addr + h->p_vaddr + h->p_memsz
+			       : s.to;
 	}
 	if ((*(int *)count)++ == 0) {
 		/* Offsets in the program count from where it was linked for. */
 		program = (struct span){o->dlpi_addr, s.to, false};
 		return 0;
 	}
-	for (size_t i = 0; i < sizeof checked / sizeof checked[0] && library_count < LIBRARIES_MAX; i++) {
+	for (size_t i = 0; i < sizeof checked / sizeof checked[0] && library_count < LIBRARIES_MAX;
+	     i++) {
 		if (strstr(o->dlpi_name, checked[i]) != NULL)
 			libraries[library_count++] = s;
 	}
@@ -195,7 +220,8 @@ static bool is_checked(uintptr_t caller, bool *uv)
 	return false;
 }
 
-/* The same in every run: the offset in the program, or the library's number and the offset in it. */
+/* The same in every run: the offset in the program, or the library's number and the offset in it.
+ */
 static uint64_t place_of(uintptr_t caller)
 {
 	if (caller >= program.from && caller < program.to)
@@ -322,11 +348,13 @@ ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
 	return real_sendmsg(fd, m, flags);
 }
 
-/* libuv asks the kernel once whether it takes a descriptor, with this mark, and trusts the answer from then on. */
+/* libuv asks the kernel once whether it takes a descriptor, with this mark, and trusts the answer
+ * from then on. */
 int epoll_ctl(int epoll, int what, int fd, struct epoll_event *event)
 {
 	(void)RESOLVED(real_epoll_ctl);
-	if (what == EPOLL_CTL_ADD && event != NULL && event->data.fd == -1 && strikes(EPOLL_CTL, CALLER))
+	if (what == EPOLL_CTL_ADD && event != NULL && event->data.fd == -1 &&
+	    strikes(EPOLL_CTL, CALLER))
 		return -1;
 	return real_epoll_ctl(epoll, what, fd, event);
 }
@@ -385,12 +413,15 @@ void *mmap(void *at, size_t n, int protection, int flags, int fd, off_t offset)
 	return strikes(MMAP, CALLER) ? MAP_FAILED : real_mmap(at, n, protection, flags, fd, offset);
 }
 
-void *mmap64(void *at, size_t n, int protection, int flags, int fd, off_t offset) __attribute__((alias("mmap")));
+void *mmap64(void *at, size_t n, int protection, int flags, int fd, off_t offset)
+	__attribute__((alias("mmap")));
 
-int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *argument)
+int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
+		   void *argument)
 {
 	(void)RESOLVED(real_thread);
-	return strikes(THREAD, CALLER) ? page->error : real_thread(thread, attributes, run, argument);
+	return strikes(THREAD, CALLER) ? page->error
+				       : real_thread(thread, attributes, run, argument);
 }
 
 int bind(int fd, const struct sockaddr *address, socklen_t size)
@@ -416,7 +447,8 @@ char *strdup(const char *s)
 }
 
 /* One name is ours, so that it can change its address or vanish. */
-int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **found)
+int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
+		struct addrinfo **found)
 {
 	char text[INET_ADDRSTRLEN];
 	struct in_addr address;
@@ -428,5 +460,6 @@ int getaddrinfo(const char *node, const char *service, const struct addrinfo *hi
 	address.s_addr = atomic_load(&page->address);
 	if (address.s_addr == 0)
 		return EAI_AGAIN;
-	return real_getaddrinfo(inet_ntop(AF_INET, &address, text, sizeof text), service, hints, found);
+	return real_getaddrinfo(inet_ntop(AF_INET, &address, text, sizeof text), service, hints,
+				found);
 }

@@ -317,3 +317,4 @@ def test_ready_is_said_once_requests_are_routed(upstream, proxy, tmp_path):
         assert p.fetch().body == b"ok"
         p.terminate()
         assert notifications.recv(100) == b"STOPPING=1"
+        assert p.wait_exit() == 0

@@ -54,7 +54,7 @@ static char *contents(const char *name)
 
 	assert_non_null(f);
 	assert_non_null(text);
-	(void)fread(text, 1, (1 << 20) - 1, f);
+	assert_true(fread(text, 1, (1 << 20) - 1, f) < (1 << 20) - 1);
 	(void)fclose(f);
 	return text;
 }

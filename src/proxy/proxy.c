@@ -33,8 +33,10 @@ struct proxy {
 	size_t generations_live; /* published and not destroyed */
 	uint64_t next_number;
 
-	/* One build at a time, in libuv's pool. */
-	uv_work_t build;
+	/* One build at a time, in a thread of its own. */
+	pthread_t builder;
+	bool has_builder; /* else the build ran on the control thread */
+	struct message built_message;
 	bool building;
 	struct dynamic_config *build_config;
 	struct generation *built;
@@ -198,11 +200,13 @@ int proxy_create(struct proxy **proxy, struct loop *control, const struct static
 
 static void start_build(struct proxy *p);
 
-static void run_build(uv_work_t *work)
+static void *run_build(void *context)
 {
-	struct proxy *p = container_of(work, struct proxy, build);
+	struct proxy *p = context;
 
 	p->build_result = generation_build(&p->built, &p->world, p->build_config, p->next_number);
+	must(loop_post(p->control, &p->built_message));
+	return NULL;
 }
 
 static void publish(struct proxy *p, struct generation *g)
@@ -241,12 +245,13 @@ static void take_built(struct proxy *p)
 	}
 }
 
-static void on_built(uv_work_t *work, int status)
+static void on_built(struct message *m)
 {
-	struct proxy *p = container_of(work, struct proxy, build);
+	struct proxy *p = container_of(m, struct proxy, built_message);
 
 	OBJ_CHECK(p, PROXY_MAGIC);
-	must(status == 0);
+	if (p->has_builder)
+		must(pthread_join(p->builder, NULL) == 0);
 	p->building = false;
 	dynamic_destroy(&p->build_config);
 	take_built(p);
@@ -260,7 +265,12 @@ static void on_built(uv_work_t *work, int status)
 static void start_build(struct proxy *p)
 {
 	p->building = true;
-	must(uv_queue_work(&p->control->uv, &p->build, run_build, on_built) == 0);
+	p->built_message.run = on_built;
+	/* A thread of its own: libuv's may all be waiting for name servers. Without one, reloads
+	 * stall signals. */
+	p->has_builder = pthread_create(&p->builder, NULL, run_build, p) == 0;
+	if (!p->has_builder)
+		(void)run_build(p);
 }
 
 void proxy_apply(struct proxy *p, struct dynamic_config *config)

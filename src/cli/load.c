@@ -38,14 +38,18 @@ size_t cli_print_report(const struct config_report *report)
 static size_t cgroup_quota(void)
 {
 	FILE *f = fopen("/sys/fs/cgroup/cpu.max", "re");
-	unsigned long quota = 0, period = 0;
-	int found;
+	char line[64] = "", *rest;
+	unsigned long quota, period;
 
 	if (f == NULL)
 		return 0;
-	found = fscanf(f, "%lu %lu", &quota, &period);
+	if (fgets(line, sizeof line, f) == NULL)
+		line[0] = '\0';
 	(void)fclose(f);
-	return found == 2 && period > 0 ? (size_t)((quota + period - 1) / period) : 0;
+	/* "max" is no number: its end is its beginning, and both are 0. */
+	quota = strtoul(line, &rest, 10);
+	period = strtoul(rest, NULL, 10);
+	return period > 0 ? (size_t)((quota + period - 1) / period) : 0;
 }
 
 size_t cli_cpu_quota(void)

@@ -1,10 +1,9 @@
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/cli.h"
 #include "core/base.h"
-
-extern char **environ;
 
 static const struct {
 	const char *name;

@@ -127,14 +127,15 @@ static int simple_key(struct toml *p, slice *name, struct tree_place *place)
 /* The name of a member in the map of all members: address of the table, then the name. */
 static slice member_key(struct toml *p, const struct tree_node *table, slice name)
 {
-	char *key = arena_alloc(p->t->arena, sizeof table + name.n);
+	const uintptr_t address = (uintptr_t)table;
+	char *key = arena_alloc(p->t->arena, sizeof address + name.n);
 
 	if (key == NULL)
 		return slice_of(NULL, 0);
-	memcpy(key, &table, sizeof table);
+	memcpy(key, &address, sizeof address);
 	if (name.n > 0)
-		memcpy(key + sizeof table, name.p, name.n);
-	return slice_of(key, sizeof table + name.n);
+		memcpy(key + sizeof address, name.p, name.n);
+	return slice_of(key, sizeof address + name.n);
 }
 
 /* The member of that name in `table`, or a new one; `*is_new` says which. */

@@ -143,7 +143,11 @@ static bool is_day(const char **s)
 {
 	const char *month, *day;
 
-	if (!two_digits(s, 99) || !two_digits(s, 99) || *(*s)++ != '-')
+	for (int half = 0; half < 2; half++) {
+		if (!two_digits(s, 99))
+			return false;
+	}
+	if (*(*s)++ != '-')
 		return false;
 	month = *s;
 	if (!two_digits(s, 12) || strncmp(month, "00", 2) == 0 || *(*s)++ != '-')

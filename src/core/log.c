@@ -168,7 +168,8 @@ static void add_plain(struct str *line, slice s)
 	for (size_t i = 0, from = 0; i < s.n && line->n < LINE_MAX_BYTES; from = i) {
 		int32_t rune = slice_rune(s, &i);
 
-		if (rune < 0 || rune < 0x20 || rune == 0x7f)
+		/* Negative: not UTF-8. */
+		if (rune < 0x20 || rune == 0x7f)
 			str_format(line, "\\x%02x", (unsigned char)s.p[from]);
 		else if (is_control(rune))
 			str_format(line, "\\u%04x", (unsigned)rune);

@@ -117,7 +117,7 @@ struct client_call {
 };
 
 /** Takes a connection and sends the request. `failed` may be called within. */
-void client_start(struct client *client, struct client_call *call);
+void client_start(struct client *k, struct client_call *call);
 
 /** Lets go: its connection is closed. Not after `complete`. */
 void client_cancel(struct client_call *call);

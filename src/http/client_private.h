@@ -40,7 +40,7 @@ struct client_connection {
 	struct h1_receiver in;
 	struct h1_sender out;
 	struct client_call *call; /* NULL: none */
-	uint64_t idle_turn; /* of the loop, when it became idle */
+	uint64_t idle_turn;       /* of the loop, when it became idle */
 	size_t next_address;
 	int connect_error; /* of the last address tried */
 	bool reused;

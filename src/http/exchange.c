@@ -254,10 +254,10 @@ static void drop_service(struct exchange *x)
 	s->class->cancel(s, x);
 }
 
-void exchange_answer(struct exchange *x, int status, slice text, bool as_error)
+void exchange_answer(struct exchange *x, int status, slice body, bool as_error)
 {
 	struct response *r = &x->response;
-	slice copy = arena_copy(&x->arena, text);
+	slice copy = arena_copy(&x->arena, body);
 	struct body *b = &x->own_response_body;
 
 	OBJ_CHECK(x, EXCHANGE_MAGIC);

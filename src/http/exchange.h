@@ -156,7 +156,7 @@ void exchange_service_done(struct exchange *x);
  * active, lets the middlewares finish, which may take longer than the connection lives, and frees
  * the exchange. Not from within a hook.
  */
-void exchange_end(struct exchange **x, bool failed);
+void exchange_end(struct exchange **giver, bool failed);
 
 /**
  * Puts a stage into a body's way: `*where` (x->request_body or x->response_body) becomes `stage`,

@@ -214,8 +214,8 @@ enum h1_result h1_judge_request(struct request *r)
 
 enum h1_result h1_judge_response(struct response *r, enum method method)
 {
-	enum h1_result result = judge_framing(&r->fields, r->version, &r->framing,
-					      &r->content_length);
+	enum h1_result result =
+		judge_framing(&r->fields, r->version, &r->framing, &r->content_length);
 
 	if (result != H1_DONE)
 		return result;

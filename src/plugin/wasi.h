@@ -104,7 +104,7 @@ void wasi_set_output_ctx(struct wasi *w, void *ctx);
 void wasi_flush(struct wasi *w);
 
 /** Flushes and closes everything. NULL is allowed. */
-void wasi_destroy(struct wasi **w);
+void wasi_destroy(struct wasi **pointer);
 
 /** The code given to proc_exit; only after WASI_EXIT. */
 uint32_t wasi_exit_code(const struct wasi *w);

@@ -241,8 +241,8 @@ static void what_is_emitted_reads_back_the_same(void **state)
 {
 	static const char *const texts[] = {
 		"a: 1.0\nb: 100000.0\nc: 1e300\nd: .inf\ne: -.inf\nf: 0.1\ng: 1e-7\n",
-		"a: 'true'\nb: \"~\"\nc: ''\nd: '1'\ne: yes\nf: 'x: y'\ng: '- x'\nh: "
-		"\"a\\nb\\0c\"\n",
+		("a: 'true'\nb: \"~\"\nc: ''\nd: '1'\ne: yes\nf: 'x: y'\ng: '- x'\nh: "
+		 "\"a\\nb\\0c\"\n"),
 		"a: \"\\u0085\\u2028\\ufeff\\x80\\\"\\\\\"\n'x y': {'': [[], {}, [[1]], ~]}\n",
 		"a: 2001-01-01\nb: [2001-01-01T01:01:01Z, '2001-01-01']\n",
 	};

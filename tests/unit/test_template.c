@@ -350,8 +350,8 @@ static void hostile_templates_end(void **state)
 		"{{ range 9223372036854775807 }}{{ end }}",
 		"{{ repeat 1000000000 \"xxxxxxxxxxxx\" }}",
 		"{{ $x := \"x\" }}{{ range until 100 }}{{ $x = print $x $x }}{{ end }}",
-		"{{ define \"a\" }}{{ template \"a\" }}{{ template \"a\" }}{{ end }}{{ template "
-		"\"a\" }}",
+		("{{ define \"a\" }}{{ template \"a\" }}{{ template \"a\" }}{{ end }}{{ template "
+		 "\"a\" }}"),
 		"{{ $d := dict }}{{ $_ := set $d \"d\" $d }}{{ $d }}",
 		"{{ $d := dict }}{{ $_ := set $d \"d\" $d }}{{ toJson $d }}",
 		"{{ $d := dict }}{{ $_ := set $d \"d\" $d }}{{ printf \"%s\" $d }}",

@@ -275,7 +275,8 @@ static int gather(struct h1_sender *s, struct iovec *v)
 		if (s->left > 0 && s->left == s->body->bytes && s->body->state == BODY_ENDED &&
 		    !s->last_chunk)
 			close_chunks(s);
-		add_vector(v, &n, s->tail.p + s->tail_at, s->tail.n - s->tail_at);
+		if (s->tail.n > s->tail_at)
+			add_vector(v, &n, s->tail.p + s->tail_at, s->tail.n - s->tail_at);
 		return n;
 	}
 	return n + body_vectors(s->body, v + n, BODY_PIECES,

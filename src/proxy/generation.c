@@ -21,6 +21,7 @@ int generation_build(struct generation **generation, const struct generation_wor
 	struct generation *g = calloc(1, sizeof *g);
 	int r;
 
+	*generation = NULL;
 	if (g == NULL)
 		return -ENOMEM;
 	g->magic = GENERATION_MAGIC;

@@ -163,11 +163,12 @@ static bool place_router(struct builder *b, size_t slot)
 {
 	const struct rule *rule = b->set->slots[slot].rule;
 	size_t max = rule->leaf_count, host_count, prefix_count;
-	slice *hosts = calloc(2 * max, sizeof *hosts), *prefixes = hosts + max;
-	bool ok = hosts != NULL;
+	slice *hosts = calloc(2 * max, sizeof *hosts), *prefixes;
+	bool ok;
 
-	if (!ok)
+	if (hosts == NULL)
 		return false;
+	prefixes = hosts + max;
 	host_count = rule_required_hosts(rule, hosts, max);
 	prefix_count = rule_required_prefixes(rule, prefixes, max);
 	if (host_count * prefix_count > PLACES_PER_ROUTER_MAX)

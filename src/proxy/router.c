@@ -164,7 +164,7 @@ static bool place_router(struct builder *b, size_t slot)
 	const struct rule *rule = b->set->slots[slot].rule;
 	size_t max = rule->leaf_count, host_count, prefix_count;
 	slice *hosts = calloc(2 * max, sizeof *hosts), *prefixes;
-	bool ok;
+	bool ok = true;
 
 	if (hosts == NULL)
 		return false;

@@ -4,6 +4,7 @@
 
 #include "core/clock.h"
 #include "plugin/engine.h"
+#include "plugin/mapping.h"
 #include "plugin/output.h"
 #include "plugin/plugin.h"
 
@@ -113,7 +114,8 @@ static void explain(struct instance *i)
 	bool by_host = f->cause != WEIR_CAUSE_NONE;
 
 	str_format(&text, "%s: ", c->name);
-	engine_explain(&text, by_host ? slice_from(f->text) : SLICE(""), c->trap, c->error);
+	engine_explain(&text, by_host ? slice_from(f->text) : SLICE(""),
+		       i->plugin->module->code_moved, c->trap, c->error);
 	if (!by_host) {
 		f->cause = cause;
 		add_memory_hint(&text, i);
@@ -168,7 +170,9 @@ static enum run run_slice(struct instance *i)
 		c->slice_mono_ns = clock_mono_ns();
 	wasmtime_context_set_epoch_deadline(i->context, TICKER_SLICE_TICKS);
 	ticker_enter(i->seat);
+	mapping_use(i->begins_as);
 	done = wasmtime_call_future_poll(c->future);
+	mapping_use(NULL);
 	ticker_leave(i->seat);
 	c->cpu_ns += slice_spent_ns(i);
 	if (done)

@@ -24,8 +24,10 @@ static void drop_instance(struct weir_exchange *e)
 
 static void give_back(struct weir_exchange *e)
 {
-	instance_release(e->instance);
-	pool_put(e->pool, &e->instance);
+	if (instance_release(e->instance))
+		pool_put(e->pool, &e->instance);
+	else
+		drop_instance(e);
 }
 
 /* The error's text has been set. */

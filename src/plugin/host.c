@@ -38,9 +38,15 @@ int weir_host_create(struct weir_host **host, const struct weir_host_options *op
 		return error_set(error, -ENOMEM, "not enough memory for the plugin host");
 	h->magic = HOST_MAGIC;
 	fill_options(&h->options, options);
+	r = restorer_open(&h->restorer, h->options.restore, error);
+	if (r < 0) {
+		free(h);
+		return r;
+	}
 	h->engine = engine_create();
 	r = ticker_create(&h->ticker, h->engine, (uint64_t)h->options.slice_us * 1000u, error);
 	if (r < 0) {
+		restorer_close(&h->restorer);
 		wasm_engine_delete(h->engine);
 		free(h);
 		return r;
@@ -61,6 +67,7 @@ void weir_host_destroy(struct weir_host **host)
 	ticker_destroy(&h->ticker);
 	module_store_free(&h->modules);
 	wasm_engine_delete(h->engine);
+	restorer_close(&h->restorer);
 	h->magic = 0;
 	free(h);
 }
@@ -99,4 +106,46 @@ const char *weir_step_text(enum weir_step step)
 
 	must((size_t)step < ARRAY_LEN(texts));
 	return texts[step];
+}
+
+enum weir_restore weir_host_restore(const struct weir_host *host)
+{
+	OBJ_CHECK(host, HOST_MAGIC);
+	return host->restorer.method;
+}
+
+const char *weir_isolation_text(enum weir_isolation isolation)
+{
+	static const char *const texts[] = {
+#define X(name, text) [WEIR_ISOLATION_##name] = text,
+		WEIR_ISOLATIONS(X)
+#undef X
+	};
+
+	must((size_t)isolation < ARRAY_LEN(texts));
+	return texts[isolation];
+}
+
+const char *weir_init_text(enum weir_init init)
+{
+	static const char *const texts[] = {
+#define X(name, text) [WEIR_INIT_##name] = text,
+		WEIR_INITS(X)
+#undef X
+	};
+
+	must((size_t)init < ARRAY_LEN(texts));
+	return texts[init];
+}
+
+const char *weir_restore_text(enum weir_restore restore)
+{
+	static const char *const texts[] = {
+#define X(name, text) [WEIR_RESTORE_##name] = text,
+		WEIR_RESTORES(X)
+#undef X
+	};
+
+	must((size_t)restore < ARRAY_LEN(texts));
+	return texts[restore];
 }

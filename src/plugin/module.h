@@ -11,6 +11,7 @@
 
 #include "core/error.h"
 #include "core/list.h"
+#include "plugin/image.h"
 #include "plugin/scan.h"
 #include "plugin/sha256.h"
 
@@ -27,6 +28,11 @@ struct module {
 	wasmtime_module_t *code;
 	wasmtime_instance_pre_t *linked;
 	struct scan_facts facts;
+	struct image *initial;     /* memory as the data segments make it */
+	uint32_t global_count;     /* exported for the host, as REWRITE_GLOBAL_FORMAT */
+	bool has_section;          /* a start section's function, exported as REWRITE_START */
+	uint32_t obstacles;        /* to copying an instance: see rewrite.h */
+	int64_t code_moved;        /* in what was compiled, see `engine_explain` */
 	uint64_t memory_min_bytes; /* of the exported memory */
 	bool has_start;            /* exports `_start` */
 	bool has_initialize;       /* exports `_initialize` */

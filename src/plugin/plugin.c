@@ -7,6 +7,7 @@
 #include "plugin/limits.h"
 #include "plugin/output.h"
 #include "plugin/pool.h"
+#include "plugin/rewrite.h"
 
 #define TEXTS_MAX_BYTES ((size_t)64 * 1024 * 1024)
 #define TEXTS_BLOCK_BYTES ((size_t)4096)
@@ -53,6 +54,8 @@ static bool keep_options(struct weir_plugin *p, const struct weir_plugin_options
 {
 	p->facts.limits = o->limits;
 	limits_fill(&p->facts.limits, &p->host->options.limits);
+	p->facts.isolation = o->isolation;
+	p->facts.init = o->init;
 	p->facts.name = keep_text(p, name_of(o));
 	p->config = arena_copy(&p->arena, o->config);
 	return p->facts.name != NULL && p->config.p != NULL && keep_envs(p, o) && keep_mounts(p, o);
@@ -84,6 +87,7 @@ static void destroy(struct weir_plugin *p)
 		instance_destroy(&spare);
 	must(list_empty(&p->pools));
 	must(atomic_load(&p->created) == atomic_load(&p->destroyed));
+	snapshot_destroy(&p->snapshot);
 	if (p->module != NULL)
 		module_unref(&p->module);
 	(void)atomic_fetch_sub(&p->host->plugins, 1);
@@ -139,6 +143,55 @@ static int explain_start(struct instance *i, struct weir_error *error)
 			 said.n > 0 ? "\"" : "");
 }
 
+/* What the module does not allow, whatever the options say. */
+static void settle_options(struct weir_plugin *p)
+{
+	struct weir_plugin_facts *f = &p->facts;
+
+	f->init_reason = rewrite_obstacle_text(p->module->obstacles);
+	if (f->init_reason != NULL)
+		f->init = WEIR_INIT_OWN;
+	if (f->init == WEIR_INIT_OWN && f->isolation == WEIR_ISOLATION_RESET)
+		f->isolation = WEIR_ISOLATION_FRESH;
+}
+
+static void tell_options(const struct weir_plugin *p, enum weir_isolation wanted)
+{
+	const struct weir_plugin_facts *f = &p->facts;
+
+	if (f->init_reason != NULL)
+		output_note(p, WEIR_LOG_INFO, "each instance initialises itself: the plugin %s%s",
+			    f->init_reason,
+			    wanted != f->isolation ? "; instead of being reset it is made anew for "
+						     "each request"
+						   : "");
+	if (f->init == WEIR_INIT_SHARED && f->init_drew_entropy)
+		output_note(p, WEIR_LOG_INFO,
+			    "the plugin drew random numbers while it initialised: its instances "
+			    "share what it made of them (init \"own\" avoids that)");
+	if (f->init == WEIR_INIT_SHARED && f->init_open_files > 0)
+		output_note(p, WEIR_LOG_INFO,
+			    "the plugin keeps %u files open that it opened while it initialised: "
+			    "its instances share them, with offsets of their own",
+			    f->init_open_files);
+}
+
+/* The first instance has been initialised: what comes after it? */
+static int keep_state(struct weir_plugin *p, struct instance *i, struct weir_error *error)
+{
+	struct weir_plugin_facts *f = &p->facts;
+	int r;
+
+	f->init_drew_entropy = wasi_drew_entropy(i->wasi);
+	f->init_open_files = (uint32_t)wasi_open_files(i->wasi);
+	if (f->init == WEIR_INIT_OWN)
+		return 0;
+	r = snapshot_take(&p->snapshot, i, error);
+	if (r == 0)
+		f->image_bytes = image_stored_bytes(p->snapshot->image);
+	return r;
+}
+
 static int start(struct weir_plugin *p, struct ticker_seat *seat, struct weir_error *error)
 {
 	struct instance *i = NULL;
@@ -151,12 +204,11 @@ static int start(struct weir_plugin *p, struct ticker_seat *seat, struct weir_er
 		if (run == RUN_SLEEP)
 			sleep_until(instance_wake_at_ns(i));
 	}
-	if (run == RUN_DONE) {
+	r = run == RUN_DONE ? keep_state(p, i, error) : explain_start(i, error);
+	if (r == 0)
 		atomic_store(&p->spare, i);
-		return 0;
-	}
-	r = explain_start(i, error);
-	instance_destroy(&i);
+	else
+		instance_destroy(&i);
 	return r;
 }
 
@@ -167,6 +219,7 @@ static int load(struct weir_plugin *p, slice wasm, struct weir_error *error)
 
 	if (r < 0)
 		return r;
+	settle_options(p);
 	seat = ticker_seat_take(p->host->ticker);
 	if (seat == NULL)
 		return error_set(error, -ENOMEM, "not enough memory");
@@ -188,6 +241,8 @@ int weir_plugin_create(struct weir_plugin **plugin, struct weir_host *host,
 		return error_set(error, -ENOMEM, "plugin \"%s\": not enough memory",
 				 name_of(options));
 	r = load(p, options->wasm, error);
+	if (r == 0)
+		tell_options(p, options->isolation);
 	if (r < 0) {
 		error_prefix(error, "plugin \"%s\": ", p->facts.name);
 		if (error != NULL)

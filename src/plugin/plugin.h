@@ -7,6 +7,8 @@
 #include "core/arena.h"
 #include "plugin/instance.h"
 #include "plugin/module.h"
+#include "plugin/restore.h"
+#include "plugin/snapshot.h"
 
 #define HOST_MAGIC 0x686f7374u
 
@@ -15,6 +17,7 @@ struct weir_host {
 	wasm_engine_t *engine;
 	struct ticker *ticker;
 	struct module_store modules;
+	struct restorer restorer;
 	struct weir_host_options options; /* defaults filled in */
 	_Atomic uint64_t plugins;
 };
@@ -29,6 +32,7 @@ struct weir_plugin {
 	struct module *module;
 	struct arena arena; /* the texts below */
 	struct weir_plugin_facts facts;
+	struct snapshot *snapshot; /* what instances begin as; NULL: each initialises itself */
 	slice config;
 	const char **envs;
 	size_t env_count;

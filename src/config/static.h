@@ -7,6 +7,7 @@
 
 #include "config/option.h"
 #include "core/log.h"
+#include "weir/plugin.h"
 
 /** entryPoints.<name>.http.aliasHeadersStrategy (or its older name underscoreHeadersStrategy). */
 enum alias_headers {
@@ -148,7 +149,11 @@ struct weir_plugin_config {
 	int64_t text_bytes;
 	int64_t tables;         /* of one instance */
 	int64_t table_elements; /* of one table */
-	bool stringify_config;  /* scalars become strings, as in Traefik */
+	bool stringify_config; /* scalars become strings, as in Traefik */
+	enum weir_isolation isolation;
+	enum weir_init init;
+	int64_t max_requests; /* 0: any */
+	int64_t max_age_ns;   /* 0: any */
 };
 
 struct weir_plugins_config {

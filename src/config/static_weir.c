@@ -45,6 +45,21 @@ static const struct option limits_rows[] = {
 	OPT_END,
 };
 
+static const char *const isolations[] = {
+#define X(name, text) [WEIR_ISOLATION_##name] = text,
+	WEIR_ISOLATIONS(X)
+#undef X
+};
+
+static const char *const inits[] = {
+#define X(name, text) [WEIR_INIT_##name] = text,
+	WEIR_INITS(X)
+#undef X
+};
+
+static const struct option_names isolation_names = {isolations, ARRAY_LEN(isolations)};
+static const struct option_names init_names = {inits, ARRAY_LEN(inits)};
+
 const struct option weir_plugin_options[] = {
 	OPT_SIZE("memory", struct weir_plugin_config, memory_bytes, "256MiB",
 		 "Most linear memory of one instance.", .min = 64 << 10, .max = INT64_C(4) << 30),
@@ -79,6 +94,21 @@ const struct option weir_plugin_options[] = {
 	OPT_BOOL("stringifyConfig", struct weir_plugin_config, stringify_config, "true",
 		 "Give numbers and booleans of the plugin's configuration as strings, as Traefik "
 		 "does."),
+	OPT_ENUM("isolation", struct weir_plugin_config, isolation, isolation_names, "reuse",
+		 "How long what the plugin keeps in its memory lives. `reuse`: as long as the "
+		 "instance, which serves one request after the other, as in Traefik. `reset`: for "
+		 "one request; then the instance is put back to how it was initialised. `fresh`: "
+		 "the same, by a new instance for each request."),
+	OPT_ENUM(
+		"init", struct weir_plugin_config, init, init_names, "shared",
+		"`shared`: the plugin is initialised once, and its instances begin as copies of "
+		"that, seeds of random numbers included. `own`: each instance initialises itself."),
+	OPT_INT("maxRequests", struct weir_plugin_config, max_requests, "0",
+		"Requests after which an instance under `reuse` is put back to how it was "
+		"initialised; 0: any number.",
+		.min = 0, .max = UINT32_MAX),
+	OPT_DURATION("maxAge", struct weir_plugin_config, max_age_ns, "0s",
+		     "Age at which the same happens; 0: any.", AT_LEAST(0)),
 	OPT_END,
 };
 

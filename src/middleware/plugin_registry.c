@@ -298,6 +298,8 @@ static struct weir_limits limits_of(const struct weir_plugin_config *c)
 		.text_bytes = (uint64_t)c->text_bytes,
 		.tables = (uint32_t)c->tables,
 		.table_elements = (uint32_t)c->table_elements,
+		.requests = (uint32_t)c->max_requests,
+		.age_ms = clock_ns_to_ms(c->max_age_ns),
 	};
 }
 
@@ -330,6 +332,8 @@ static int create_use(struct plugin_use **use, struct plugin_registry *r,
 		.mounts = s->mounts,
 		.mount_count = s->mount_count,
 		.limits = limits_of(s->limits),
+		.isolation = s->limits->isolation,
+		.init = s->limits->init,
 	};
 	struct plugin_use *u = calloc(1, sizeof *u);
 	int result;

@@ -159,9 +159,9 @@ struct weir_limits {
 	uint32_t log_lines;      /* per exchange, and per initialisation (100) */
 	uint32_t tables;         /* of one instance (8) */
 	uint32_t table_elements; /* of each table (1000000) */
-	uint32_t
-		requests; /* that an instance serves before it is put back or replaced (no limit) */
-	uint64_t age_ms;  /* after which the same happens at a request's end (no limit) */
+	uint64_t total_bytes;    /* of all instances of the plugin, and its image (no limit) */
+	uint64_t age_ms;         /* of an instance, which is then put back or replaced (no limit) */
+	uint32_t requests;       /* after which the same happens (no limit) */
 };
 
 /**
@@ -229,6 +229,12 @@ struct weir_host_options {
 	struct weir_limits limits;
 	uint32_t slice_us;     /* longest time that a guest runs between other work. 2000 */
 	uint64_t module_bytes; /* largest wasm binary. 64 MiB */
+	/*
+	 * Most memory of all plugins together: images once, and what instances have changed for
+	 * themselves, which they reserve beforehand. When it is used up, idle instances go, then
+	 * exchanges wait for an instance. Half of the memory of the cgroup or machine.
+	 */
+	uint64_t memory_bytes;
 	enum weir_restore restore;
 	/* Compare each instance that was put back with what it should be, byte by byte, and end the
 	 * process where they differ. */
@@ -250,6 +256,9 @@ int weir_host_create(struct weir_host **host, const struct weir_host_options *op
 
 /** All plugins must have gone. NULL is allowed in `*host`. */
 void weir_host_destroy(struct weir_host **host);
+
+/** What of `memory_bytes` is reserved now. Any thread. */
+uint64_t weir_host_memory_used(const struct weir_host *host);
 
 /** The method in use, never WEIR_RESTORE_AUTO. Any thread. */
 enum weir_restore weir_host_restore(const struct weir_host *host);
@@ -336,6 +345,7 @@ struct weir_plugin_stats {
 	uint64_t waiting;                    /* exchanges in queues */
 	uint64_t exchanges;                  /* begun */
 	uint64_t failures[WEIR_CAUSE_COUNT]; /* exchanges, by cause */
+	uint64_t reserved_bytes;             /* of the budgets: image and instances */
 	uint64_t restores;                   /* of instances to how they were initialised */
 	uint64_t restored_bytes;             /* that were copied meanwhile */
 	uint64_t cpu_ns;                     /* of guest calls, initialisation included */

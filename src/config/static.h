@@ -152,6 +152,7 @@ struct weir_plugin_config {
 	bool stringify_config; /* scalars become strings, as in Traefik */
 	enum weir_isolation isolation;
 	enum weir_init init;
+	int64_t total_bytes;  /* 0: any */
 	int64_t max_requests; /* 0: any */
 	int64_t max_age_ns;   /* 0: any */
 };
@@ -159,6 +160,9 @@ struct weir_plugin_config {
 struct weir_plugins_config {
 	slice directory; /* where plugins-local lies */
 	int64_t binary_bytes;
+	int64_t memory_budget_bytes; /* 0: half of what there is */
+	enum weir_restore restore;
+	bool self_check;
 	struct weir_plugin_config defaults;
 	struct option_map per_plugin; /* of struct weir_plugin_config, complete */
 };

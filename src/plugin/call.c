@@ -157,10 +157,32 @@ static enum run waiting(const struct instance *i)
 	}
 }
 
+/* The deadline passes while the guest sleeps or waits for its turn. */
+static enum run give_up(struct instance *i)
+{
+	char text[sizeof i->fault.text];
+
+	instance_fault(i, WEIR_CAUSE_DEADLINE, "used up its time");
+	(void)snprintf(text, sizeof text, "%s: %.200s", i->call.name, i->fault.text);
+	memcpy(i->fault.text, text, sizeof text);
+	call_cancel(i);
+	return RUN_FAILED;
+}
+
+/* It has changed more memory than it may, and the budget is used up. */
+static enum run refuse_memory(struct instance *i, enum run run)
+{
+	if (run == RUN_FAILED)
+		return run;
+	instance_fault(i, WEIR_CAUSE_BUSY, "the plugins' memory budget is used up");
+	return give_up(i);
+}
+
 static enum run run_slice(struct instance *i)
 {
 	struct guest_call *c = &i->call;
-	bool done;
+	uint64_t spent_ns;
+	bool done, within;
 
 	c->measured = c->measured || c->yielded;
 	c->yielded = false;
@@ -174,25 +196,17 @@ static enum run run_slice(struct instance *i)
 	done = wasmtime_call_future_poll(c->future);
 	mapping_use(NULL);
 	ticker_leave(i->seat);
-	c->cpu_ns += slice_spent_ns(i);
+	spent_ns = slice_spent_ns(i);
+	c->cpu_ns += spent_ns;
+	within = charge_note(i, spent_ns);
 	if (done)
-		return finish(i);
+		return within ? finish(i) : refuse_memory(i, finish(i));
+	if (!within)
+		return refuse_memory(i, RUN_YIELD);
 	if (!c->yielded)
 		return waiting(i);
 	counter_add(&i->counters->yields, 1);
 	return RUN_YIELD;
-}
-
-/* The deadline passes while the guest sleeps or waits for its turn. */
-static enum run give_up(struct instance *i)
-{
-	char text[sizeof i->fault.text];
-
-	instance_fault(i, WEIR_CAUSE_DEADLINE, "used up its time");
-	(void)snprintf(text, sizeof text, "%s: %.200s", i->call.name, i->fault.text);
-	memcpy(i->fault.text, text, sizeof text);
-	call_cancel(i);
-	return RUN_FAILED;
 }
 
 enum run call_run(struct instance *i)

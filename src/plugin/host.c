@@ -23,6 +23,8 @@ static void fill_options(struct weir_host_options *to, const struct weir_host_op
 	limits_fill(&to->limits, NULL);
 	if (to->slice_us == 0)
 		to->slice_us = SLICE_US_DEFAULT;
+	if (to->memory_bytes == 0)
+		to->memory_bytes = budget_default_bytes();
 	if (to->module_bytes == 0)
 		to->module_bytes = MODULE_BYTES_DEFAULT;
 }
@@ -51,7 +53,8 @@ int weir_host_create(struct weir_host **host, const struct weir_host_options *op
 		free(h);
 		return r;
 	}
-	module_store_init(&h->modules, h->engine, h->options.module_bytes);
+	budget_init(&h->budget, h->options.memory_bytes, NULL);
+	module_store_init(&h->modules, h->engine, h->options.module_bytes, &h->budget);
 	*host = h;
 	return 0;
 }
@@ -66,6 +69,7 @@ void weir_host_destroy(struct weir_host **host)
 	must(atomic_load(&h->plugins) == 0);
 	ticker_destroy(&h->ticker);
 	module_store_free(&h->modules);
+	must(atomic_load(&h->budget.used_bytes) == 0);
 	wasm_engine_delete(h->engine);
 	restorer_close(&h->restorer);
 	h->magic = 0;
@@ -106,6 +110,12 @@ const char *weir_step_text(enum weir_step step)
 
 	must((size_t)step < ARRAY_LEN(texts));
 	return texts[step];
+}
+
+uint64_t weir_host_memory_used(const struct weir_host *host)
+{
+	OBJ_CHECK(host, HOST_MAGIC);
+	return atomic_load_explicit(&host->budget.used_bytes, memory_order_relaxed);
 }
 
 enum weir_restore weir_host_restore(const struct weir_host *host)

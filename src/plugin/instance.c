@@ -91,7 +91,8 @@ static int equip(struct instance *i, struct weir_error *error)
 }
 
 int instance_create(struct instance **instance, struct weir_plugin *plugin,
-		    struct ticker_seat *seat, struct counters *counters, struct weir_error *error)
+		    struct ticker_seat *seat, struct counters *counters, uint64_t reserved_bytes,
+		    struct weir_error *error)
 {
 	struct instance *i = calloc(1, sizeof *i);
 	int r;
@@ -112,6 +113,7 @@ int instance_create(struct instance **instance, struct weir_plugin *plugin,
 		return r;
 	}
 	make_store(i);
+	i->charge.reserved_bytes = reserved_bytes;
 	(void)atomic_fetch_add(&plugin->created, 1);
 	counter_add(&counters->in_use, 1);
 	i->since_ns = clock_mono_ns();
@@ -255,6 +257,7 @@ void instance_destroy(struct instance **instance)
 	wasmtime_store_delete(i->store);
 	str_free(&i->start_output);
 	free(i->globals);
+	charge_end(i);
 	(void)atomic_fetch_add(&i->plugin->destroyed, 1);
 	i->state = INSTANCE_DEAD;
 	i->magic = 0;
@@ -279,6 +282,7 @@ void instance_begin_request(struct instance *i, struct weir_exchange *e)
 	counter_add(&i->counters->in_use, 1);
 	i->exchange = e;
 	i->requests++;
+	i->rested = false;
 	output_restart(i);
 }
 
@@ -298,8 +302,24 @@ static bool put_back(struct instance *i)
 {
 	const struct snapshot *s = i->plugin->snapshot;
 
-	if (s == NULL || !snapshot_restore(s, i))
+	if (s == NULL || !snapshot_restore(s, i, false))
 		return false;
+	i->requests = 0;
+	i->since_ns = clock_mono_ns();
+	return true;
+}
+
+bool instance_rest(struct instance *i)
+{
+	const struct snapshot *s = i->plugin->snapshot;
+
+	OBJ_CHECK(i, INSTANCE_MAGIC);
+	must(i->state == INSTANCE_IDLE);
+	if (s == NULL || i->rested)
+		return true;
+	if (!snapshot_restore(s, i, true))
+		return false;
+	i->rested = true;
 	i->requests = 0;
 	i->since_ns = clock_mono_ns();
 	return true;

@@ -11,6 +11,7 @@
 #include <wasmtime.h>
 
 #include "core/str.h"
+#include "plugin/charge.h"
 #include "plugin/counters.h"
 #include "plugin/suspension.h"
 #include "plugin/ticker.h"
@@ -90,6 +91,8 @@ struct instance {
 	const struct image *begins_as; /* what its memory is made of */
 	uint32_t requests;             /* since it was made or put back */
 	uint64_t since_ns;
+	bool rested; /* nothing has happened since `instance_rest` */
+	struct charge charge;
 	struct wasi *wasi;
 	struct guest_call call;
 	struct suspension suspension;
@@ -109,11 +112,13 @@ struct instance {
 };
 
 /**
- * An instance in STARTING, to be driven by `instance_start`. Takes what it needs from the plugin.
+ * An instance in STARTING, to be driven by `instance_start`. Takes what it needs from the plugin,
+ * and takes over `reserved_bytes` of its budget where it succeeds.
  * Returns 0, -ENOMEM or the error of `wasi_create`.
  */
 int instance_create(struct instance **instance, struct weir_plugin *plugin,
-		    struct ticker_seat *seat, struct counters *counters, struct weir_error *error);
+		    struct ticker_seat *seat, struct counters *counters, uint64_t reserved_bytes,
+		    struct weir_error *error);
 
 /** Goes on with the initialisation; RUN_DONE leaves the instance in IDLE. */
 enum run instance_start(struct instance *i);
@@ -134,6 +139,13 @@ void instance_begin_response(struct instance *i);
  * False if it cannot serve again: it is to be destroyed.
  */
 bool instance_release(struct instance *i);
+
+/**
+ * IDLE: puts the instance back so that it takes next to no memory of its own, if its plugin's
+ * instances are copies. Nothing happens the second time. False if it cannot serve again: it is to
+ * be destroyed.
+ */
+bool instance_rest(struct instance *i);
 
 /** The guest's memory as it is now; `caller` is needed while the instance starts. False if there is
  * none. */

@@ -52,8 +52,7 @@ static void discard_all(struct pieces *list)
 static void on_thread_end(void *unused)
 {
 	(void)unused;
-	discard_all(&idle_memories);
-	discard_all(&idle_stacks);
+	mapping_trim();
 }
 
 static void make_thread_end(void)
@@ -254,6 +253,12 @@ int mapping_rebase(uint8_t *base, const struct image *image)
 {
 	OBJ_CHECK(image, IMAGE_MAGIC);
 	return show(base, image) ? 0 : -errno;
+}
+
+void mapping_trim(void)
+{
+	discard_all(&idle_memories);
+	discard_all(&idle_stacks);
 }
 
 size_t mapping_idle_memories(void)

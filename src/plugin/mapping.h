@@ -26,6 +26,9 @@ void mapping_use(const struct image *image);
  */
 int mapping_rebase(uint8_t *base, const struct image *image);
 
+/** Gives back what the calling thread keeps for later. */
+void mapping_trim(void);
+
 /** Reservations that the calling thread keeps for later: for tests. */
 size_t mapping_idle_memories(void);
 

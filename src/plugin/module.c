@@ -10,9 +10,11 @@
 
 #define WASM_PAGE_BYTES 65536u
 
-void module_store_init(struct module_store *store, wasm_engine_t *engine, uint64_t module_max_bytes)
+void module_store_init(struct module_store *store, wasm_engine_t *engine, uint64_t module_max_bytes,
+		       struct budget *budget)
 {
-	*store = (struct module_store){.engine = engine, .module_max_bytes = module_max_bytes};
+	*store = (struct module_store){
+		.engine = engine, .module_max_bytes = module_max_bytes, .budget = budget};
 	must(pthread_mutex_init(&store->lock, NULL) == 0 &&
 	     pthread_cond_init(&store->built, NULL) == 0);
 	list_init(&store->modules);
@@ -177,6 +179,21 @@ static int apply_segments(const struct module *m, const struct rewrite *r, uint8
 	return 0;
 }
 
+static int pay_for_image(struct module *m, struct weir_error *error)
+{
+	struct budget *budget = m->store->budget;
+	uint64_t bytes = image_stored_bytes(m->initial);
+
+	if (budget == NULL)
+		return 0;
+	if (!budget_take(budget, bytes))
+		return error_set(error, -ENOMEM,
+				 "the plugins' memory budget has no room for %llu bytes of data",
+				 (unsigned long long)bytes);
+	m->image_bytes = bytes;
+	return 0;
+}
+
 static int make_initial(struct module *m, const struct rewrite *rewrite, struct weir_error *error)
 {
 	size_t bytes = m->memory_min_bytes;
@@ -195,7 +212,7 @@ static int make_initial(struct module *m, const struct rewrite *rewrite, struct 
 	if (memory != MAP_FAILED)
 		(void)munmap(memory, bytes + 1);
 	free(touched);
-	return r;
+	return r == 0 ? pay_for_image(m, error) : r;
 }
 
 static int build_rewritten(struct module *m, slice wasm, const struct rewrite *rewrite,
@@ -239,6 +256,8 @@ static void destroy(struct module *m)
 	if (m->code != NULL)
 		wasmtime_module_delete(m->code);
 	image_destroy(&m->initial);
+	if (m->image_bytes > 0)
+		budget_give(m->store->budget, m->image_bytes);
 	m->magic = 0;
 	free(m);
 }

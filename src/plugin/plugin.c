@@ -54,6 +54,7 @@ static bool keep_options(struct weir_plugin *p, const struct weir_plugin_options
 {
 	p->facts.limits = o->limits;
 	limits_fill(&p->facts.limits, &p->host->options.limits);
+	p->budget.limit_bytes = p->facts.limits.total_bytes;
 	p->facts.isolation = o->isolation;
 	p->facts.init = o->init;
 	p->facts.name = keep_text(p, name_of(o));
@@ -73,6 +74,7 @@ static struct weir_plugin *make(struct weir_host *host, const struct weir_plugin
 	arena_init(&p->arena, TEXTS_BLOCK_BYTES, TEXTS_MAX_BYTES);
 	must(pthread_mutex_init(&p->lock, NULL) == 0);
 	list_init(&p->pools);
+	budget_init(&p->budget, UINT64_MAX, &host->budget);
 	(void)atomic_fetch_add(&host->plugins, 1);
 	if (!keep_options(p, o))
 		weir_plugin_unref(&p);
@@ -88,6 +90,8 @@ static void destroy(struct weir_plugin *p)
 	must(list_empty(&p->pools));
 	must(atomic_load(&p->created) == atomic_load(&p->destroyed));
 	snapshot_destroy(&p->snapshot);
+	budget_give(&p->budget, p->image_bytes);
+	must(atomic_load(&p->budget.used_bytes) == 0);
 	if (p->module != NULL)
 		module_unref(&p->module);
 	(void)atomic_fetch_sub(&p->host->plugins, 1);
@@ -127,8 +131,9 @@ static int explain_start(struct instance *i, struct weir_error *error)
 {
 	slice said;
 	int code = i->fault.cause == WEIR_CAUSE_DEADLINE ? -ETIMEDOUT
-		   : i->fault.cause == WEIR_CAUSE_MEMORY ? -ENOMEM
-							 : -ENOEXEC;
+		   : i->fault.cause == WEIR_CAUSE_MEMORY || i->fault.cause == WEIR_CAUSE_BUSY
+			   ? -ENOMEM
+			   : -ENOEXEC;
 
 	wasi_flush(i->wasi);
 	said = str_slice(&i->start_output);
@@ -176,6 +181,12 @@ static void tell_options(const struct weir_plugin *p, enum weir_isolation wanted
 			    f->init_open_files);
 }
 
+static int refuse_budget(struct weir_error *error, uint64_t bytes)
+{
+	return error_set(error, -ENOMEM, "the plugins' memory budget has no room for %llu bytes",
+			 (unsigned long long)bytes);
+}
+
 /* The first instance has been initialised: what comes after it? */
 static int keep_state(struct weir_plugin *p, struct instance *i, struct weir_error *error)
 {
@@ -187,19 +198,30 @@ static int keep_state(struct weir_plugin *p, struct instance *i, struct weir_err
 	if (f->init == WEIR_INIT_OWN)
 		return 0;
 	r = snapshot_take(&p->snapshot, i, error);
-	if (r == 0)
-		f->image_bytes = image_stored_bytes(p->snapshot->image);
-	return r;
+	if (r < 0)
+		return r;
+	f->image_bytes = image_stored_bytes(p->snapshot->image);
+	charge_settle(i);
+	if (!pool_make_room(p, f->image_bytes))
+		return refuse_budget(error, f->image_bytes);
+	p->image_bytes = f->image_bytes;
+	return 0;
 }
 
 static int start(struct weir_plugin *p, struct ticker_seat *seat, struct weir_error *error)
 {
 	struct instance *i = NULL;
 	enum run run;
-	int r = instance_create(&i, p, seat, &p->counters, error);
+	uint64_t bytes = charge_estimate(p);
+	int r;
 
-	if (r < 0)
+	if (!pool_make_room(p, bytes))
+		return refuse_budget(error, bytes);
+	r = instance_create(&i, p, seat, &p->counters, bytes, error);
+	if (r < 0) {
+		budget_give(&p->budget, bytes);
 		return r;
+	}
 	while ((run = instance_start(i)) != RUN_DONE && run != RUN_FAILED) {
 		if (run == RUN_SLEEP)
 			sleep_until(instance_wake_at_ns(i));
@@ -292,6 +314,7 @@ void weir_plugin_stats(const struct weir_plugin *plugin, struct weir_plugin_stat
 	LIST_FOR_EACH (at, &p->pools)
 		counters_sum(stats, &container_of(at, struct weir_pool, link)->counters);
 	(void)pthread_mutex_unlock(&p->lock);
+	stats->reserved_bytes = atomic_load(&p->budget.used_bytes);
 	stats->destroyed = atomic_load(&p->destroyed);
 	stats->created = atomic_load(&p->created);
 	stats->live = stats->created - stats->destroyed;

@@ -45,25 +45,27 @@ struct scan_arguments {
 
 /* What is done with each run of private pages. */
 struct visit {
-	const struct image *image;
-	uint8_t *base; /* NULL: count only */
-	size_t bytes;
+	const uint8_t *from; /* the image; NULL: they are only counted */
+	uint8_t *base;
+	size_t size_bytes;
+	size_t found_bytes;
 };
 
 static void visit(struct visit *v, size_t offset, size_t n)
 {
-	if (v->base != NULL)
-		memcpy(v->base + offset, v->image->view + offset, n);
-	v->bytes += n;
+	if (v->from != NULL)
+		memcpy(v->base + offset, v->from + offset, n);
+	v->found_bytes += n;
 }
 
-static int walk_by_scan(int fd, struct visit *v, const uint8_t *base)
+static int walk_by_scan(int fd, struct visit *v)
 {
+	uintptr_t base = (uintptr_t)v->base;
 	struct scan_region regions[REGIONS_PER_SCAN];
 	struct scan_arguments a = {
 		.size = sizeof a,
-		.start = (uintptr_t)base,
-		.end = (uintptr_t)base + v->image->bytes,
+		.start = base,
+		.end = base + v->size_bytes,
 		.vec = (uintptr_t)regions,
 		.vec_len = REGIONS_PER_SCAN,
 		.category_inverted = SCAN_FILE | SCAN_ZERO_PAGE,
@@ -78,7 +80,7 @@ static int walk_by_scan(int fd, struct visit *v, const uint8_t *base)
 		if (n < 0)
 			return -errno;
 		for (int i = 0; i < n; i++)
-			visit(v, (size_t)(regions[i].start - (uintptr_t)base),
+			visit(v, (size_t)(regions[i].start - base),
 			      (size_t)(regions[i].end - regions[i].start));
 		if (a.walk_end <= a.start)
 			return -EIO;
@@ -108,15 +110,15 @@ static void visit_entries(struct visit *v, size_t first, const uint64_t *entries
 	}
 }
 
-static int walk_by_entries(int fd, struct visit *v, const uint8_t *base)
+static int walk_by_entries(int fd, struct visit *v)
 {
 	uint64_t entries[ENTRIES_PER_READ];
-	size_t page = image_page_bytes(), count = v->image->bytes / page;
+	size_t page = image_page_bytes(), count = v->size_bytes / page;
 
 	for (size_t at = 0; at < count;) {
 		size_t n = MIN(count - at, (size_t)ENTRIES_PER_READ);
 		ssize_t got = pread(fd, entries, n * sizeof *entries,
-				    (off_t)(((uintptr_t)base / page + at) * sizeof *entries));
+				    (off_t)(((uintptr_t)v->base / page + at) * sizeof *entries));
 
 		if (got < (ssize_t)sizeof *entries)
 			return got < 0 ? -errno : -EIO;
@@ -127,35 +129,34 @@ static int walk_by_entries(int fd, struct visit *v, const uint8_t *base)
 	return 0;
 }
 
-static int64_t walk(const struct restorer *r, struct visit *v, const uint8_t *base)
+static int64_t walk(const struct restorer *r, struct visit *v)
 {
 	int e;
 
-	OBJ_CHECK(v->image, IMAGE_MAGIC);
-	if (v->image->bytes == 0)
+	if (v->size_bytes == 0)
 		return 0;
-	e = r->method == WEIR_RESTORE_SCAN ? walk_by_scan(r->pagemap_fd, v, base)
-					   : walk_by_entries(r->pagemap_fd, v, base);
-	return e < 0 ? e : (int64_t)v->bytes;
+	e = r->method == WEIR_RESTORE_SCAN ? walk_by_scan(r->pagemap_fd, v)
+					   : walk_by_entries(r->pagemap_fd, v);
+	return e < 0 ? e : (int64_t)v->found_bytes;
 }
 
 int64_t restore_memory(const struct restorer *r, const struct image *image, uint8_t *base)
 {
-	struct visit v = {.image = image, .base = base};
+	struct visit v = {.from = image->view, .base = base, .size_bytes = image->bytes};
 
+	OBJ_CHECK(image, IMAGE_MAGIC);
 	if (r->method != WEIR_RESTORE_DROP)
-		return walk(r, &v, base);
+		return walk(r, &v);
 	if (image->bytes > 0 && madvise(base, image->bytes, MADV_DONTNEED) < 0)
 		return -errno;
 	return 0;
 }
 
-int64_t restore_private_bytes(const struct restorer *r, const struct image *image,
-			      const uint8_t *base)
+int64_t restore_private_bytes(const struct restorer *r, const uint8_t *base, size_t bytes)
 {
-	struct visit v = {.image = image};
+	struct visit v = {.base = (uint8_t *)(uintptr_t)base, .size_bytes = bytes};
 
-	return r->method == WEIR_RESTORE_DROP ? -ENOTSUP : walk(r, &v, base);
+	return r->method == WEIR_RESTORE_DROP ? -ENOTSUP : walk(r, &v);
 }
 
 bool restore_verify(const struct image *image, const uint8_t *base)

@@ -30,8 +30,7 @@ void restorer_close(struct restorer *r);
 int64_t restore_memory(const struct restorer *r, const struct image *image, uint8_t *base);
 
 /** How many bytes the memory has for itself, or a negative errno value where that is not known. */
-int64_t restore_private_bytes(const struct restorer *r, const struct image *image,
-			      const uint8_t *base);
+int64_t restore_private_bytes(const struct restorer *r, const uint8_t *base, size_t bytes);
 
 /** Whether the memory equals its image: looks at each byte. */
 bool restore_verify(const struct image *image, const uint8_t *base);

@@ -106,8 +106,9 @@ static bool restore_wasi(const struct snapshot *s, struct instance *i)
 	return true;
 }
 
-bool snapshot_restore(const struct snapshot *s, struct instance *i)
+bool snapshot_restore(const struct snapshot *s, struct instance *i, bool drop)
 {
+	static const struct restorer dropper = {.method = WEIR_RESTORE_DROP, .pagemap_fd = -1};
 	const struct weir_host *host = i->plugin->host;
 	struct guest_memory memory;
 	int64_t bytes;
@@ -115,12 +116,13 @@ bool snapshot_restore(const struct snapshot *s, struct instance *i)
 	OBJ_CHECK(s, SNAPSHOT_MAGIC);
 	if (!instance_memory(i, NULL, &memory) || memory.size_bytes != s->image->bytes)
 		return false;
-	bytes = restore_memory(&host->restorer, s->image, memory.base);
+	bytes = restore_memory(drop ? &dropper : &host->restorer, s->image, memory.base);
 	if (bytes < 0 || !restore_wasi(s, i))
 		return false;
 	snapshot_enter(s, i);
 	if (host->options.self_check)
 		must(snapshot_verify(s, i));
+	charge_measured(i, (uint64_t)bytes);
 	counter_add(&i->counters->restores, 1);
 	counter_add(&i->counters->restored_bytes, (uint64_t)bytes);
 	return true;

@@ -33,10 +33,10 @@ void snapshot_destroy(struct snapshot **snapshot);
 void snapshot_enter(const struct snapshot *s, struct instance *i);
 
 /**
- * Puts an instance back. False if that is not possible: its memory has grown, or the system failed.
- * It is to be destroyed then.
+ * Puts an instance back; `drop` says that its pages shall not stay its own. False if its memory has
+ * grown, and nothing has happened; or if the system failed, and it is to be destroyed.
  */
-bool snapshot_restore(const struct snapshot *s, struct instance *i);
+bool snapshot_restore(const struct snapshot *s, struct instance *i, bool drop);
 
 /** Whether memory and globals are as in the snapshot: looks at each byte. */
 bool snapshot_verify(const struct snapshot *s, struct instance *i);

@@ -240,7 +240,11 @@ static void exchange(struct bench *b)
 static void make_and_end(struct bench *b)
 {
 	struct instance *i = NULL;
-	int r = instance_create(&i, b->plugin, b->pool->seat, &b->pool->counters, NULL);
+	uint64_t bytes = charge_estimate(b->plugin);
+	int r;
+
+	must(budget_take(&b->plugin->budget, bytes));
+	r = instance_create(&i, b->plugin, b->pool->seat, &b->pool->counters, bytes, NULL);
 
 	must(r == 0);
 	while (instance_start(i) != RUN_DONE)
@@ -250,8 +254,9 @@ static void make_and_end(struct bench *b)
 
 static void put_back(struct bench *b)
 {
-	bool done = snapshot_restore(b->plugin->snapshot,
-				     container_of(b->pool->idle.next, struct instance, link));
+	bool done =
+		snapshot_restore(b->plugin->snapshot,
+				 container_of(b->pool->idle.next, struct instance, link), false);
 
 	must(done);
 }

@@ -202,7 +202,7 @@ static void difference_is_seen(void **state)
 	assert_true(snapshot_verify(b->plugin->snapshot, i));
 	serve(b, &f);
 	assert_false(snapshot_verify(b->plugin->snapshot, i));
-	assert_true(snapshot_restore(b->plugin->snapshot, i));
+	assert_true(snapshot_restore(b->plugin->snapshot, i, false));
 	assert_true(snapshot_verify(b->plugin->snapshot, i));
 	assert_true(instance_memory(i, NULL, &memory));
 	memory.base[memory.size_bytes - 1]++;
@@ -214,7 +214,7 @@ static void difference_is_seen(void **state)
 		value.of.i32++;
 		assert_null(wasmtime_global_set(i->context, &i->globals[n], &value));
 		assert_false(snapshot_verify(b->plugin->snapshot, i));
-		assert_true(snapshot_restore(b->plugin->snapshot, i));
+		assert_true(snapshot_restore(b->plugin->snapshot, i, false));
 	}
 	assert_true(snapshot_verify(b->plugin->snapshot, i));
 	fake_free(&f);
@@ -485,6 +485,43 @@ static void restored_memories(void **state)
 	free(bytes);
 }
 
+/* Halfway to the idle timeout an instance gives back its pages, and what it knew. */
+static void resting_instances(void **state)
+{
+	struct weir_plugin_options o = {.limits = {.idle_ms = 10000}};
+	struct bench *b = *state;
+	struct guest_memory memory;
+	struct instance *i;
+	struct fake f;
+	uint64_t now;
+
+	fake_init(&f);
+	bench_open(b, planter, &o);
+	serve(b, &f);
+	now = clock_mono_ns();
+	i = idle_instance(b);
+	assert_true(instance_memory(i, NULL, &memory));
+	(void)weir_pool_tick(b->pool, now + 4000000000u);
+	assert_false(snapshot_verify(b->plugin->snapshot, i));
+	(void)weir_pool_tick(b->pool, now + 6000000000u);
+	assert_true(snapshot_verify(b->plugin->snapshot, i));
+	if (weir_host_restore(b->host) != WEIR_RESTORE_DROP)
+		assert_int_equal(
+			restore_private_bytes(&b->host->restorer, memory.base, memory.size_bytes),
+			0);
+	(void)weir_pool_tick(b->pool, now + 7000000000u);
+	assert_int_equal(bench_stats(b).restores, 1);
+	assert_int_equal(bench_stats(b).live, 1);
+	b->line_count = 1;
+	serve(b, &f);
+	expect_untouched(b, 1);
+	now = clock_mono_ns();
+	(void)weir_pool_tick(b->pool, now + 11000000000u);
+	assert_int_equal(bench_stats(b).live, 0);
+	assert_int_equal(mapping_idle_memories(), 0);
+	fake_free(&f);
+}
+
 static void recycled_mappings(void **state)
 {
 	struct weir_plugin_options o = {.isolation = WEIR_ISOLATION_FRESH};
@@ -520,6 +557,7 @@ int main(void)
 		TEST(entropy),
 		TEST(open_files),
 		TEST(failed_instances),
+		TEST(resting_instances),
 		TEST(recycled_mappings),
 	};
 

@@ -272,5 +272,6 @@ bool weir_pool_tick(struct weir_pool *p, uint64_t now_ns)
 	wake_overdue(p, now_ns);
 	if (p->scratch.capacity > SCRATCH_KEEP_BYTES)
 		str_free(&p->scratch);
-	return !list_empty(&p->idle) || !list_empty(&p->queue);
+	/* Also those in use: they will be idle, without a call that would start the ticks again. */
+	return p->slots > 0 || !list_empty(&p->queue);
 }

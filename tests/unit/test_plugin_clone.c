@@ -516,9 +516,27 @@ static void resting_instances(void **state)
 	serve(b, &f);
 	expect_untouched(b, 1);
 	now = clock_mono_ns();
-	(void)weir_pool_tick(b->pool, now + 11000000000u);
+	assert_false(weir_pool_tick(b->pool, now + 11000000000u));
 	assert_int_equal(bench_stats(b).live, 0);
 	assert_int_equal(mapping_idle_memories(), 0);
+	fake_free(&f);
+}
+
+/* Ticks have to go on while an instance is held: it will be idle some day. */
+static void ticks_while_held(void **state)
+{
+	struct bench *b = *state;
+	struct weir_exchange *e;
+	enum weir_step step;
+	struct fake f;
+
+	fake_init(&f);
+	bench_open(b, planter, NULL);
+	step = weir_exchange_begin(&e, b->pool, &fake_http, &f);
+	assert_int_equal(fake_drive(e, step), WEIR_NEXT);
+	assert_true(weir_pool_tick(b->pool, clock_mono_ns()));
+	assert_int_equal(fake_drive(e, weir_exchange_response(e, 0)), WEIR_DONE);
+	weir_exchange_end(&e);
 	fake_free(&f);
 }
 
@@ -558,6 +576,7 @@ int main(void)
 		TEST(open_files),
 		TEST(failed_instances),
 		TEST(resting_instances),
+		TEST(ticks_while_held),
 		TEST(recycled_mappings),
 	};
 

@@ -149,7 +149,7 @@ struct weir_plugin_config {
 	int64_t text_bytes;
 	int64_t tables;         /* of one instance */
 	int64_t table_elements; /* of one table */
-	bool stringify_config; /* scalars become strings, as in Traefik */
+	bool stringify_config;  /* scalars become strings, as in Traefik */
 	enum weir_isolation isolation;
 	enum weir_init init;
 	int64_t total_bytes;  /* 0: any */

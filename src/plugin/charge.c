@@ -86,8 +86,7 @@ bool charge_note(struct instance *i, uint64_t ran_ns)
 	struct charge *c = &i->charge;
 
 	c->since_bytes += (ran_ns / PAGE_CHANGE_NS + 1) * image_page_bytes();
-	if (c->measured_bytes + c->since_bytes + OVERHEAD_BYTES <= c->reserved_bytes &&
-	    c->measured)
+	if (c->measured_bytes + c->since_bytes + OVERHEAD_BYTES <= c->reserved_bytes && c->measured)
 		return true;
 	measure(i);
 	shrink(i);

@@ -311,10 +311,11 @@ static bool put_back(struct instance *i)
 
 bool instance_rest(struct instance *i)
 {
-	const struct snapshot *s = i->plugin->snapshot;
+	const struct snapshot *s;
 
 	OBJ_CHECK(i, INSTANCE_MAGIC);
 	must(i->state == INSTANCE_IDLE);
+	s = i->plugin->snapshot;
 	if (s == NULL || i->rested)
 		return true;
 	if (!snapshot_restore(s, i, true))

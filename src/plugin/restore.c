@@ -142,9 +142,11 @@ static int64_t walk(const struct restorer *r, struct visit *v)
 
 int64_t restore_memory(const struct restorer *r, const struct image *image, uint8_t *base)
 {
-	struct visit v = {.from = image->view, .base = base, .size_bytes = image->bytes};
+	struct visit v = {.base = base};
 
 	OBJ_CHECK(image, IMAGE_MAGIC);
+	v.from = image->view;
+	v.size_bytes = image->bytes;
 	if (r->method != WEIR_RESTORE_DROP)
 		return walk(r, &v);
 	if (image->bytes > 0 && madvise(base, image->bytes, MADV_DONTNEED) < 0)

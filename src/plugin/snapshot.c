@@ -152,7 +152,7 @@ bool snapshot_verify(const struct snapshot *s, struct instance *i)
 
 	OBJ_CHECK(s, SNAPSHOT_MAGIC);
 	if (!instance_memory(i, NULL, &memory) || memory.size_bytes != s->image->bytes ||
-	    !restore_verify(s->image, memory.base))
+	    !restore_verify(s->image, memory.base) || !wasi_same(i->wasi, s->wasi))
 		return false;
 	for (size_t n = 0; n < s->global_count; n++) {
 		wasmtime_val_t value;

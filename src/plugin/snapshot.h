@@ -38,7 +38,7 @@ void snapshot_enter(const struct snapshot *s, struct instance *i);
  */
 bool snapshot_restore(const struct snapshot *s, struct instance *i, bool drop);
 
-/** Whether memory and globals are as in the snapshot: looks at each byte. */
+/** Whether memory, globals and descriptors are as in the snapshot: looks at each byte. */
 bool snapshot_verify(const struct snapshot *s, struct instance *i);
 
 #endif

@@ -91,7 +91,8 @@ static void note_failure(struct subject *s, wasmtime_error_t *e, wasm_trap_t *t)
 	s->failure[0] = '\0';
 	if (e == NULL && t == NULL)
 		return;
-	engine_explain(&text, s->host_calls > HOST_CALLS_MAX ? SLICE("enough") : SLICE(""), 0, t, e);
+	engine_explain(&text, s->host_calls > HOST_CALLS_MAX ? SLICE("enough") : SLICE(""), 0, t,
+		       e);
 	/* Without places: the code has moved. */
 	(void)snprintf(s->failure, sizeof s->failure, "%.*s",
 		       (int)slice_search(str_slice(&text), SLICE(", in ")), text.p);

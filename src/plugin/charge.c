@@ -9,6 +9,9 @@
 /* Reserved beyond what was measured, so that not every call needs a look. */
 #define MARGIN_BYTES ((uint64_t)128 * 1024)
 
+/* The same while most of the host's budget is free: looks become rare. */
+#define MARGIN_AMPLE_BYTES ((uint64_t)1024 * 1024)
+
 /* To change a page of its own for the first time takes a guest a page fault: no less than this. */
 #define PAGE_CHANGE_NS 100u
 
@@ -55,10 +58,21 @@ static void measure(struct instance *i)
 	note_high(i->plugin, c->measured_bytes);
 }
 
+/* What an instance that has been measured is to reserve. */
+static uint64_t wanted_bytes(const struct instance *i)
+{
+	const struct budget *b = &i->plugin->host->budget;
+	uint64_t bytes = i->charge.measured_bytes;
+
+	if (atomic_load_explicit(&b->used_bytes, memory_order_relaxed) > b->limit_bytes / 4)
+		return with_margin(bytes);
+	return 2 * bytes + MARGIN_AMPLE_BYTES + OVERHEAD_BYTES;
+}
+
 static void shrink(struct instance *i)
 {
 	struct charge *c = &i->charge;
-	uint64_t wanted = with_margin(c->measured_bytes);
+	uint64_t wanted = wanted_bytes(i);
 
 	if (c->reserved_bytes <= wanted + MARGIN_BYTES)
 		return;
@@ -70,7 +84,7 @@ static bool widen(struct instance *i)
 {
 	struct charge *c = &i->charge;
 	uint64_t used = c->measured_bytes + OVERHEAD_BYTES;
-	uint64_t wanted = with_margin(c->measured_bytes);
+	uint64_t wanted = wanted_bytes(i);
 
 	if (wanted <= c->reserved_bytes)
 		return true;

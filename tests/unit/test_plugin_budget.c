@@ -210,7 +210,7 @@ static void idle_ones_go_first(void **state)
 	struct bench *b = *state;
 	struct weir_plugin *first;
 	struct weir_pool *first_pool;
-	struct weir_exchange *e[20];
+	struct weir_exchange *e[16];
 	struct weir_plugin_stats stats;
 	struct fake f;
 

@@ -159,12 +159,86 @@ struct weir_limits {
 	uint32_t log_lines;      /* per exchange, and per initialisation (100) */
 	uint32_t tables;         /* of one instance (8) */
 	uint32_t table_elements; /* of each table (1000000) */
+	uint64_t total_bytes;    /* of all instances of the plugin, and its image (no limit) */
+	uint64_t age_ms;         /* of an instance, which is then put back or replaced (no limit) */
+	uint32_t requests;       /* after which the same happens (no limit) */
 };
+
+/**
+ * How long what a guest keeps in its memory lives. X(NAME, text)
+ *
+ *   REUSE  as long as the instance, which serves one request after the other (as in Traefik)
+ *   RESET  for one request and its response: then the instance is put back to how it was
+ * initialised FRESH  the same, and each request gets a new instance
+ */
+#define WEIR_ISOLATIONS(X) \
+	X(REUSE, "reuse") \
+	X(RESET, "reset") \
+	X(FRESH, "fresh")
+
+enum weir_isolation {
+#define X(name, text) WEIR_ISOLATION_##name,
+	WEIR_ISOLATIONS(X)
+#undef X
+};
+
+const char *weir_isolation_text(enum weir_isolation isolation);
+
+/**
+ * How instances come to be initialised. X(NAME, text)
+ *
+ *   SHARED  once per plugin: all instances begin as copies of the first one, random seeds included
+ *   OWN     each one for itself; RESET then works as FRESH. Plugins whose state the host cannot
+ * copy (because they change tables, say) get this whatever was asked for.
+ */
+#define WEIR_INITS(X) \
+	X(SHARED, "shared") \
+	X(OWN, "own")
+
+enum weir_init {
+#define X(name, text) WEIR_INIT_##name,
+	WEIR_INITS(X)
+#undef X
+};
+
+const char *weir_init_text(enum weir_init init);
+
+/**
+ * How an instance's memory is put back. X(NAME, text)
+ *
+ *   AUTO     the first of the others that works here
+ *   SCAN     asks the kernel for the changed pages (Linux 6.7), and copies them
+ *   PAGEMAP  reads the entries of all pages, and copies those that changed
+ *   DROP     drops all pages: they come back from the common copy one by one
+ */
+#define WEIR_RESTORES(X) \
+	X(AUTO, "auto") \
+	X(SCAN, "scan") \
+	X(PAGEMAP, "pagemap") \
+	X(DROP, "drop")
+
+enum weir_restore {
+#define X(name, text) WEIR_RESTORE_##name,
+	WEIR_RESTORES(X)
+#undef X
+};
+
+const char *weir_restore_text(enum weir_restore restore);
 
 struct weir_host_options {
 	struct weir_limits limits;
 	uint32_t slice_us;     /* longest time that a guest runs between other work. 2000 */
 	uint64_t module_bytes; /* largest wasm binary. 64 MiB */
+	/*
+	 * Most memory of all plugins together: images once, and what instances have changed for
+	 * themselves, which they reserve beforehand. When it is used up, idle instances go, then
+	 * exchanges wait for an instance. Half of the memory of the cgroup or machine.
+	 */
+	uint64_t memory_bytes;
+	enum weir_restore restore;
+	/* Compare each instance that was put back with what it should be, byte by byte, and end the
+	 * process where they differ. */
+	bool self_check;
 	/* Any thread that runs guests; must not call the library. NULL: lines are dropped. */
 	void (*log)(void *log_context, const struct weir_log_line *line);
 	/* Would a line of that level be written? NULL: yes. */
@@ -182,6 +256,12 @@ int weir_host_create(struct weir_host **host, const struct weir_host_options *op
 
 /** All plugins must have gone. NULL is allowed in `*host`. */
 void weir_host_destroy(struct weir_host **host);
+
+/** What of `memory_bytes` is reserved now. Any thread. */
+uint64_t weir_host_memory_used(const struct weir_host *host);
+
+/** The method in use, never WEIR_RESTORE_AUTO. Any thread. */
+enum weir_restore weir_host_restore(const struct weir_host *host);
 
 /* Plugin */
 
@@ -214,6 +294,8 @@ struct weir_plugin_options {
 	const struct weir_mount *mounts;
 	size_t mount_count;
 	struct weir_limits limits; /* 0: the host's */
+	enum weir_isolation isolation;
+	enum weir_init init;
 };
 
 /**
@@ -240,8 +322,14 @@ void weir_plugin_unref(struct weir_plugin **plugin);
 struct weir_plugin_facts {
 	const char *name;
 	const char *hash;
-	bool response_empty;       /* `handle_response` does nothing, and is never called */
-	struct weir_limits limits; /* in force, defaults filled in */
+	bool response_empty;           /* `handle_response` does nothing, and is never called */
+	struct weir_limits limits;     /* in force, defaults filled in */
+	enum weir_isolation isolation; /* in force: see WEIR_INIT_OWN */
+	enum weir_init init;
+	const char *init_reason;  /* why WEIR_INIT_OWN was needed: "the plugin ..."; else NULL */
+	bool init_drew_entropy;   /* the guest asked for random numbers while initialising */
+	uint32_t init_open_files; /* that it opened meanwhile and did not close */
+	uint64_t image_bytes;     /* memory as initialised, shared by all instances; 0 with OWN */
 };
 
 /** Valid as long as the plugin. Any thread. */
@@ -257,6 +345,9 @@ struct weir_plugin_stats {
 	uint64_t waiting;                    /* exchanges in queues */
 	uint64_t exchanges;                  /* begun */
 	uint64_t failures[WEIR_CAUSE_COUNT]; /* exchanges, by cause */
+	uint64_t reserved_bytes;             /* of the budgets: image and instances */
+	uint64_t restores;                   /* of instances to how they were initialised */
+	uint64_t restored_bytes;             /* that were copied meanwhile */
 	uint64_t cpu_ns;                     /* of guest calls, initialisation included */
 	uint64_t yields;                     /* slices that ended before their call */
 	uint64_t log_lines_dropped;

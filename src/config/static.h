@@ -7,6 +7,7 @@
 
 #include "config/option.h"
 #include "core/log.h"
+#include "weir/plugin.h"
 
 /** entryPoints.<name>.http.aliasHeadersStrategy (or its older name underscoreHeadersStrategy). */
 enum alias_headers {
@@ -149,11 +150,19 @@ struct weir_plugin_config {
 	int64_t tables;         /* of one instance */
 	int64_t table_elements; /* of one table */
 	bool stringify_config;  /* scalars become strings, as in Traefik */
+	enum weir_isolation isolation;
+	enum weir_init init;
+	int64_t total_bytes;  /* 0: any */
+	int64_t max_requests; /* 0: any */
+	int64_t max_age_ns;   /* 0: any */
 };
 
 struct weir_plugins_config {
 	slice directory; /* where plugins-local lies */
 	int64_t binary_bytes;
+	int64_t memory_budget_bytes; /* 0: half of what there is */
+	enum weir_restore restore;
+	bool self_check;
 	struct weir_plugin_config defaults;
 	struct option_map per_plugin; /* of struct weir_plugin_config, complete */
 };

@@ -45,6 +45,28 @@ static const struct option limits_rows[] = {
 	OPT_END,
 };
 
+static const char *const isolations[] = {
+#define X(name, text) [WEIR_ISOLATION_##name] = text,
+	WEIR_ISOLATIONS(X)
+#undef X
+};
+
+static const char *const inits[] = {
+#define X(name, text) [WEIR_INIT_##name] = text,
+	WEIR_INITS(X)
+#undef X
+};
+
+static const char *const restores[] = {
+#define X(name, text) [WEIR_RESTORE_##name] = text,
+	WEIR_RESTORES(X)
+#undef X
+};
+
+static const struct option_names restore_names = {restores, ARRAY_LEN(restores)};
+static const struct option_names isolation_names = {isolations, ARRAY_LEN(isolations)};
+static const struct option_names init_names = {inits, ARRAY_LEN(inits)};
+
 const struct option weir_plugin_options[] = {
 	OPT_SIZE("memory", struct weir_plugin_config, memory_bytes, "256MiB",
 		 "Most linear memory of one instance.", .min = 64 << 10, .max = INT64_C(4) << 30),
@@ -79,6 +101,26 @@ const struct option weir_plugin_options[] = {
 	OPT_BOOL("stringifyConfig", struct weir_plugin_config, stringify_config, "true",
 		 "Give numbers and booleans of the plugin's configuration as strings, as Traefik "
 		 "does."),
+	OPT_ENUM("isolation", struct weir_plugin_config, isolation, isolation_names, "reuse",
+		 "How long what the plugin keeps in its memory lives. `reuse`: as long as the "
+		 "instance, which serves one request after the other, as in Traefik. `reset`: for "
+		 "one request; then the instance is put back to how it was initialised. `fresh`: "
+		 "the same, by a new instance for each request."),
+	OPT_ENUM(
+		"init", struct weir_plugin_config, init, init_names, "shared",
+		"`shared`: the plugin is initialised once, and its instances begin as copies of "
+		"that, seeds of random numbers included. `own`: each instance initialises itself."),
+	OPT_SIZE(
+		"memoryBudget", struct weir_plugin_config, total_bytes, "0",
+		"Most memory of all instances of the plugin: what they were initialised with once, "
+		"and what each has changed; 0: any, within `weir.plugins.memoryBudget`.",
+		AT_LEAST(0)),
+	OPT_INT("maxRequests", struct weir_plugin_config, max_requests, "0",
+		"Requests after which an instance under `reuse` is put back to how it was "
+		"initialised; 0: any number.",
+		.min = 0, .max = UINT32_MAX),
+	OPT_DURATION("maxAge", struct weir_plugin_config, max_age_ns, "0s",
+		     "Age at which the same happens; 0: any.", AT_LEAST(0)),
 	OPT_END,
 };
 
@@ -87,6 +129,20 @@ static const struct option plugins_rows[] = {
 		   "Where local plugins lie, as `src/<moduleName>/`.", .flags = OPTION_PATH),
 	OPT_SIZE("binarySize", struct weir_plugins_config, binary_bytes, "64MiB",
 		 "Largest WebAssembly module of a plugin.", AT_LEAST(8)),
+	OPT_SIZE("memoryBudget", struct weir_plugins_config, memory_budget_bytes, "0",
+		 "Most memory of all plugins together: what they were initialised with once, and "
+		 "what each instance has changed. When it is used up, idle instances go, then "
+		 "requests wait up to `queueTimeout`, then they get 503. 0: half of the memory of "
+		 "the cgroup or the machine.",
+		 AT_LEAST(0)),
+	OPT_ENUM(
+		"restore", struct weir_plugins_config, restore, restore_names, "auto",
+		"How the memory of instances is put back. `scan`: ask the kernel for changed pages "
+		"(Linux 6.7). `pagemap`: read the entries of all pages. `drop`: drop all pages. "
+		"`auto`: the first of them that works."),
+	OPT_BOOL("selfCheck", struct weir_plugins_config, self_check, "false",
+		 "Compare every instance that was put back with what it should be, and end the "
+		 "process where they differ. Slow."),
 	OPT_OBJECT("defaults", struct weir_plugins_config, defaults, weir_plugin_options,
 		   "Limits of all plugins."),
 	OPT_MAP("perPlugin", struct weir_plugins_config, per_plugin, struct weir_plugin_config,

@@ -209,8 +209,12 @@ static int load_sources(struct plugin_registry *r, struct weir_error *e)
 int plugin_registry_create(struct plugin_registry **registry, const struct static_config *config,
 			   const struct loop_group *loops, struct weir_error *e)
 {
+	const struct weir_plugins_config *p = &config->weir.plugins;
 	const struct weir_host_options options = {.log = on_guest_line,
-						  .log_enabled = is_level_enabled};
+						  .log_enabled = is_level_enabled,
+						  .memory_bytes = (uint64_t)p->memory_budget_bytes,
+						  .restore = p->restore,
+						  .self_check = p->self_check};
 	struct plugin_registry *r = calloc(1, sizeof *r);
 	int result;
 
@@ -298,6 +302,9 @@ static struct weir_limits limits_of(const struct weir_plugin_config *c)
 		.text_bytes = (uint64_t)c->text_bytes,
 		.tables = (uint32_t)c->tables,
 		.table_elements = (uint32_t)c->table_elements,
+		.total_bytes = (uint64_t)c->total_bytes,
+		.requests = (uint32_t)c->max_requests,
+		.age_ms = clock_ns_to_ms(c->max_age_ns),
 	};
 }
 
@@ -330,6 +337,8 @@ static int create_use(struct plugin_use **use, struct plugin_registry *r,
 		.mounts = s->mounts,
 		.mount_count = s->mount_count,
 		.limits = limits_of(s->limits),
+		.isolation = s->limits->isolation,
+		.init = s->limits->init,
 	};
 	struct plugin_use *u = calloc(1, sizeof *u);
 	int result;

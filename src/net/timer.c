@@ -86,7 +86,8 @@ static void on_alarm(uv_timer_t *alarm)
 		t->armed--;
 		timer->fire(timer);
 	}
-	if (t->armed > 0 && !t->alarm_set)
+	/* Callbacks may have set it for later timers than those that were there before. */
+	if (t->armed > 0)
 		set_alarm(t, next_occupied(t, t->done_tick));
 }
 

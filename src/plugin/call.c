@@ -4,6 +4,7 @@
 
 #include "core/clock.h"
 #include "plugin/engine.h"
+#include "plugin/mapping.h"
 #include "plugin/output.h"
 #include "plugin/plugin.h"
 
@@ -113,7 +114,8 @@ static void explain(struct instance *i)
 	bool by_host = f->cause != WEIR_CAUSE_NONE;
 
 	str_format(&text, "%s: ", c->name);
-	engine_explain(&text, by_host ? slice_from(f->text) : SLICE(""), c->trap, c->error);
+	engine_explain(&text, by_host ? slice_from(f->text) : SLICE(""),
+		       i->plugin->module->code_moved, c->trap, c->error);
 	if (!by_host) {
 		f->cause = cause;
 		add_memory_hint(&text, i);
@@ -155,30 +157,6 @@ static enum run waiting(const struct instance *i)
 	}
 }
 
-static enum run run_slice(struct instance *i)
-{
-	struct guest_call *c = &i->call;
-	bool done;
-
-	c->measured = c->measured || c->yielded;
-	c->yielded = false;
-	if (c->measured)
-		c->slice_cpu_ns = clock_thread_cpu_ns();
-	else
-		c->slice_mono_ns = clock_mono_ns();
-	wasmtime_context_set_epoch_deadline(i->context, TICKER_SLICE_TICKS);
-	ticker_enter(i->seat);
-	done = wasmtime_call_future_poll(c->future);
-	ticker_leave(i->seat);
-	c->cpu_ns += slice_spent_ns(i);
-	if (done)
-		return finish(i);
-	if (!c->yielded)
-		return waiting(i);
-	counter_add(&i->counters->yields, 1);
-	return RUN_YIELD;
-}
-
 /* The deadline passes while the guest sleeps or waits for its turn. */
 static enum run give_up(struct instance *i)
 {
@@ -189,6 +167,46 @@ static enum run give_up(struct instance *i)
 	memcpy(i->fault.text, text, sizeof text);
 	call_cancel(i);
 	return RUN_FAILED;
+}
+
+/* It has changed more memory than it may, and the budget is used up. */
+static enum run refuse_memory(struct instance *i, enum run run)
+{
+	if (run == RUN_FAILED)
+		return run;
+	instance_fault(i, WEIR_CAUSE_BUSY, "the plugins' memory budget is used up");
+	return give_up(i);
+}
+
+static enum run run_slice(struct instance *i)
+{
+	struct guest_call *c = &i->call;
+	uint64_t spent_ns;
+	bool done, within;
+
+	c->measured = c->measured || c->yielded;
+	c->yielded = false;
+	if (c->measured)
+		c->slice_cpu_ns = clock_thread_cpu_ns();
+	else
+		c->slice_mono_ns = clock_mono_ns();
+	wasmtime_context_set_epoch_deadline(i->context, TICKER_SLICE_TICKS);
+	ticker_enter(i->seat);
+	mapping_use(i->begins_as);
+	done = wasmtime_call_future_poll(c->future);
+	mapping_use(NULL);
+	ticker_leave(i->seat);
+	spent_ns = slice_spent_ns(i);
+	c->cpu_ns += spent_ns;
+	within = charge_note(i, spent_ns);
+	if (done)
+		return within ? finish(i) : refuse_memory(i, finish(i));
+	if (!within)
+		return refuse_memory(i, RUN_YIELD);
+	if (!c->yielded)
+		return waiting(i);
+	counter_add(&i->counters->yields, 1);
+	return RUN_YIELD;
 }
 
 enum run call_run(struct instance *i)

@@ -13,6 +13,8 @@
 	X(in_use) \
 	X(waiting) \
 	X(exchanges) \
+	X(restores) \
+	X(restored_bytes) \
 	X(cpu_ns) \
 	X(yields) \
 	X(log_lines_dropped)

@@ -1,6 +1,7 @@
 #include "plugin/engine.h"
 
 #include "core/base.h"
+#include "plugin/mapping.h"
 
 /* Guests get the first part of a fiber's stack, host functions the rest. */
 #define GUEST_STACK_BYTES ((size_t)512 * 1024)
@@ -25,6 +26,7 @@ wasm_engine_t *engine_create(void)
 	wasmtime_config_wasm_custom_page_sizes_set(c, false);
 	wasmtime_config_wasm_stack_switching_set(c, false);
 	wasmtime_config_shared_memory_set(c, false);
+	mapping_configure(c);
 	engine = wasm_engine_new_with_config(c);
 	must(engine != NULL);
 	return engine;
@@ -86,7 +88,7 @@ static void add_reason(struct str *out, slice why, const wasm_trap_t *trap,
 	wasm_name_delete(&message);
 }
 
-static void add_frame(struct str *out, const wasm_frame_t *frame)
+static void add_frame(struct str *out, const wasm_frame_t *frame, int64_t code_moved)
 {
 	const wasm_name_t *name = wasmtime_frame_func_name(frame);
 
@@ -96,10 +98,12 @@ static void add_frame(struct str *out, const wasm_frame_t *frame)
 		str_format(out, "func[%u]", wasm_frame_func_index(frame));
 	/* Where a stack overflows, the engine does not know it. */
 	if (wasm_frame_module_offset(frame) != SIZE_MAX)
-		str_format(out, "@0x%zx", wasm_frame_module_offset(frame));
+		str_format(out, "@0x%zx",
+			   (size_t)((int64_t)wasm_frame_module_offset(frame) - code_moved));
 }
 
-static void add_stack(struct str *out, const wasm_trap_t *trap, const wasmtime_error_t *error)
+static void add_stack(struct str *out, int64_t code_moved, const wasm_trap_t *trap,
+		      const wasmtime_error_t *error)
 {
 	wasm_frame_vec_t frames = {0, NULL};
 
@@ -109,17 +113,18 @@ static void add_stack(struct str *out, const wasm_trap_t *trap, const wasmtime_e
 		wasmtime_error_wasm_trace(error, &frames);
 	for (size_t i = 0; i < frames.size && i < STACK_FRAMES_MAX; i++) {
 		str_add(out, i == 0 ? SLICE(", in ") : SLICE(" < "));
-		add_frame(out, frames.data[i]);
+		add_frame(out, frames.data[i], code_moved);
 	}
 	if (frames.size > STACK_FRAMES_MAX)
 		str_format(out, " < %zu more", frames.size - STACK_FRAMES_MAX);
 	wasm_frame_vec_delete(&frames);
 }
 
-void engine_explain(struct str *out, slice why, wasm_trap_t *trap, wasmtime_error_t *error)
+void engine_explain(struct str *out, slice why, int64_t code_moved, wasm_trap_t *trap,
+		    wasmtime_error_t *error)
 {
 	add_reason(out, why, trap, error);
-	add_stack(out, trap, error);
+	add_stack(out, code_moved, trap, error);
 	if (trap != NULL)
 		wasm_trap_delete(trap);
 	if (error != NULL)

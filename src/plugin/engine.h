@@ -19,8 +19,10 @@ wasm_engine_t *engine_create(void);
 /**
  * Appends one line about the failure of a compilation or a call, with the guest's stack (function,
  * offset in the binary), innermost first. `why` replaces the engine's own reason unless it is
- * empty. Consumes `trap` and `error`, of which at least one may be NULL.
+ * empty. Consumes `trap` and `error`, of which at least one may be NULL. `code_moved` is how much
+ * further back the code lies in what was compiled than in the binary that people know.
  */
-void engine_explain(struct str *out, slice why, wasm_trap_t *trap, wasmtime_error_t *error);
+void engine_explain(struct str *out, slice why, int64_t code_moved, wasm_trap_t *trap,
+		    wasmtime_error_t *error);
 
 #endif

@@ -7,6 +7,9 @@
 #include "plugin/call.h"
 #include "plugin/pool.h"
 
+/* How often an exchange that waits for memory looks again. */
+#define MEMORY_POLL_NS 10000000u
+
 static void enter_state(struct weir_exchange *e, enum exchange_state from, enum exchange_state to)
 {
 	must(e->state == from);
@@ -24,8 +27,10 @@ static void drop_instance(struct weir_exchange *e)
 
 static void give_back(struct weir_exchange *e)
 {
-	instance_release(e->instance);
-	pool_put(e->pool, &e->instance);
+	if (instance_release(e->instance))
+		pool_put(e->pool, &e->instance);
+	else
+		drop_instance(e);
 }
 
 /* The error's text has been set. */
@@ -41,7 +46,7 @@ static enum weir_step fail(struct weir_exchange *e, enum weir_cause cause)
 static enum weir_step fail_guest(struct weir_exchange *e)
 {
 	const struct fault *f = &e->instance->fault;
-	bool starting = e->state == EXCHANGE_STARTING;
+	bool starting = e->state == EXCHANGE_STARTING && f->cause != WEIR_CAUSE_BUSY;
 
 	(void)error_set(&e->error, -ENOEXEC, "%s%s",
 			starting ? "an additional instance cannot start: " : "", f->text);
@@ -130,12 +135,24 @@ static enum weir_step end_response(struct weir_exchange *e)
 	return WEIR_DONE;
 }
 
+static enum weir_step wait_for_instance(struct weir_exchange *e);
+
 static enum weir_step begin_start(struct weir_exchange *e)
 {
+	struct weir_plugin *p = e->pool->plugin;
+	uint64_t bytes = charge_estimate(p);
+
 	must(e->slot);
-	if (instance_create(&e->instance, e->pool->plugin, e->pool->seat, &e->pool->counters,
-			    &e->error) < 0)
+	if (!pool_make_room(p, bytes)) {
+		e->slot = false;
+		pool_drop_slot(e->pool);
+		return wait_for_instance(e);
+	}
+	if (instance_create(&e->instance, p, e->pool->seat, &e->pool->counters, bytes, &e->error) <
+	    0) {
+		budget_give(&p->budget, bytes);
 		return fail(e, WEIR_CAUSE_START);
+	}
 	e->slot = false;
 	e->state = EXCHANGE_STARTING;
 	return run_guest(e);
@@ -197,12 +214,31 @@ static enum weir_step fail_busy(struct weir_exchange *e, const char *why)
 	return fail(e, WEIR_CAUSE_BUSY);
 }
 
+/* When it will be looked again whether there is memory: nobody tells. */
+static void plan_wake(struct weir_exchange *e, uint64_t now)
+{
+	e->wake_at_ns = MIN(e->queue_end_ns, add_ns(now, MEMORY_POLL_NS));
+}
+
+static enum weir_step step_granted(struct weir_exchange *e);
+
 static enum weir_step step_queued(struct weir_exchange *e)
 {
-	if (clock_mono_ns() < e->wake_at_ns)
+	uint64_t now = clock_mono_ns();
+
+	if (now < e->wake_at_ns)
+		return WEIR_WAIT_INSTANCE;
+	if (now >= e->queue_end_ns) {
+		pool_dequeue(e->pool, e);
+		return fail_busy(e, "the longest wait is over");
+	}
+	plan_wake(e, now);
+	/* Those who came first go first. */
+	if (e->pool->queue.next != &e->link || !pool_take_slot(e->pool))
 		return WEIR_WAIT_INSTANCE;
 	pool_dequeue(e->pool, e);
-	return fail_busy(e, "the longest wait is over");
+	exchange_grant(e, NULL);
+	return step_granted(e);
 }
 
 static enum weir_step step_granted(struct weir_exchange *e)
@@ -216,11 +252,15 @@ static enum weir_step step_granted(struct weir_exchange *e)
 static enum weir_step wait_for_instance(struct weir_exchange *e)
 {
 	uint64_t wait_ns = ms_to_ns(e->pool->plugin->facts.limits.queue_wait_ms);
+	uint64_t now = clock_mono_ns();
+	bool again = e->queue_end_ns != 0;
 
-	if (!pool_enqueue(e->pool, e))
+	if (!pool_enqueue(e->pool, e, again))
 		return fail_busy(e, "the queue is full");
 	e->state = EXCHANGE_QUEUED;
-	e->wake_at_ns = add_ns(clock_mono_ns(), wait_ns);
+	if (!again)
+		e->queue_end_ns = add_ns(now, wait_ns);
+	plan_wake(e, now);
 	return WEIR_WAIT_INSTANCE;
 }
 
@@ -258,7 +298,8 @@ enum weir_step weir_exchange_begin(struct weir_exchange **exchange, struct weir_
 	e->state = EXCHANGE_GRANTED;
 	e->instance = pool_take(pool);
 	if (e->instance == NULL) {
-		e->slot = pool_take_slot(pool);
+		/* Those who wait for memory were here before. */
+		e->slot = list_empty(&pool->queue) && pool_take_slot(pool);
 		if (!e->slot)
 			return wait_for_instance(e);
 	}

@@ -23,6 +23,8 @@ static void fill_options(struct weir_host_options *to, const struct weir_host_op
 	limits_fill(&to->limits, NULL);
 	if (to->slice_us == 0)
 		to->slice_us = SLICE_US_DEFAULT;
+	if (to->memory_bytes == 0)
+		to->memory_bytes = budget_default_bytes();
 	if (to->module_bytes == 0)
 		to->module_bytes = MODULE_BYTES_DEFAULT;
 }
@@ -38,14 +40,21 @@ int weir_host_create(struct weir_host **host, const struct weir_host_options *op
 		return error_set(error, -ENOMEM, "not enough memory for the plugin host");
 	h->magic = HOST_MAGIC;
 	fill_options(&h->options, options);
+	r = restorer_open(&h->restorer, h->options.restore, error);
+	if (r < 0) {
+		free(h);
+		return r;
+	}
 	h->engine = engine_create();
 	r = ticker_create(&h->ticker, h->engine, (uint64_t)h->options.slice_us * 1000u, error);
 	if (r < 0) {
+		restorer_close(&h->restorer);
 		wasm_engine_delete(h->engine);
 		free(h);
 		return r;
 	}
-	module_store_init(&h->modules, h->engine, h->options.module_bytes);
+	budget_init(&h->budget, h->options.memory_bytes, NULL);
+	module_store_init(&h->modules, h->engine, h->options.module_bytes, &h->budget);
 	*host = h;
 	return 0;
 }
@@ -60,7 +69,9 @@ void weir_host_destroy(struct weir_host **host)
 	must(atomic_load(&h->plugins) == 0);
 	ticker_destroy(&h->ticker);
 	module_store_free(&h->modules);
+	must(atomic_load(&h->budget.used_bytes) == 0);
 	wasm_engine_delete(h->engine);
+	restorer_close(&h->restorer);
 	h->magic = 0;
 	free(h);
 }
@@ -99,4 +110,52 @@ const char *weir_step_text(enum weir_step step)
 
 	must((size_t)step < ARRAY_LEN(texts));
 	return texts[step];
+}
+
+uint64_t weir_host_memory_used(const struct weir_host *host)
+{
+	OBJ_CHECK(host, HOST_MAGIC);
+	return atomic_load_explicit(&host->budget.used_bytes, memory_order_relaxed);
+}
+
+enum weir_restore weir_host_restore(const struct weir_host *host)
+{
+	OBJ_CHECK(host, HOST_MAGIC);
+	return host->restorer.method;
+}
+
+const char *weir_isolation_text(enum weir_isolation isolation)
+{
+	static const char *const texts[] = {
+#define X(name, text) [WEIR_ISOLATION_##name] = text,
+		WEIR_ISOLATIONS(X)
+#undef X
+	};
+
+	must((size_t)isolation < ARRAY_LEN(texts));
+	return texts[isolation];
+}
+
+const char *weir_init_text(enum weir_init init)
+{
+	static const char *const texts[] = {
+#define X(name, text) [WEIR_INIT_##name] = text,
+		WEIR_INITS(X)
+#undef X
+	};
+
+	must((size_t)init < ARRAY_LEN(texts));
+	return texts[init];
+}
+
+const char *weir_restore_text(enum weir_restore restore)
+{
+	static const char *const texts[] = {
+#define X(name, text) [WEIR_RESTORE_##name] = text,
+		WEIR_RESTORES(X)
+#undef X
+	};
+
+	must((size_t)restore < ARRAY_LEN(texts));
+	return texts[restore];
 }

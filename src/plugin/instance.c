@@ -9,6 +9,7 @@
 #include "plugin/call.h"
 #include "plugin/output.h"
 #include "plugin/plugin.h"
+#include "plugin/rewrite.h"
 
 /* So much of the guest's output while starting goes into the error if the start fails. */
 #define START_OUTPUT_MAX_BYTES 480
@@ -68,8 +69,30 @@ static int make_wasi(struct instance *i, struct weir_error *error)
 	return wasi_create(&i->wasi, &options, error);
 }
 
+static int copy_wasi(struct instance *i, const struct snapshot *s, struct weir_error *error)
+{
+	int r = wasi_clone(&i->wasi, s->wasi, error);
+
+	if (r == 0)
+		wasi_set_output_ctx(i->wasi, i);
+	return r;
+}
+
+/* What the instance owns besides the store. */
+static int equip(struct instance *i, struct weir_error *error)
+{
+	const struct weir_plugin *p = i->plugin;
+
+	i->begins_as = p->snapshot != NULL ? p->snapshot->image : p->module->initial;
+	i->globals = calloc(p->module->global_count + 1u, sizeof *i->globals);
+	if (i->globals == NULL)
+		return error_set(error, -ENOMEM, "not enough memory for an instance");
+	return p->snapshot != NULL ? copy_wasi(i, p->snapshot, error) : make_wasi(i, error);
+}
+
 int instance_create(struct instance **instance, struct weir_plugin *plugin,
-		    struct ticker_seat *seat, struct counters *counters, struct weir_error *error)
+		    struct ticker_seat *seat, struct counters *counters, uint64_t reserved_bytes,
+		    struct weir_error *error)
 {
 	struct instance *i = calloc(1, sizeof *i);
 	int r;
@@ -83,15 +106,18 @@ int instance_create(struct instance **instance, struct weir_plugin *plugin,
 	i->counters = counters;
 	i->start_output.limit = START_OUTPUT_MAX_BYTES;
 	output_restart(i);
-	r = make_wasi(i, error);
+	r = equip(i, error);
 	if (r < 0) {
+		free(i->globals);
 		free(i);
 		return r;
 	}
 	make_store(i);
+	i->charge.reserved_bytes = reserved_bytes;
 	(void)atomic_fetch_add(&plugin->created, 1);
 	counter_add(&counters->in_use, 1);
-	i->start_deadline_ns = add_ns(clock_mono_ns(), ms_to_ns(plugin->facts.limits.init_ms));
+	i->since_ns = clock_mono_ns();
+	i->start_deadline_ns = add_ns(i->since_ns, ms_to_ns(plugin->facts.limits.init_ms));
 	call_begin_instantiation(i, i->start_deadline_ns);
 	*instance = i;
 	return 0;
@@ -107,6 +133,20 @@ static wasmtime_func_t get_function(struct instance *i, const char *name)
 	return item.of.func;
 }
 
+static void look_up_globals(struct instance *i)
+{
+	for (uint32_t n = 0; n < i->plugin->module->global_count; n++) {
+		char name[32];
+		int length = snprintf(name, sizeof name, REWRITE_GLOBAL_FORMAT, n);
+		wasmtime_extern_t item;
+		bool found = wasmtime_instance_export_get(i->context, &i->handle, name,
+							  (size_t)length, &item);
+
+		must(found && item.kind == WASMTIME_EXTERN_GLOBAL);
+		i->globals[n] = item.of.global;
+	}
+}
+
 /* The module's exports have been checked when it was loaded. */
 static void look_up_exports(struct instance *i)
 {
@@ -117,14 +157,15 @@ static void look_up_exports(struct instance *i)
 	i->memory = item.of.memory;
 	i->handle_request = get_function(i, "handle_request");
 	i->handle_response = get_function(i, "handle_response");
+	look_up_globals(i);
 	i->instantiated = true;
 }
 
-static void begin_start_function(struct instance *i, const char *name)
+static void begin_start_function(struct instance *i, const char *name, const char *shown)
 {
 	wasmtime_func_t f = get_function(i, name);
 
-	call_begin(i, name, &f, NULL, 0, 0, i->start_deadline_ns);
+	call_begin(i, shown, &f, NULL, 0, 0, i->start_deadline_ns);
 }
 
 /* A command's start function that ends by exit(0) has done its work: the guest's memory stays as it
@@ -138,25 +179,46 @@ static bool ended_well(struct instance *i)
 	return well;
 }
 
+struct stage {
+	const char *function;
+	const char *shown;
+	bool present;
+};
+
+static struct stage stage_of(const struct instance *i)
+{
+	const struct module *m = i->plugin->module;
+
+	switch (i->start_stage) {
+	case START_SECTION:
+		/* To the guest's author it is part of the instantiation. */
+		return (struct stage){REWRITE_START, "instantiation", m->has_section};
+	case START_COMMAND:
+		return (struct stage){"_start", "_start", m->has_start};
+	default:
+		return (struct stage){"_initialize", "_initialize", m->has_initialize};
+	}
+}
+
 /* Begins the next stage that this module has. */
 static void next_stage(struct instance *i)
 {
 	if (i->start_stage == START_INSTANTIATE) {
 		look_up_exports(i);
-		i->start_stage = START_COMMAND;
-		if (i->plugin->module->has_start) {
-			begin_start_function(i, "_start");
+		if (i->plugin->snapshot != NULL) {
+			snapshot_enter(i->plugin->snapshot, i);
+			i->start_stage = START_OVER;
 			return;
 		}
 	}
-	if (i->start_stage == START_COMMAND) {
-		i->start_stage = START_REACTOR;
-		if (i->plugin->module->has_initialize) {
-			begin_start_function(i, "_initialize");
+	while (++i->start_stage != START_OVER) {
+		struct stage s = stage_of(i);
+
+		if (s.present) {
+			begin_start_function(i, s.function, s.shown);
 			return;
 		}
 	}
-	i->start_stage = START_OVER;
 }
 
 enum run instance_start(struct instance *i)
@@ -194,6 +256,8 @@ void instance_destroy(struct instance **instance)
 	output_finish(i);
 	wasmtime_store_delete(i->store);
 	str_free(&i->start_output);
+	free(i->globals);
+	charge_end(i);
 	(void)atomic_fetch_add(&i->plugin->destroyed, 1);
 	i->state = INSTANCE_DEAD;
 	i->magic = 0;
@@ -217,6 +281,8 @@ void instance_begin_request(struct instance *i, struct weir_exchange *e)
 	counter_sub(&i->counters->idle, 1);
 	counter_add(&i->counters->in_use, 1);
 	i->exchange = e;
+	i->requests++;
+	i->rested = false;
 	output_restart(i);
 }
 
@@ -232,17 +298,71 @@ void instance_begin_response(struct instance *i)
 	enter_state(i, INSTANCE_HELD, INSTANCE_RESPONSE);
 }
 
-void instance_release(struct instance *i)
+static bool put_back(struct instance *i)
+{
+	const struct snapshot *s = i->plugin->snapshot;
+
+	if (s == NULL || !snapshot_restore(s, i, false))
+		return false;
+	i->requests = 0;
+	i->since_ns = clock_mono_ns();
+	return true;
+}
+
+bool instance_rest(struct instance *i)
+{
+	const struct snapshot *s;
+
+	OBJ_CHECK(i, INSTANCE_MAGIC);
+	must(i->state == INSTANCE_IDLE);
+	s = i->plugin->snapshot;
+	if (s == NULL || i->rested)
+		return true;
+	if (!snapshot_restore(s, i, true))
+		return false;
+	i->rested = true;
+	i->requests = 0;
+	i->since_ns = clock_mono_ns();
+	return true;
+}
+
+static bool worn(const struct instance *i)
+{
+	const struct weir_limits *l = &i->plugin->facts.limits;
+
+	if (i->requests >= l->requests)
+		return true;
+	return l->age_ms != UINT64_MAX &&
+	       clock_mono_ns() >= add_ns(i->since_ns, ms_to_ns(l->age_ms));
+}
+
+/* Whether it may serve the next request. */
+static bool renew(struct instance *i)
+{
+	switch (i->plugin->facts.isolation) {
+	case WEIR_ISOLATION_REUSE:
+		return !worn(i) || put_back(i);
+	case WEIR_ISOLATION_RESET:
+		return put_back(i);
+	default:
+		return false;
+	}
+}
+
+bool instance_release(struct instance *i)
 {
 	OBJ_CHECK(i, INSTANCE_MAGIC);
 	must(i->call.future == NULL && i->fault.cause == WEIR_CAUSE_NONE);
 	wasi_flush(i->wasi);
 	output_finish(i);
+	if (!renew(i))
+		return false;
 	i->exchange = NULL;
 	enter_state(i, i->state == INSTANCE_RESPONSE ? INSTANCE_RESPONSE : INSTANCE_REQUEST,
 		    INSTANCE_IDLE);
 	counter_sub(&i->counters->in_use, 1);
 	counter_add(&i->counters->idle, 1);
+	return true;
 }
 
 bool instance_memory(struct instance *i, wasmtime_caller_t *caller, struct guest_memory *memory)

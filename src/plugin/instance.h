@@ -11,6 +11,7 @@
 #include <wasmtime.h>
 
 #include "core/str.h"
+#include "plugin/charge.h"
 #include "plugin/counters.h"
 #include "plugin/suspension.h"
 #include "plugin/ticker.h"
@@ -86,11 +87,23 @@ struct instance {
 	wasmtime_memory_t memory;
 	wasmtime_func_t handle_request;
 	wasmtime_func_t handle_response;
+	wasmtime_global_t *globals;    /* the module's `global_count` */
+	const struct image *begins_as; /* what its memory is made of */
+	uint32_t requests;             /* since it was made or put back */
+	uint64_t since_ns;
+	bool rested; /* nothing has happened since `instance_rest` */
+	struct charge charge;
 	struct wasi *wasi;
 	struct guest_call call;
 	struct suspension suspension;
 	struct fault fault;
-	enum { START_INSTANTIATE, START_COMMAND, START_REACTOR, START_OVER } start_stage;
+	enum {
+		START_INSTANTIATE,
+		START_SECTION,
+		START_COMMAND,
+		START_REACTOR,
+		START_OVER
+	} start_stage;
 	uint64_t start_deadline_ns;
 	uint32_t start_features; /* asked for while starting */
 	struct str start_output; /* the end of what the guest said while starting */
@@ -99,11 +112,13 @@ struct instance {
 };
 
 /**
- * An instance in STARTING, to be driven by `instance_start`. Takes what it needs from the plugin.
+ * An instance in STARTING, to be driven by `instance_start`. Takes what it needs from the plugin,
+ * and takes over `reserved_bytes` of its budget where it succeeds.
  * Returns 0, -ENOMEM or the error of `wasi_create`.
  */
 int instance_create(struct instance **instance, struct weir_plugin *plugin,
-		    struct ticker_seat *seat, struct counters *counters, struct weir_error *error);
+		    struct ticker_seat *seat, struct counters *counters, uint64_t reserved_bytes,
+		    struct weir_error *error);
 
 /** Goes on with the initialisation; RUN_DONE leaves the instance in IDLE. */
 enum run instance_start(struct instance *i);
@@ -114,11 +129,23 @@ void instance_destroy(struct instance **instance);
 /** Gives an idle instance to another thread's pool. */
 void instance_move(struct instance *i, struct ticker_seat *seat, struct counters *counters);
 
-/** IDLE -> REQUEST, REQUEST -> HELD, HELD -> RESPONSE, REQUEST or RESPONSE -> IDLE. */
+/** IDLE -> REQUEST, REQUEST -> HELD, HELD -> RESPONSE. */
 void instance_begin_request(struct instance *i, struct weir_exchange *e);
 void instance_hold(struct instance *i);
 void instance_begin_response(struct instance *i);
-void instance_release(struct instance *i);
+
+/**
+ * REQUEST or RESPONSE -> IDLE, put back to how it was initialised where its plugin wants that.
+ * False if it cannot serve again: it is to be destroyed.
+ */
+bool instance_release(struct instance *i);
+
+/**
+ * IDLE: puts the instance back so that it takes next to no memory of its own, if its plugin's
+ * instances are copies. Nothing happens the second time. False if it cannot serve again: it is to
+ * be destroyed.
+ */
+bool instance_rest(struct instance *i);
 
 /** The guest's memory as it is now; `caller` is needed while the instance starts. False if there is
  * none. */

@@ -20,7 +20,10 @@
 	X(queue_length, 1024) \
 	X(log_lines, 100) \
 	X(tables, 8) \
-	X(table_elements, 1000000)
+	X(table_elements, 1000000) \
+	X(requests, UINT32_MAX) \
+	X(age_ms, UINT64_MAX) \
+	X(total_bytes, UINT64_MAX)
 
 /** Replaces each 0 by the value in `defaults`, or by the default where that is NULL. */
 void limits_fill(struct weir_limits *limits, const struct weir_limits *defaults);

@@ -330,7 +330,7 @@ int link_module(wasmtime_instance_pre_t **linked, wasm_engine_t *engine,
 	wasmtime_linker_delete(b.linker);
 	if (b.error == NULL)
 		return 0;
-	engine_explain(&why, SLICE(""), NULL, b.error);
+	engine_explain(&why, SLICE(""), 0, NULL, b.error);
 	(void)error_set(error, -EINVAL, "cannot be linked: %s",
 			why.p != NULL ? why.p : "not enough memory");
 	str_free(&why);

@@ -2,15 +2,19 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "plugin/engine.h"
 #include "plugin/link.h"
+#include "plugin/rewrite.h"
 
 #define WASM_PAGE_BYTES 65536u
 
-void module_store_init(struct module_store *store, wasm_engine_t *engine, uint64_t module_max_bytes)
+void module_store_init(struct module_store *store, wasm_engine_t *engine, uint64_t module_max_bytes,
+		       struct budget *budget)
 {
-	*store = (struct module_store){.engine = engine, .module_max_bytes = module_max_bytes};
+	*store = (struct module_store){
+		.engine = engine, .module_max_bytes = module_max_bytes, .budget = budget};
 	must(pthread_mutex_init(&store->lock, NULL) == 0 &&
 	     pthread_cond_init(&store->built, NULL) == 0);
 	list_init(&store->modules);
@@ -126,34 +130,122 @@ static int check_imports(const struct module *m, struct weir_error *error)
 	return r;
 }
 
-static int compile(struct module *m, slice wasm, struct weir_error *error)
+static int compile(struct module *m, slice wasm, slice rewritten, struct weir_error *error)
 {
 	struct str why = {0};
+	/* What is wrong with the original may not be in what was made of it. */
 	wasmtime_error_t *e =
-		wasmtime_module_new(m->store->engine, (const uint8_t *)wasm.p, wasm.n, &m->code);
+		wasmtime_module_validate(m->store->engine, (const uint8_t *)wasm.p, wasm.n);
 
+	if (e == NULL)
+		e = wasmtime_module_new(m->store->engine, (const uint8_t *)rewritten.p, rewritten.n,
+					&m->code);
 	if (e == NULL)
 		return 0;
 	m->code = NULL;
-	engine_explain(&why, SLICE(""), NULL, e);
+	engine_explain(&why, SLICE(""), 0, NULL, e);
 	(void)error_set(error, -EINVAL, "does not compile: %s",
 			why.p != NULL ? why.p : "not enough memory");
 	str_free(&why);
 	return -EINVAL;
 }
 
-static int build(struct module *m, slice wasm, struct weir_error *error)
+/* Marks the pages that the segments reach. */
+static void apply_segment(const struct rewrite_segment *s, uint8_t *memory, uint8_t *touched)
 {
-	int r = scan_module(&m->facts, wasm, error);
+	size_t page = image_page_bytes();
 
+	if (s->bytes.n == 0)
+		return;
+	memcpy(memory + s->offset, s->bytes.p, s->bytes.n);
+	for (size_t at = s->offset / page; at <= (s->offset + s->bytes.n - 1) / page; at++)
+		touched[at / 8] = (uint8_t)(touched[at / 8] | 1u << at % 8);
+}
+
+static int apply_segments(const struct module *m, const struct rewrite *r, uint8_t *memory,
+			  uint8_t *touched, struct weir_error *error)
+{
+	for (size_t i = 0; i < r->segment_count; i++) {
+		const struct rewrite_segment *s = &r->segments[i];
+
+		if (s->offset > m->memory_min_bytes || s->bytes.n > m->memory_min_bytes - s->offset)
+			return error_set(error, -EINVAL,
+					 "data segment %zu (%zu bytes at %u) passes the end of the "
+					 "memory, which has %llu bytes",
+					 i, s->bytes.n, s->offset,
+					 (unsigned long long)m->memory_min_bytes);
+		apply_segment(s, memory, touched);
+	}
+	return 0;
+}
+
+static int pay_for_image(struct module *m, struct weir_error *error)
+{
+	struct budget *budget = m->store->budget;
+	uint64_t bytes = image_stored_bytes(m->initial);
+
+	if (budget == NULL)
+		return 0;
+	if (!budget_take(budget, bytes))
+		return error_set(error, -ENOMEM,
+				 "the plugins' memory budget has no room for %llu bytes of data",
+				 (unsigned long long)bytes);
+	m->image_bytes = bytes;
+	return 0;
+}
+
+static int make_initial(struct module *m, const struct rewrite *rewrite, struct weir_error *error)
+{
+	size_t bytes = m->memory_min_bytes;
+	uint8_t *touched = calloc(bytes / image_page_bytes() / 8 + 1, 1);
+	/* One byte more: there are memories without any. */
+	uint8_t *memory = mmap(NULL, bytes + 1, PROT_READ | PROT_WRITE,
+			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	int r;
+
+	if (touched == NULL || memory == MAP_FAILED)
+		r = error_set(error, -ENOMEM, "not enough memory");
+	else
+		r = apply_segments(m, rewrite, memory, touched, error);
 	if (r == 0)
-		r = compile(m, wasm, error);
+		r = image_create(&m->initial, memory, bytes, touched, error);
+	if (memory != MAP_FAILED)
+		(void)munmap(memory, bytes + 1);
+	free(touched);
+	return r == 0 ? pay_for_image(m, error) : r;
+}
+
+static int build_rewritten(struct module *m, slice wasm, const struct rewrite *rewrite,
+			   struct weir_error *error)
+{
+	int r = compile(m, wasm, str_slice(&rewrite->wasm), error);
+
+	m->global_count = rewrite->global_count;
+	m->has_section = rewrite->has_start;
+	m->obstacles = rewrite->obstacles;
+	m->code_moved = rewrite->code_moved;
 	if (r == 0)
 		r = check_exports(m, error);
 	if (r == 0)
 		r = check_imports(m, error);
 	if (r == 0)
 		r = link_module(&m->linked, m->store->engine, m->code, error);
+	if (r == 0)
+		r = make_initial(m, rewrite, error);
+	return r;
+}
+
+static int build(struct module *m, slice wasm, struct weir_error *error)
+{
+	struct rewrite rewrite;
+	int r = scan_module(&m->facts, wasm, error);
+
+	if (r == 0)
+		r = rewrite_module(&rewrite, wasm, error);
+	if (r < 0)
+		return r;
+	r = build_rewritten(m, wasm, &rewrite, error);
+	rewrite_free(&rewrite);
 	return r;
 }
 
@@ -163,6 +255,9 @@ static void destroy(struct module *m)
 		wasmtime_instance_pre_delete(m->linked);
 	if (m->code != NULL)
 		wasmtime_module_delete(m->code);
+	image_destroy(&m->initial);
+	if (m->image_bytes > 0)
+		budget_give(m->store->budget, m->image_bytes);
 	m->magic = 0;
 	free(m);
 }

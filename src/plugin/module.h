@@ -11,6 +11,8 @@
 
 #include "core/error.h"
 #include "core/list.h"
+#include "plugin/budget.h"
+#include "plugin/image.h"
 #include "plugin/scan.h"
 #include "plugin/sha256.h"
 
@@ -27,6 +29,12 @@ struct module {
 	wasmtime_module_t *code;
 	wasmtime_instance_pre_t *linked;
 	struct scan_facts facts;
+	uint64_t image_bytes;      /* taken from the budget */
+	struct image *initial;     /* memory as the data segments make it */
+	uint32_t global_count;     /* exported for the host, as REWRITE_GLOBAL_FORMAT */
+	bool has_section;          /* a start section's function, exported as REWRITE_START */
+	uint32_t obstacles;        /* to copying an instance: see rewrite.h */
+	int64_t code_moved;        /* in what was compiled, see `engine_explain` */
 	uint64_t memory_min_bytes; /* of the exported memory */
 	bool has_start;            /* exports `_start` */
 	bool has_initialize;       /* exports `_initialize` */
@@ -37,15 +45,16 @@ struct module {
 struct module_store {
 	wasm_engine_t *engine;
 	uint64_t module_max_bytes;
+	struct budget *budget; /* for images; NULL: none */
 	pthread_mutex_t lock;
 	pthread_cond_t built;
 	struct list modules;
 	uint64_t compiled; /* since the start; under the lock */
 };
 
-/** An empty store; `engine` is borrowed. */
-void module_store_init(struct module_store *store, wasm_engine_t *engine,
-		       uint64_t module_max_bytes);
+/** An empty store; `engine` and `budget` (which may be NULL) are borrowed. */
+void module_store_init(struct module_store *store, wasm_engine_t *engine, uint64_t module_max_bytes,
+		       struct budget *budget);
 
 /** All modules must have been given back. */
 void module_store_free(struct module_store *store);

@@ -1,5 +1,6 @@
 #include "plugin/output.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 
 #include "plugin/exchange.h"
@@ -13,27 +14,49 @@ void output_flatten(char *text)
 	}
 }
 
-bool output_enabled(const struct instance *i, enum weir_log_level level)
+static bool enabled(const struct weir_plugin *p, enum weir_log_level level)
 {
-	const struct weir_host_options *o = &i->plugin->host->options;
+	const struct weir_host_options *o = &p->host->options;
 
 	return o->log != NULL && (o->log_enabled == NULL || o->log_enabled(o->log_context, level));
 }
 
-static void emit(struct instance *i, enum weir_log_source source, enum weir_log_level level,
-		 slice text)
+bool output_enabled(const struct instance *i, enum weir_log_level level)
 {
-	const struct weir_host_options *o = &i->plugin->host->options;
+	return enabled(i->plugin, level);
+}
+
+static void emit_for(const struct weir_plugin *p, void *x, enum weir_log_source source,
+		     enum weir_log_level level, slice text)
+{
+	const struct weir_host_options *o = &p->host->options;
 	const struct weir_log_line line = {
-		.plugin = slice_from(i->plugin->facts.name),
+		.plugin = slice_from(p->facts.name),
 		.source = source,
 		.level = level,
 		.text = text,
-		.x = i->exchange != NULL ? i->exchange->x : NULL,
+		.x = x,
 	};
 
-	if (output_enabled(i, level))
+	if (enabled(p, level))
 		o->log(o->log_context, &line);
+}
+
+static void emit(const struct instance *i, enum weir_log_source source, enum weir_log_level level,
+		 slice text)
+{
+	emit_for(i->plugin, i->exchange != NULL ? i->exchange->x : NULL, source, level, text);
+}
+
+void output_note(const struct weir_plugin *p, enum weir_log_level level, const char *format, ...)
+{
+	char text[256];
+	va_list args;
+
+	va_start(args, format);
+	(void)vsnprintf(text, sizeof text, format, args);
+	va_end(args);
+	emit_for(p, NULL, WEIR_LOG_HOST, level, slice_from(text));
 }
 
 /* The newest lines, for the error if the start fails: whole lines go from the front. */

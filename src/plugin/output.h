@@ -24,4 +24,8 @@ void output_flatten(char *text);
 /** Whether the embedder would write lines of that level. */
 bool output_enabled(const struct instance *i, enum weir_log_level level);
 
+/** A line of the host about a plugin. */
+void output_note(const struct weir_plugin *p, enum weir_log_level level, const char *format, ...)
+	PRINTF_LIKE(3, 4);
+
 #endif

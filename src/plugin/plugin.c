@@ -7,6 +7,7 @@
 #include "plugin/limits.h"
 #include "plugin/output.h"
 #include "plugin/pool.h"
+#include "plugin/rewrite.h"
 
 #define TEXTS_MAX_BYTES ((size_t)64 * 1024 * 1024)
 #define TEXTS_BLOCK_BYTES ((size_t)4096)
@@ -53,6 +54,9 @@ static bool keep_options(struct weir_plugin *p, const struct weir_plugin_options
 {
 	p->facts.limits = o->limits;
 	limits_fill(&p->facts.limits, &p->host->options.limits);
+	p->budget.limit_bytes = p->facts.limits.total_bytes;
+	p->facts.isolation = o->isolation;
+	p->facts.init = o->init;
 	p->facts.name = keep_text(p, name_of(o));
 	p->config = arena_copy(&p->arena, o->config);
 	return p->facts.name != NULL && p->config.p != NULL && keep_envs(p, o) && keep_mounts(p, o);
@@ -70,6 +74,7 @@ static struct weir_plugin *make(struct weir_host *host, const struct weir_plugin
 	arena_init(&p->arena, TEXTS_BLOCK_BYTES, TEXTS_MAX_BYTES);
 	must(pthread_mutex_init(&p->lock, NULL) == 0);
 	list_init(&p->pools);
+	budget_init(&p->budget, UINT64_MAX, &host->budget);
 	(void)atomic_fetch_add(&host->plugins, 1);
 	if (!keep_options(p, o))
 		weir_plugin_unref(&p);
@@ -84,6 +89,9 @@ static void destroy(struct weir_plugin *p)
 		instance_destroy(&spare);
 	must(list_empty(&p->pools));
 	must(atomic_load(&p->created) == atomic_load(&p->destroyed));
+	snapshot_destroy(&p->snapshot);
+	budget_give(&p->budget, p->image_bytes);
+	must(atomic_load(&p->budget.used_bytes) == 0);
 	if (p->module != NULL)
 		module_unref(&p->module);
 	(void)atomic_fetch_sub(&p->host->plugins, 1);
@@ -123,8 +131,9 @@ static int explain_start(struct instance *i, struct weir_error *error)
 {
 	slice said;
 	int code = i->fault.cause == WEIR_CAUSE_DEADLINE ? -ETIMEDOUT
-		   : i->fault.cause == WEIR_CAUSE_MEMORY ? -ENOMEM
-							 : -ENOEXEC;
+		   : i->fault.cause == WEIR_CAUSE_MEMORY || i->fault.cause == WEIR_CAUSE_BUSY
+			   ? -ENOMEM
+			   : -ENOEXEC;
 
 	wasi_flush(i->wasi);
 	said = str_slice(&i->start_output);
@@ -139,24 +148,89 @@ static int explain_start(struct instance *i, struct weir_error *error)
 			 said.n > 0 ? "\"" : "");
 }
 
+/* What the module does not allow, whatever the options say. */
+static void settle_options(struct weir_plugin *p)
+{
+	struct weir_plugin_facts *f = &p->facts;
+
+	f->init_reason = rewrite_obstacle_text(p->module->obstacles);
+	if (f->init_reason != NULL)
+		f->init = WEIR_INIT_OWN;
+	if (f->init == WEIR_INIT_OWN && f->isolation == WEIR_ISOLATION_RESET)
+		f->isolation = WEIR_ISOLATION_FRESH;
+}
+
+static void tell_options(const struct weir_plugin *p, enum weir_isolation wanted)
+{
+	const struct weir_plugin_facts *f = &p->facts;
+
+	if (f->init_reason != NULL)
+		output_note(p, WEIR_LOG_INFO, "each instance initialises itself: the plugin %s%s",
+			    f->init_reason,
+			    wanted != f->isolation ? "; instead of being reset it is made anew for "
+						     "each request"
+						   : "");
+	if (f->init == WEIR_INIT_SHARED && f->init_drew_entropy)
+		output_note(p, WEIR_LOG_INFO,
+			    "the plugin drew random numbers while it initialised: its instances "
+			    "share what it made of them (init \"own\" avoids that)");
+	if (f->init == WEIR_INIT_SHARED && f->init_open_files > 0)
+		output_note(p, WEIR_LOG_INFO,
+			    "the plugin keeps %u files open that it opened while it initialised: "
+			    "its instances share them, with offsets of their own",
+			    f->init_open_files);
+}
+
+static int refuse_budget(struct weir_error *error, uint64_t bytes)
+{
+	return error_set(error, -ENOMEM, "the plugins' memory budget has no room for %llu bytes",
+			 (unsigned long long)bytes);
+}
+
+/* The first instance has been initialised: what comes after it? */
+static int keep_state(struct weir_plugin *p, struct instance *i, struct weir_error *error)
+{
+	struct weir_plugin_facts *f = &p->facts;
+	int r;
+
+	f->init_drew_entropy = wasi_drew_entropy(i->wasi);
+	f->init_open_files = (uint32_t)wasi_open_files(i->wasi);
+	if (f->init == WEIR_INIT_OWN)
+		return 0;
+	r = snapshot_take(&p->snapshot, i, error);
+	if (r < 0)
+		return r;
+	f->image_bytes = image_stored_bytes(p->snapshot->image);
+	charge_settle(i);
+	if (!pool_make_room(p, f->image_bytes))
+		return refuse_budget(error, f->image_bytes);
+	p->image_bytes = f->image_bytes;
+	return 0;
+}
+
 static int start(struct weir_plugin *p, struct ticker_seat *seat, struct weir_error *error)
 {
 	struct instance *i = NULL;
 	enum run run;
-	int r = instance_create(&i, p, seat, &p->counters, error);
+	uint64_t bytes = charge_estimate(p);
+	int r;
 
-	if (r < 0)
+	if (!pool_make_room(p, bytes))
+		return refuse_budget(error, bytes);
+	r = instance_create(&i, p, seat, &p->counters, bytes, error);
+	if (r < 0) {
+		budget_give(&p->budget, bytes);
 		return r;
+	}
 	while ((run = instance_start(i)) != RUN_DONE && run != RUN_FAILED) {
 		if (run == RUN_SLEEP)
 			sleep_until(instance_wake_at_ns(i));
 	}
-	if (run == RUN_DONE) {
+	r = run == RUN_DONE ? keep_state(p, i, error) : explain_start(i, error);
+	if (r == 0)
 		atomic_store(&p->spare, i);
-		return 0;
-	}
-	r = explain_start(i, error);
-	instance_destroy(&i);
+	else
+		instance_destroy(&i);
 	return r;
 }
 
@@ -167,6 +241,7 @@ static int load(struct weir_plugin *p, slice wasm, struct weir_error *error)
 
 	if (r < 0)
 		return r;
+	settle_options(p);
 	seat = ticker_seat_take(p->host->ticker);
 	if (seat == NULL)
 		return error_set(error, -ENOMEM, "not enough memory");
@@ -188,6 +263,8 @@ int weir_plugin_create(struct weir_plugin **plugin, struct weir_host *host,
 		return error_set(error, -ENOMEM, "plugin \"%s\": not enough memory",
 				 name_of(options));
 	r = load(p, options->wasm, error);
+	if (r == 0)
+		tell_options(p, options->isolation);
 	if (r < 0) {
 		error_prefix(error, "plugin \"%s\": ", p->facts.name);
 		if (error != NULL)
@@ -237,6 +314,7 @@ void weir_plugin_stats(const struct weir_plugin *plugin, struct weir_plugin_stat
 	LIST_FOR_EACH (at, &p->pools)
 		counters_sum(stats, &container_of(at, struct weir_pool, link)->counters);
 	(void)pthread_mutex_unlock(&p->lock);
+	stats->reserved_bytes = atomic_load(&p->budget.used_bytes);
 	stats->destroyed = atomic_load(&p->destroyed);
 	stats->created = atomic_load(&p->created);
 	stats->live = stats->created - stats->destroyed;

@@ -5,8 +5,11 @@
 #define PLUGIN_PLUGIN_H
 
 #include "core/arena.h"
+#include "plugin/budget.h"
 #include "plugin/instance.h"
 #include "plugin/module.h"
+#include "plugin/restore.h"
+#include "plugin/snapshot.h"
 
 #define HOST_MAGIC 0x686f7374u
 
@@ -15,6 +18,8 @@ struct weir_host {
 	wasm_engine_t *engine;
 	struct ticker *ticker;
 	struct module_store modules;
+	struct restorer restorer;
+	struct budget budget;
 	struct weir_host_options options; /* defaults filled in */
 	_Atomic uint64_t plugins;
 };
@@ -29,6 +34,10 @@ struct weir_plugin {
 	struct module *module;
 	struct arena arena; /* the texts below */
 	struct weir_plugin_facts facts;
+	struct budget budget;
+	uint64_t image_bytes;                /* taken from it */
+	_Atomic uint64_t changed_high_bytes; /* by instances, for themselves; 0: not known yet */
+	struct snapshot *snapshot; /* what instances begin as; NULL: each initialises itself */
 	slice config;
 	const char **envs;
 	size_t env_count;

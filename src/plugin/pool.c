@@ -4,9 +4,13 @@
 #include <stdlib.h>
 
 #include "core/clock.h"
+#include "plugin/mapping.h"
 
 /* Larger scratch space than this is given back when it is not in use. */
 #define SCRATCH_KEEP_BYTES ((size_t)64 * 1024)
+
+/* The calling thread's. */
+static _Thread_local struct list thread_pools;
 
 void pool_check(const struct weir_pool *p)
 {
@@ -52,6 +56,9 @@ int weir_pool_create(struct weir_pool **pool, struct weir_plugin *plugin,
 	(void)pthread_mutex_lock(&plugin->lock);
 	list_append(&plugin->pools, &p->link);
 	(void)pthread_mutex_unlock(&plugin->lock);
+	if (thread_pools.next == NULL)
+		list_init(&thread_pools);
+	list_append(&thread_pools, &p->beside);
 	adopt_spare(p);
 	*pool = p;
 	return 0;
@@ -77,6 +84,7 @@ void weir_pool_destroy(struct weir_pool **pool)
 	while (!list_empty(&p->idle))
 		destroy_idle(p, container_of(p->idle.next, struct instance, link));
 	must(p->slots == 0);
+	list_remove(&p->beside);
 	(void)pthread_mutex_lock(&p->plugin->lock);
 	list_remove(&p->link);
 	counters_fold(&p->plugin->counters, &p->counters);
@@ -87,6 +95,42 @@ void weir_pool_destroy(struct weir_pool **pool)
 	free(p->names);
 	p->magic = 0;
 	free(p);
+}
+
+static void destroy_all_idle(struct weir_pool *p)
+{
+	while (!list_empty(&p->idle))
+		destroy_idle(p, container_of(p->idle.prev, struct instance, link));
+}
+
+/* Somebody found no room since this pool last asked. */
+static void yield_memory(struct weir_pool *p)
+{
+	const struct budget *b = &p->plugin->host->budget;
+	uint64_t refusals = atomic_load_explicit(&b->refusals, memory_order_relaxed);
+
+	if (refusals == p->refusals)
+		return;
+	p->refusals = refusals;
+	destroy_all_idle(p);
+}
+
+bool pool_make_room(struct weir_plugin *plugin, uint64_t bytes)
+{
+	if (budget_take(&plugin->budget, bytes))
+		return true;
+	if (thread_pools.next == NULL)
+		return false;
+	LIST_FOR_EACH (at, &thread_pools) {
+		struct weir_pool *p = container_of(at, struct weir_pool, beside);
+
+		while (p->plugin->host == plugin->host && !list_empty(&p->idle)) {
+			destroy_idle(p, container_of(p->idle.prev, struct instance, link));
+			if (budget_take(&plugin->budget, bytes))
+				return true;
+		}
+	}
+	return false;
 }
 
 struct instance *pool_take(struct weir_pool *p)
@@ -124,6 +168,7 @@ void pool_put(struct weir_pool *p, struct instance **instance)
 	OBJ_TAKE(i, instance, INSTANCE_MAGIC);
 	must(i->state == INSTANCE_IDLE);
 	if (e == NULL) {
+		yield_memory(p);
 		i->idle_since_ns = clock_mono_ns();
 		list_push(&p->idle, &i->link);
 		return;
@@ -147,11 +192,20 @@ void pool_put_slot(struct weir_pool *p)
 	wake(p, e);
 }
 
-bool pool_enqueue(struct weir_pool *p, struct weir_exchange *e)
+void pool_drop_slot(struct weir_pool *p)
 {
-	if (p->queued >= p->plugin->facts.limits.queue_length)
+	must(p->slots > 0);
+	p->slots--;
+}
+
+bool pool_enqueue(struct weir_pool *p, struct weir_exchange *e, bool again)
+{
+	if (!again && p->queued >= p->plugin->facts.limits.queue_length)
 		return false;
-	list_append(&p->queue, &e->link);
+	if (again)
+		list_push(&p->queue, &e->link);
+	else
+		list_append(&p->queue, &e->link);
 	p->queued++;
 	counter_add(&p->counters.waiting, 1);
 	return true;
@@ -174,8 +228,27 @@ static void trim_idle(struct weir_pool *p, uint64_t now_ns)
 		struct instance *i = container_of(p->idle.prev, struct instance, link);
 
 		if (add_ns(i->idle_since_ns, idle_ns) > now_ns)
-			return;
+			break;
 		destroy_idle(p, i);
+	}
+	/* The reservations and stacks of those that have gone. */
+	if (p->slots == 0)
+		mapping_trim();
+}
+
+/* Halfway to their end idle instances give back what they have for themselves. */
+static void rest_idle(struct weir_pool *p, uint64_t now_ns)
+{
+	uint64_t rest_ns = ms_to_ns(p->plugin->facts.limits.idle_ms) / 2;
+
+	for (struct list *at = p->idle.prev, *next; at != &p->idle; at = next) {
+		struct instance *i = container_of(at, struct instance, link);
+
+		next = at->prev;
+		if (add_ns(i->idle_since_ns, rest_ns) > now_ns)
+			break;
+		if (!instance_rest(i))
+			destroy_idle(p, i);
 	}
 }
 
@@ -185,9 +258,8 @@ static void wake_overdue(struct weir_pool *p, uint64_t now_ns)
 	LIST_FOR_EACH (at, &p->queue) {
 		struct weir_exchange *e = container_of(at, struct weir_exchange, link);
 
-		if (e->wake_at_ns > now_ns)
-			return;
-		wake(p, e);
+		if (e->wake_at_ns <= now_ns)
+			wake(p, e);
 	}
 }
 
@@ -195,8 +267,11 @@ bool weir_pool_tick(struct weir_pool *p, uint64_t now_ns)
 {
 	pool_check(p);
 	trim_idle(p, now_ns);
+	rest_idle(p, now_ns);
+	yield_memory(p);
 	wake_overdue(p, now_ns);
 	if (p->scratch.capacity > SCRATCH_KEEP_BYTES)
 		str_free(&p->scratch);
-	return !list_empty(&p->idle) || !list_empty(&p->queue);
+	/* Also those in use: they will be idle, without a call that would start the ticks again. */
+	return p->slots > 0 || !list_empty(&p->queue);
 }

@@ -27,6 +27,8 @@ struct weir_pool {
 	uint32_t queued;
 	uint32_t exchanges; /* that have not ended */
 	struct list link;   /* in the plugin's list, under its lock */
+	struct list beside; /* in the list of the thread's pools */
+	uint64_t refusals;  /* of the host's budget, when it was last asked */
 	struct counters counters;
 	struct str scratch; /* for host functions: texts, field names */
 	struct pool_name *names;
@@ -45,11 +47,21 @@ bool pool_take_slot(struct weir_pool *p);
 /** Gives back an idle instance: to the first in the queue, if any. */
 void pool_put(struct weir_pool *p, struct instance **i);
 
-/** Gives back the right to an instance that does not exist (any more). */
+/** Gives back the right to an instance that does not exist (any more): to the first in the queue.
+ */
 void pool_put_slot(struct weir_pool *p);
 
-/** False if the queue is full. */
-bool pool_enqueue(struct weir_pool *p, struct weir_exchange *e);
+/** The same where there is no memory for an instance: those in the queue would find none either. */
+void pool_drop_slot(struct weir_pool *p);
+
+/**
+ * Takes so much of the plugin's budget, for which idle instances of the thread's pools may have to
+ * go, and those of other threads soon. Needs no pool.
+ */
+bool pool_make_room(struct weir_plugin *plugin, uint64_t bytes);
+
+/** To the end, or `again` to the front, where there is always room. False if the queue is full. */
+bool pool_enqueue(struct weir_pool *p, struct weir_exchange *e, bool again);
 void pool_dequeue(struct weir_pool *p, struct weir_exchange *e);
 
 #endif

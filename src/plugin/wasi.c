@@ -274,6 +274,27 @@ int wasi_clone(struct wasi **out, const struct wasi *from, struct weir_error *er
 	return 0;
 }
 
+static bool descriptor_same(const struct descriptor *a, const struct descriptor *b)
+{
+	return a->kind == b->kind && a->stream == b->stream && a->opened == b->opened &&
+	       a->flags == b->flags && a->list_fd == b->list_fd && a->preopen == b->preopen &&
+	       a->file == b->file && a->offset == b->offset && a->rights == b->rights &&
+	       a->inheriting == b->inheriting;
+}
+
+bool wasi_same(const struct wasi *a, const struct wasi *b)
+{
+	OBJ_CHECK(a, WASI_MAGIC);
+	OBJ_CHECK(b, WASI_MAGIC);
+	if (a->table_size != b->table_size)
+		return false;
+	for (size_t i = 0; i < a->table_size; i++) {
+		if (!descriptor_same(&a->table[i], &b->table[i]))
+			return false;
+	}
+	return true;
+}
+
 void wasi_destroy(struct wasi **pointer)
 {
 	struct wasi *w;

@@ -97,6 +97,9 @@ int wasi_create(struct wasi **out, const struct wasi_options *options, struct we
  */
 int wasi_clone(struct wasi **out, const struct wasi *from, struct weir_error *error);
 
+/** Whether two guests have the same descriptors: numbers, files, offsets, rights and flags. */
+bool wasi_same(const struct wasi *a, const struct wasi *b);
+
 /** Replaces the `ctx` that `output` gets: a clone begins with its original's. */
 void wasi_set_output_ctx(struct wasi *w, void *ctx);
 

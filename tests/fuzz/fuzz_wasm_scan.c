@@ -17,7 +17,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
 	(void)argc;
 	(void)argv;
-	module_store_init(&store, engine_create(), 1 << 20);
+	module_store_init(&store, engine_create(), 1 << 20, NULL);
 	return 0;
 }
 

@@ -554,13 +554,14 @@ static void empty_response_frees_at_once(void **state)
 static void additional_instance_fails(void **state)
 {
 	struct bench *b = *state;
+	const struct weir_plugin_options o = {.init = WEIR_INIT_OWN};
 	struct weir_exchange *e[3] = {NULL};
 	struct fake f;
 
 	fake_init(&f);
 	f.all_arrived = false;
 	b->lowest = WEIR_LOG_INFO;
-	bench_open(b, MOODY("(call $exit (i32.const 7))"), NULL);
+	bench_open(b, MOODY("(call $exit (i32.const 7))"), &o);
 	assert_int_equal(begin(b, &e[0], &f), WEIR_WAIT_BODY);
 	b->lowest = WEIR_LOG_DEBUG;
 	assert_int_equal(begin(b, &e[1], &f), WEIR_FAILED);
@@ -582,7 +583,7 @@ static void additional_instance_fails(void **state)
 static void additional_instance_yields(void **state)
 {
 	struct bench *b = *state;
-	struct weir_plugin_options o = {.limits = {.init_ms = 400}};
+	struct weir_plugin_options o = {.limits = {.init_ms = 400}, .init = WEIR_INIT_OWN};
 	struct weir_exchange *e[2] = {NULL};
 	struct fake f;
 

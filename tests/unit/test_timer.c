@@ -224,6 +224,20 @@ static void an_earlier_one_moves_the_alarm(void **state)
 	assert_int_equal(late.fired, 1);
 }
 
+static void a_later_one_armed_in_a_call_delays_none(void **state)
+{
+	struct probe first = {.again_ms = 5000}, second = {0};
+
+	(void)state;
+	arm(&first, 50);
+	arm(&second, 200);
+	advance(70);
+	assert_int_equal(first.fired, 1);
+	advance(200);
+	assert_int_equal(second.fired, 1);
+	timer_disarm(&timers, &first.timer);
+}
+
 /* Against a list of what is due, over 200 simulated seconds of arming, disarming and firing. */
 static void many_behave_like_the_model(void **state)
 {
@@ -265,10 +279,15 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		TEST(fires_once_and_not_early),        TEST(zero_disarms),
-		TEST(rounds_are_told_apart),           TEST(a_long_time_out_wakes_by_itself),
-		TEST(a_late_loop_misses_nothing),      TEST(works_after_a_pause),
-		TEST(callbacks_may_change_everything), TEST(an_earlier_one_moves_the_alarm),
+		TEST(fires_once_and_not_early),
+		TEST(zero_disarms),
+		TEST(rounds_are_told_apart),
+		TEST(a_long_time_out_wakes_by_itself),
+		TEST(a_late_loop_misses_nothing),
+		TEST(works_after_a_pause),
+		TEST(callbacks_may_change_everything),
+		TEST(an_earlier_one_moves_the_alarm),
+		TEST(a_later_one_armed_in_a_call_delays_none),
 		TEST(many_behave_like_the_model),
 	};
 

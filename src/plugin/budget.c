@@ -1,0 +1,70 @@
+#include "plugin/budget.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "core/base.h"
+
+void budget_init(struct budget *b, uint64_t limit_bytes, struct budget *above)
+{
+	*b = (struct budget){.limit_bytes = limit_bytes, .above = above};
+}
+
+static bool take_here(struct budget *b, uint64_t bytes)
+{
+	uint64_t used = atomic_load_explicit(&b->used_bytes, memory_order_relaxed);
+
+	do {
+		if (bytes > b->limit_bytes || used > b->limit_bytes - bytes) {
+			(void)atomic_fetch_add_explicit(&b->refusals, 1, memory_order_relaxed);
+			return false;
+		}
+	} while (!atomic_compare_exchange_weak_explicit(
+		&b->used_bytes, &used, used + bytes, memory_order_relaxed, memory_order_relaxed));
+	return true;
+}
+
+static void give_here(struct budget *b, uint64_t bytes)
+{
+	uint64_t before = atomic_fetch_sub_explicit(&b->used_bytes, bytes, memory_order_relaxed);
+
+	must(before >= bytes);
+}
+
+bool budget_take(struct budget *b, uint64_t bytes)
+{
+	if (!take_here(b, bytes))
+		return false;
+	if (b->above == NULL || budget_take(b->above, bytes))
+		return true;
+	give_here(b, bytes);
+	return false;
+}
+
+void budget_give(struct budget *b, uint64_t bytes)
+{
+	for (; b != NULL; b = b->above)
+		give_here(b, bytes);
+}
+
+/* "max" is no limit; neither is a file that is not there. */
+static uint64_t cgroup_limit(const char *path)
+{
+	FILE *f = fopen(path, "re");
+	uint64_t bytes = UINT64_MAX;
+
+	if (f == NULL)
+		return UINT64_MAX;
+	if (fscanf(f, "%" SCNu64, &bytes) != 1)
+		bytes = UINT64_MAX;
+	(void)fclose(f);
+	return bytes;
+}
+
+uint64_t budget_default_bytes(void)
+{
+	uint64_t machine = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+
+	return MIN(machine, cgroup_limit("/sys/fs/cgroup/memory.max")) / 2;
+}

@@ -1,0 +1,31 @@
+/*
+ * How much memory plugins may take: one budget for the host, one below it for each plugin. What is
+ * counted is reserved before it is used, so that the sum never passes the limit.
+ */
+#ifndef PLUGIN_BUDGET_H
+#define PLUGIN_BUDGET_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/** Any thread. */
+struct budget {
+	_Atomic uint64_t used_bytes;
+	uint64_t limit_bytes;
+	struct budget *above; /* that has to have room as well; NULL: none */
+	_Atomic uint64_t
+		refusals; /* grows when somebody found no room: others give up what is idle */
+};
+
+void budget_init(struct budget *b, uint64_t limit_bytes, struct budget *above);
+
+/** Takes so much from the budget and those above, or nothing at all. */
+bool budget_take(struct budget *b, uint64_t bytes);
+
+void budget_give(struct budget *b, uint64_t bytes);
+
+/** Half of the memory that the cgroup, else the machine, has. */
+uint64_t budget_default_bytes(void);
+
+#endif

@@ -182,6 +182,7 @@ enum weir_isolation {
 #undef X
 };
 
+/** The name of a value, as configurations write it. Any thread. */
 const char *weir_isolation_text(enum weir_isolation isolation);
 
 /**
@@ -201,6 +202,7 @@ enum weir_init {
 #undef X
 };
 
+/** The name of a value, as configurations write it. Any thread. */
 const char *weir_init_text(enum weir_init init);
 
 /**
@@ -223,6 +225,7 @@ enum weir_restore {
 #undef X
 };
 
+/** The name of a value, for people. Any thread. */
 const char *weir_restore_text(enum weir_restore restore);
 
 struct weir_host_options {

@@ -18,11 +18,13 @@ struct budget {
 		refusals; /* grows when somebody found no room: others give up what is idle */
 };
 
+/** An empty budget of that many bytes. */
 void budget_init(struct budget *b, uint64_t limit_bytes, struct budget *above);
 
 /** Takes so much from the budget and those above, or nothing at all. */
 bool budget_take(struct budget *b, uint64_t bytes);
 
+/** Returns bytes that were taken. */
 void budget_give(struct budget *b, uint64_t bytes);
 
 /** Half of the memory that the cgroup, else the machine, has. */

@@ -20,6 +20,7 @@ struct restorer {
  */
 int restorer_open(struct restorer *r, enum weir_restore method, struct weir_error *error);
 
+/** Closes what opening it opened. */
 void restorer_close(struct restorer *r);
 
 /**

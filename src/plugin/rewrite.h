@@ -60,6 +60,7 @@ struct rewrite {
  */
 int rewrite_module(struct rewrite *rewrite, slice wasm, struct weir_error *error);
 
+/** Frees what a successful `rewrite_module` made. */
 void rewrite_free(struct rewrite *rewrite);
 
 /** The first of the obstacles, as the rest of a sentence about the plugin; NULL: none. */

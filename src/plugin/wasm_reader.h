@@ -74,6 +74,7 @@ void wasm_reader_fail(struct wasm_reader *r, const char *what);
 /** 0, or -EINVAL with the offset. */
 int wasm_reader_result(const struct wasm_reader *r, struct weir_error *error);
 
+/** One byte; 0 after a failure or at the end of the section. */
 unsigned wasm_read_byte(struct wasm_reader *r);
 
 /** LEB128 without sign, of at most `bits` bits. */
@@ -83,6 +84,7 @@ uint32_t wasm_read_u32(struct wasm_reader *r);
 /** LEB128 with sign, of at most `bits` bits. */
 int64_t wasm_read_signed(struct wasm_reader *r, unsigned bits);
 
+/** `n` bytes of the module; empty after a failure. */
 slice wasm_read_bytes(struct wasm_reader *r, size_t n);
 
 /** A length and so many bytes. */

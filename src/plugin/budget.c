@@ -1,10 +1,10 @@
 #include "plugin/budget.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #include "core/base.h"
+#include "core/slice.h"
 
 void budget_init(struct budget *b, uint64_t limit_bytes, struct budget *above)
 {
@@ -52,14 +52,17 @@ void budget_give(struct budget *b, uint64_t bytes)
 static uint64_t cgroup_limit(const char *path)
 {
 	FILE *f = fopen(path, "re");
-	uint64_t bytes = UINT64_MAX;
+	char line[32] = "";
+	uint64_t bytes;
+	slice number;
 
 	if (f == NULL)
 		return UINT64_MAX;
-	if (fscanf(f, "%" SCNu64, &bytes) != 1)
-		bytes = UINT64_MAX;
+	if (fgets(line, sizeof line, f) == NULL)
+		line[0] = '\0';
 	(void)fclose(f);
-	return bytes;
+	number = slice_first(slice_from(line), slice_find(slice_from(line), '\n'));
+	return slice_to_u64(number, &bytes) ? bytes : UINT64_MAX;
 }
 
 uint64_t budget_default_bytes(void)

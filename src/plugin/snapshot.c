@@ -135,12 +135,12 @@ static bool same_value(const wasmtime_val_t *a, const wasmtime_val_t *b)
 	switch (a->kind) {
 	case WASMTIME_I32:
 	case WASMTIME_F32:
-		return memcmp(&a->of, &b->of, 4) == 0;
+		return a->of.i32 == b->of.i32;
 	case WASMTIME_I64:
 	case WASMTIME_F64:
-		return memcmp(&a->of, &b->of, 8) == 0;
+		return a->of.i64 == b->of.i64;
 	case WASMTIME_V128:
-		return memcmp(&a->of, &b->of, 16) == 0;
+		return memcmp(a->of.v128, b->of.v128, sizeof a->of.v128) == 0;
 	default:
 		must_not_reach("a reference in an exported global");
 	}

@@ -458,7 +458,7 @@ static void damaged_modules(void **state)
 		wasm_byte_vec_t wasm = fake_wasm(samples[i].wat);
 
 		for (size_t n = 0; n < wasm.size; n++) {
-			char *copy = malloc(wasm.size);
+			char *copy = malloc(wasm.size), *shorter;
 
 			assert_non_null(copy);
 			memcpy(copy, wasm.data, wasm.size);
@@ -466,10 +466,10 @@ static void damaged_modules(void **state)
 				copy[n] = (char)(wasm.data[n] ^ (char)change);
 				try_damaged(copy, wasm.size);
 			}
-			copy = realloc(copy, n + 1);
-			assert_non_null(copy);
-			try_damaged(copy, n);
-			free(copy);
+			shorter = realloc(copy, n + 1);
+			assert_non_null(shorter);
+			try_damaged(shorter, n);
+			free(shorter);
 		}
 		wasm_byte_vec_delete(&wasm);
 	}

@@ -91,3 +91,19 @@ void sha256_end(struct sha256 *h, unsigned char digest[SHA256_DIGEST_BYTES])
 	for (size_t i = 0; i < SHA256_DIGEST_BYTES; i++)
 		digest[i] = (unsigned char)(h->state[i / 4] >> (24 - 8 * (i % 4)));
 }
+
+void sha256_hex(slice bytes, char hex[SHA256_HEX])
+{
+	static const char digits[] = "0123456789abcdef";
+	unsigned char digest[SHA256_DIGEST_BYTES];
+	struct sha256 h;
+
+	sha256_begin(&h);
+	sha256_add(&h, bytes);
+	sha256_end(&h, digest);
+	for (size_t i = 0; i < sizeof digest; i++) {
+		hex[2 * i] = digits[digest[i] >> 4];
+		hex[2 * i + 1] = digits[digest[i] & 15];
+	}
+	hex[SHA256_HEX - 1] = '\0';
+}

@@ -8,6 +8,8 @@
 
 #define SHA256_DIGEST_BYTES 32
 #define SHA256_BLOCK_BYTES 64
+/** Lower-case digits of a digest, and a terminator. */
+#define SHA256_HEX (2 * SHA256_DIGEST_BYTES + 1)
 
 /** Lifetime: from `sha256_begin` to `sha256_end`; owns nothing. */
 struct sha256 {
@@ -24,5 +26,8 @@ void sha256_add(struct sha256 *h, slice bytes);
 
 /** Writes the digest; `h` is of no use afterwards. */
 void sha256_end(struct sha256 *h, unsigned char digest[SHA256_DIGEST_BYTES]);
+
+/** The digest of `bytes` in lower-case hexadecimal digits, terminated. */
+void sha256_hex(slice bytes, char hex[SHA256_HEX]);
 
 #endif

@@ -11,10 +11,10 @@
 
 #include "core/error.h"
 #include "core/list.h"
+#include "core/sha256.h"
 #include "plugin/budget.h"
 #include "plugin/image.h"
 #include "plugin/scan.h"
-#include "plugin/sha256.h"
 
 #define MODULE_MAGIC 0x6d6f6475u
 

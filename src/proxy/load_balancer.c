@@ -125,6 +125,11 @@ static void start(struct service *service, struct exchange *x)
 	struct client *c;
 	slice target;
 
+	/* Only a plugin can have made it one: the entry point answers CONNECT itself. */
+	if (x->request.method_id == METHOD_CONNECT) {
+		exchange_fail(x, 501);
+		return;
+	}
 	if (chosen < 0) {
 		exchange_reply(x, 503, SLICE("no available server\n"), true);
 		return;

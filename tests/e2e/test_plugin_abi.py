@@ -197,6 +197,16 @@ def test_set_method(upstream, proxy):
     assert server.last.method == "PUT"
 
 
+@pytest.mark.differs("Traefik was not asked; weir opens no tunnels")
+def test_method_connect_goes_nowhere(upstream, proxy):
+    """Only the entry point may be asked for a tunnel, and it refuses: a plugin cannot ask the upstream for one."""
+    server = upstream()
+    p = behind(proxy, server, "request-line")
+    assert p.fetch(headers=[("X-Set-Method", "CONNECT")]).status == 501
+    assert p.fetch().body == b"ok"
+    assert server.last.method == "GET"
+
+
 def test_empty_method_traps(upstream, proxy):
     assert behind(proxy, upstream(), "request-line").fetch(headers=[("X-Set-Method", "<empty>")]).status == 500
 

@@ -1,7 +1,7 @@
+#include "core/sha256.h"
 #include "plugin_fake.h"
 
 #include "plugin/scan.h"
-#include "plugin/sha256.h"
 #include "plugin/uri.h"
 
 struct pair {

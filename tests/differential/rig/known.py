@@ -1,9 +1,24 @@
 """Short ways to write down known differences."""
 
 
+class Either:
+    """A value of Traefik's that its own goroutines race for: equal to any of those given."""
+
+    def __init__(self, *values):
+        self.values = values
+
+    def __eq__(self, other):
+        return other in self.values
+
+    def __repr__(self):
+        return " or ".join(map(repr, self.values))
+
+
 def statuses(theirs, ours, why, *names):
     """Rows for a table DIFFERS: the status of the first answer differs, and with it whatever hangs on it."""
     def line(status):
+        if isinstance(status, Either):
+            return Either(*map(line, status.values))
         return f"HTTP/1.1 {status}" if status is not None else None
 
     row = {"differs": {"answer0.status": (line(theirs), line(ours))}, "why": why, "loosely": True}

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from harness.client import Client, request_bytes
 from harness.message import Closed, ProtocolError
+from rig.known import Either
 
 SHOWN_BODY = 300
 PROBE = request_bytes(host="probe.differential")
@@ -32,6 +33,10 @@ class Case:
 
     def __str__(self):
         return self.name
+
+    @property
+    def races(self):
+        return any(isinstance(theirs, Either) for theirs, _ in self.differs.values())
 
     @property
     def asked_for_coding(self):

@@ -266,6 +266,23 @@ uint64_t weir_host_memory_used(const struct weir_host *host);
 /** The method in use, never WEIR_RESTORE_AUTO. Any thread. */
 enum weir_restore weir_host_restore(const struct weir_host *host);
 
+/** Of all modules since the host was made. */
+struct weir_host_stats {
+	uint64_t modules;          /* held now */
+	uint64_t compiling;        /* now, or waiting for a compiler */
+	uint64_t compiled;         /* without an error */
+	uint64_t compile_failures; /* binaries that do not compile, and compilers that failed */
+	uint64_t compile_ns;       /* wall time of all compilations */
+	uint64_t cache_hits;
+	uint64_t cache_misses;         /* nothing of use in the cache, corrupt files included */
+	uint64_t cache_corrupt;        /* files that were damaged, swapped or not ours */
+	uint64_t cache_write_failures; /* artefacts that could not be stored */
+	uint64_t cache_evicted;        /* files removed to make room for others */
+};
+
+/** Each number is exact, the set is not one moment's. Any thread. */
+void weir_host_stats(const struct weir_host *host, struct weir_host_stats *stats);
+
 /* Plugin */
 
 struct weir_module;

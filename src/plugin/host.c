@@ -118,6 +118,16 @@ uint64_t weir_host_memory_used(const struct weir_host *host)
 	return atomic_load_explicit(&host->budget.used_bytes, memory_order_relaxed);
 }
 
+void weir_host_stats(const struct weir_host *host, struct weir_host_stats *stats)
+{
+	OBJ_CHECK(host, HOST_MAGIC);
+	*stats = (struct weir_host_stats){
+#define X(name) .name = atomic_load_explicit(&host->modules.counters.name, memory_order_relaxed),
+		MODULE_COUNTERS(X)
+#undef X
+	};
+}
+
 enum weir_restore weir_host_restore(const struct weir_host *host)
 {
 	OBJ_CHECK(host, HOST_MAGIC);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include "core/clock.h"
 #include "plugin/engine.h"
 #include "plugin/link.h"
 #include "plugin/rewrite.h"
@@ -25,16 +26,6 @@ void module_store_free(struct module_store *store)
 	must(list_empty(&store->modules));
 	(void)pthread_mutex_destroy(&store->lock);
 	(void)pthread_cond_destroy(&store->built);
-}
-
-uint64_t module_store_compiled(struct module_store *store)
-{
-	uint64_t n;
-
-	(void)pthread_mutex_lock(&store->lock);
-	n = store->compiled;
-	(void)pthread_mutex_unlock(&store->lock);
-	return n;
 }
 
 static const wasm_externtype_t *find_export(const wasm_exporttype_vec_t *exports, slice name)
@@ -130,7 +121,7 @@ static int check_imports(const struct module *m, struct weir_error *error)
 	return r;
 }
 
-static int compile(struct module *m, slice wasm, slice rewritten, struct weir_error *error)
+static int compile_here(struct module *m, slice wasm, slice rewritten, struct weir_error *error)
 {
 	struct str why = {0};
 	/* What is wrong with the original may not be in what was made of it. */
@@ -148,6 +139,20 @@ static int compile(struct module *m, slice wasm, slice rewritten, struct weir_er
 			why.p != NULL ? why.p : "not enough memory");
 	str_free(&why);
 	return -EINVAL;
+}
+
+static int compile(struct module *m, slice wasm, slice rewritten, struct weir_error *error)
+{
+	struct module_counters *c = &m->store->counters;
+	uint64_t began_ns = clock_mono_ns();
+	int r;
+
+	(void)atomic_fetch_add(&c->compiling, 1);
+	r = compile_here(m, wasm, rewritten, error);
+	(void)atomic_fetch_add(&c->compile_ns, clock_mono_ns() - began_ns);
+	(void)atomic_fetch_add(r == 0 ? &c->compiled : &c->compile_failures, 1);
+	(void)atomic_fetch_sub(&c->compiling, 1);
+	return r;
 }
 
 /* Marks the pages that the segments reach. */
@@ -258,6 +263,7 @@ static void destroy(struct module *m)
 	image_destroy(&m->initial);
 	if (m->image_bytes > 0)
 		budget_give(m->store->budget, m->image_bytes);
+	(void)atomic_fetch_sub(&m->store->counters.modules, 1);
 	m->magic = 0;
 	free(m);
 }
@@ -282,6 +288,7 @@ static struct module *add(struct module_store *store, const char *hash)
 	m->magic = MODULE_MAGIC;
 	m->store = store;
 	m->state = MODULE_BUILDING;
+	(void)atomic_fetch_add(&store->counters.modules, 1);
 	memcpy(m->hash, hash, SHA256_HEX);
 	list_append(&store->modules, &m->link);
 	return m;
@@ -292,9 +299,7 @@ static struct module *add(struct module_store *store, const char *hash)
 static void finish(struct module *m, int r, const struct weir_error *failure)
 {
 	m->state = r == 0 ? MODULE_READY : MODULE_FAILED;
-	if (r == 0) {
-		m->store->compiled++;
-	} else {
+	if (r < 0) {
 		m->failure = *failure;
 		list_remove(&m->link);
 	}

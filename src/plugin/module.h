@@ -6,6 +6,7 @@
 #define PLUGIN_MODULE_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <wasm.h>
 #include <wasmtime.h>
 
@@ -15,6 +16,26 @@
 #include "plugin/budget.h"
 #include "plugin/image.h"
 #include "plugin/scan.h"
+
+/* As in `struct weir_host_stats`. */
+#define MODULE_COUNTERS(X) \
+	X(modules) \
+	X(compiling) \
+	X(compiled) \
+	X(compile_failures) \
+	X(compile_ns) \
+	X(cache_hits) \
+	X(cache_misses) \
+	X(cache_corrupt) \
+	X(cache_write_failures) \
+	X(cache_evicted)
+
+/** Written by any thread. */
+struct module_counters {
+#define X(name) _Atomic uint64_t name;
+	MODULE_COUNTERS(X)
+#undef X
+};
 
 #define MODULE_MAGIC 0x6d6f6475u
 
@@ -49,7 +70,7 @@ struct module_store {
 	pthread_mutex_t lock;
 	pthread_cond_t built;
 	struct list modules;
-	uint64_t compiled; /* since the start; under the lock */
+	struct module_counters counters;
 };
 
 /** An empty store; `engine` and `budget` (which may be NULL) are borrowed. */
@@ -72,8 +93,5 @@ struct module *module_ref(struct module *m);
 
 /** Any thread. */
 void module_unref(struct module **module);
-
-/** How many modules have been compiled since the store was made. Any thread. */
-uint64_t module_store_compiled(struct module_store *store);
 
 #endif

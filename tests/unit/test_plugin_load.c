@@ -313,6 +313,7 @@ static void compiled_once(void **state)
 	struct bench *b = *state;
 	pthread_t threads[4];
 	struct weir_plugin *plugins[ARRAY_LEN(threads)];
+	struct weir_host_stats stats;
 
 	bench_host(b);
 	for (size_t i = 0; i < ARRAY_LEN(threads); i++)
@@ -324,13 +325,21 @@ static void compiled_once(void **state)
 		assert_non_null(result);
 		plugins[i] = result;
 	}
-	assert_int_equal(module_store_compiled(&b->host->modules), 1);
+	weir_host_stats(b->host, &stats);
+	assert_int_equal(stats.compiled, 1);
+	assert_int_equal(stats.modules, 1);
+	assert_true(stats.compile_ns > 0);
 	for (size_t i = 0; i < ARRAY_LEN(threads); i++)
 		weir_plugin_unref(&plugins[i]);
 	/* Nobody holds it any more: the next one compiles again. */
 	plugins[0] = load_same(b);
-	assert_int_equal(module_store_compiled(&b->host->modules), 2);
+	weir_host_stats(b->host, &stats);
+	assert_int_equal(stats.compiled, 2);
 	weir_plugin_unref(&plugins[0]);
+	weir_host_stats(b->host, &stats);
+	assert_int_equal(stats.modules, 0);
+	assert_int_equal(stats.compiling, 0);
+	assert_int_equal(stats.compile_failures, 0);
 }
 
 static void references(void **state)

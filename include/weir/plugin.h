@@ -355,6 +355,18 @@ struct weir_plugin_facts {
 /** Valid as long as the plugin. Any thread. */
 const struct weir_plugin_facts *weir_plugin_facts(const struct weir_plugin *plugin);
 
+/**
+ * How often something took how long. Bucket `i` counts the times of at most 2^(8 + 2 i) ns that the
+ * one before does not; the last one counts all longer ones.
+ */
+#define WEIR_HISTOGRAM_BUCKETS 15
+#define WEIR_HISTOGRAM_FIRST_BITS 8
+
+struct weir_histogram {
+	uint64_t counts[WEIR_HISTOGRAM_BUCKETS];
+	uint64_t sum_ns;
+};
+
 /** `created - destroyed == live`, and `live == idle + in_use` on a quiet plugin. */
 struct weir_plugin_stats {
 	uint64_t created;
@@ -366,11 +378,19 @@ struct weir_plugin_stats {
 	uint64_t exchanges;                  /* begun */
 	uint64_t failures[WEIR_CAUSE_COUNT]; /* exchanges, by cause */
 	uint64_t reserved_bytes;             /* of the budgets: image and instances */
+	uint64_t private_bytes;              /* that instances have changed, when last measured */
+	uint64_t linear_bytes;               /* sizes of the instances' memories */
+	uint64_t budget_refusals;            /* requests to reserve more than the plugin may */
 	uint64_t restores;                   /* of instances to how they were initialised */
 	uint64_t restored_bytes;             /* that were copied meanwhile */
 	uint64_t cpu_ns;                     /* of guest calls, initialisation included */
 	uint64_t yields;                     /* slices that ended before their call */
 	uint64_t log_lines_dropped;
+	struct weir_histogram init;       /* instances that initialised themselves: wall time */
+	struct weir_histogram clone;      /* instances made as copies: wall time */
+	struct weir_histogram restore;    /* instances put back: wall time */
+	struct weir_histogram call;       /* guest calls for exchanges: time that the guest ran */
+	struct weir_histogram queue_wait; /* exchanges that waited for an instance */
 };
 
 /** Sums over all pools; each number is exact, the set is not one moment's. Any thread. */

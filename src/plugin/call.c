@@ -139,6 +139,8 @@ static enum run finish(struct instance *i)
 	c->future = NULL;
 	i->suspension.kind = SUSPENSION_NONE;
 	counter_add(&i->counters->cpu_ns, c->cpu_ns);
+	if (i->state != INSTANCE_STARTING)
+		histogram_note(&i->counters->call, c->cpu_ns);
 	if (c->trap == NULL && c->error == NULL)
 		return RUN_DONE;
 	explain(i);

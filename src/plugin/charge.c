@@ -39,6 +39,12 @@ static void note_high(struct weir_plugin *p, uint64_t bytes)
 		atomic_store_explicit(&p->changed_high_bytes, next, memory_order_relaxed);
 }
 
+static void set_measured(struct instance *i, uint64_t bytes)
+{
+	counter_add(&i->counters->private_bytes, bytes - i->charge.measured_bytes);
+	i->charge.measured_bytes = bytes;
+}
+
 static void measure(struct instance *i)
 {
 	struct charge *c = &i->charge;
@@ -50,7 +56,7 @@ static void measure(struct instance *i)
 		return;
 	bytes = restore_private_bytes(&i->plugin->host->restorer, memory.base, memory.size_bytes);
 	/* Where that cannot be told, all of it may be. */
-	c->measured_bytes = bytes < 0 ? memory.size_bytes : (uint64_t)bytes;
+	set_measured(i, bytes < 0 ? memory.size_bytes : (uint64_t)bytes);
 	/* What initialisation changes is in the image, unless each instance does it for itself. */
 	if (i->state == INSTANCE_STARTING && i->plugin->facts.init == WEIR_INIT_SHARED)
 		return;
@@ -109,7 +115,7 @@ bool charge_note(struct instance *i, uint64_t ran_ns)
 
 void charge_measured(struct instance *i, uint64_t bytes)
 {
-	i->charge.measured_bytes = bytes;
+	set_measured(i, bytes);
 	i->charge.since_bytes = 0;
 	note_high(i->plugin, bytes);
 	shrink(i);
@@ -124,5 +130,6 @@ void charge_settle(struct instance *i)
 void charge_end(struct instance *i)
 {
 	budget_give(&i->plugin->budget, i->charge.reserved_bytes);
+	set_measured(i, 0);
 	i->charge = (struct charge){0};
 }

@@ -94,12 +94,21 @@ static void note_wall_left(struct weir_exchange *e)
 		e->wall_left_ns = deadline > now ? deadline - now : 0;
 }
 
+static void note_queue_wait(struct weir_exchange *e)
+{
+	if (e->queued_since_ns == 0)
+		return;
+	histogram_note(&e->pool->counters.queue_wait, clock_mono_ns() - e->queued_since_ns);
+	e->queued_since_ns = 0;
+}
+
 static enum weir_step run_guest(struct weir_exchange *e);
 
 static void begin_request(struct weir_exchange *e)
 {
 	struct instance *i = e->instance;
 
+	note_queue_wait(e);
 	e->state = EXCHANGE_REQUEST;
 	e->features = atomic_load_explicit(&e->pool->plugin->features, memory_order_relaxed);
 	instance_begin_request(i, e);
@@ -209,6 +218,7 @@ void exchange_grant(struct weir_exchange *e, struct instance *i)
 
 static enum weir_step fail_busy(struct weir_exchange *e, const char *why)
 {
+	note_queue_wait(e);
 	(void)error_set(&e->error, -EBUSY, "no instance is free: %s (%u instances per thread)", why,
 			e->pool->plugin->facts.limits.instances);
 	return fail(e, WEIR_CAUSE_BUSY);
@@ -258,8 +268,10 @@ static enum weir_step wait_for_instance(struct weir_exchange *e)
 	if (!pool_enqueue(e->pool, e, again))
 		return fail_busy(e, "the queue is full");
 	e->state = EXCHANGE_QUEUED;
-	if (!again)
+	if (!again) {
+		e->queued_since_ns = now;
 		e->queue_end_ns = add_ns(now, wait_ns);
+	}
 	plan_wake(e, now);
 	return WEIR_WAIT_INSTANCE;
 }

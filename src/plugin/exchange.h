@@ -48,7 +48,8 @@ struct weir_exchange {
 	uint32_t context;  /* the guest's, from handle_request to handle_response */
 	struct body_account body[2];
 	uint64_t wake_at_ns;
-	uint64_t queue_end_ns; /* of the longest wait for an instance */
+	uint64_t queued_since_ns; /* 0: does not wait for an instance */
+	uint64_t queue_end_ns;    /* of the longest wait for one */
 	uint64_t wall_left_ns;
 	uint64_t body_wait_since_ns; /* 0: does not wait for a body */
 	struct weir_exchange_facts facts;

@@ -221,6 +221,17 @@ static void next_stage(struct instance *i)
 	}
 }
 
+static void set_linear(struct instance *i, uint64_t bytes)
+{
+	counter_add(&i->counters->linear_bytes, bytes - i->linear_bytes);
+	i->linear_bytes = bytes;
+}
+
+static void note_linear(struct instance *i)
+{
+	set_linear(i, wasmtime_memory_data_size(i->context, &i->memory));
+}
+
 enum run instance_start(struct instance *i)
 {
 	OBJ_CHECK(i, INSTANCE_MAGIC);
@@ -237,6 +248,9 @@ enum run instance_start(struct instance *i)
 	wasi_flush(i->wasi);
 	output_finish(i);
 	str_free(&i->start_output);
+	histogram_note(i->plugin->snapshot != NULL ? &i->counters->clone : &i->counters->init,
+		       clock_mono_ns() - i->since_ns);
+	note_linear(i);
 	(void)atomic_fetch_or(&i->plugin->features, i->start_features);
 	enter_state(i, INSTANCE_STARTING, INSTANCE_IDLE);
 	counter_sub(&i->counters->in_use, 1);
@@ -258,6 +272,7 @@ void instance_destroy(struct instance **instance)
 	str_free(&i->start_output);
 	free(i->globals);
 	charge_end(i);
+	set_linear(i, 0);
 	(void)atomic_fetch_add(&i->plugin->destroyed, 1);
 	i->state = INSTANCE_DEAD;
 	i->magic = 0;
@@ -269,9 +284,13 @@ void instance_move(struct instance *i, struct ticker_seat *seat, struct counters
 	OBJ_CHECK(i, INSTANCE_MAGIC);
 	must(i->state == INSTANCE_IDLE && !list_linked(&i->link));
 	counter_sub(&i->counters->idle, 1);
+	counter_sub(&i->counters->private_bytes, i->charge.measured_bytes);
+	counter_sub(&i->counters->linear_bytes, i->linear_bytes);
 	i->seat = seat;
 	i->counters = counters;
 	counter_add(&i->counters->idle, 1);
+	counter_add(&i->counters->private_bytes, i->charge.measured_bytes);
+	counter_add(&i->counters->linear_bytes, i->linear_bytes);
 }
 
 void instance_begin_request(struct instance *i, struct weir_exchange *e)
@@ -298,32 +317,31 @@ void instance_begin_response(struct instance *i)
 	enter_state(i, INSTANCE_HELD, INSTANCE_RESPONSE);
 }
 
-static bool put_back(struct instance *i)
+/* `drop`: and the pages that it has for itself go. */
+static bool put_back(struct instance *i, bool drop)
 {
 	const struct snapshot *s = i->plugin->snapshot;
+	uint64_t begun_ns;
 
-	if (s == NULL || !snapshot_restore(s, i, false))
+	if (s == NULL)
+		return false;
+	begun_ns = clock_mono_ns();
+	if (!snapshot_restore(s, i, drop))
 		return false;
 	i->requests = 0;
 	i->since_ns = clock_mono_ns();
+	histogram_note(&i->counters->restore, i->since_ns - begun_ns);
 	return true;
 }
 
 bool instance_rest(struct instance *i)
 {
-	const struct snapshot *s;
-
 	OBJ_CHECK(i, INSTANCE_MAGIC);
 	must(i->state == INSTANCE_IDLE);
-	s = i->plugin->snapshot;
-	if (s == NULL || i->rested)
+	if (i->plugin->snapshot == NULL || i->rested)
 		return true;
-	if (!snapshot_restore(s, i, true))
-		return false;
-	i->rested = true;
-	i->requests = 0;
-	i->since_ns = clock_mono_ns();
-	return true;
+	i->rested = put_back(i, true);
+	return i->rested;
 }
 
 static bool worn(const struct instance *i)
@@ -341,9 +359,9 @@ static bool renew(struct instance *i)
 {
 	switch (i->plugin->facts.isolation) {
 	case WEIR_ISOLATION_REUSE:
-		return !worn(i) || put_back(i);
+		return !worn(i) || put_back(i, false);
 	case WEIR_ISOLATION_RESET:
-		return put_back(i);
+		return put_back(i, false);
 	default:
 		return false;
 	}
@@ -355,6 +373,7 @@ bool instance_release(struct instance *i)
 	must(i->call.future == NULL && i->fault.cause == WEIR_CAUSE_NONE);
 	wasi_flush(i->wasi);
 	output_finish(i);
+	note_linear(i);
 	if (!renew(i))
 		return false;
 	i->exchange = NULL;

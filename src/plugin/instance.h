@@ -93,6 +93,7 @@ struct instance {
 	uint64_t since_ns;
 	bool rested; /* nothing has happened since `instance_rest` */
 	struct charge charge;
+	uint64_t linear_bytes; /* size of its memory when last noted */
 	struct wasi *wasi;
 	struct guest_call call;
 	struct suspension suspension;

@@ -315,6 +315,7 @@ void weir_plugin_stats(const struct weir_plugin *plugin, struct weir_plugin_stat
 		counters_sum(stats, &container_of(at, struct weir_pool, link)->counters);
 	(void)pthread_mutex_unlock(&p->lock);
 	stats->reserved_bytes = atomic_load(&p->budget.used_bytes);
+	stats->budget_refusals = atomic_load(&p->budget.refusals);
 	stats->destroyed = atomic_load(&p->destroyed);
 	stats->created = atomic_load(&p->created);
 	stats->live = stats->created - stats->destroyed;

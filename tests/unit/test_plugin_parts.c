@@ -1,6 +1,7 @@
 #include "core/sha256.h"
 #include "plugin_fake.h"
 
+#include "plugin/counters.h"
 #include "plugin/scan.h"
 #include "plugin/uri.h"
 
@@ -165,12 +166,36 @@ static void long_numbers(void **state)
 			 0);
 }
 
+/* Each time lies in the first bucket whose bound it does not pass. */
+static void histogram_buckets(void **state)
+{
+	struct histogram h = {0};
+	struct weir_histogram sum = {0};
+
+	(void)state;
+	assert_int_equal(histogram_bucket(0), 0);
+	assert_int_equal(histogram_bucket(UINT64_MAX), WEIR_HISTOGRAM_BUCKETS - 1);
+	for (size_t i = 0; i + 1 < WEIR_HISTOGRAM_BUCKETS; i++) {
+		uint64_t bound = UINT64_C(1) << (WEIR_HISTOGRAM_FIRST_BITS + 2 * i);
+
+		assert_int_equal(histogram_bucket(bound), i);
+		assert_int_equal(histogram_bucket(bound - 1), i);
+		assert_int_equal(histogram_bucket(bound + 1), i + 1);
+	}
+	histogram_note(&h, 257);
+	histogram_note(&h, 3);
+	histogram_sum(&sum, &h);
+	assert_int_equal(sum.counts[0], 1);
+	assert_int_equal(sum.counts[1], 1);
+	assert_int_equal(sum.sum_ns, 260);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(shown_targets), cmocka_unit_test(taken_uris),
 		cmocka_unit_test(digests),       cmocka_unit_test(damaged_modules),
-		cmocka_unit_test(long_numbers),
+		cmocka_unit_test(long_numbers),  cmocka_unit_test(histogram_buckets),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -89,6 +89,15 @@ static void *serve(void *arg)
 	return NULL;
 }
 
+static uint64_t histogram_count(const struct weir_histogram *h)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < WEIR_HISTOGRAM_BUCKETS; i++)
+		n += h->counts[i];
+	return n;
+}
+
 static void counters_balance(void **state)
 {
 	struct bench *b = bench_new();
@@ -120,6 +129,10 @@ static void counters_balance(void **state)
 			all.trapped + all.cancelled + 2);
 	assert_int_equal(stats.created, stats.destroyed);
 	assert_int_equal(stats.idle + stats.in_use + stats.waiting, 0);
+	assert_int_equal(stats.private_bytes + stats.linear_bytes, 0);
+	assert_int_equal(histogram_count(&stats.init), 1);
+	assert_int_equal(histogram_count(&stats.clone), stats.created - 1);
+	assert_true(histogram_count(&stats.call) >= all.done + all.trapped);
 	bench_free(&b);
 }
 

@@ -49,6 +49,7 @@ void arena_free(struct arena *a)
 	free_down_to(a, NULL);
 	must(a->used_bytes == 0);
 	a->next = a->end = NULL;
+	a->full = false;
 }
 
 void arena_reset(struct arena *a)
@@ -62,6 +63,7 @@ void arena_reset(struct arena *a)
 		return;
 	}
 	free_down_to(a, oldest);
+	a->full = false;
 	a->next = (char *)oldest->data;
 	a->end = (char *)oldest + oldest->size_bytes;
 }
@@ -71,8 +73,10 @@ static struct arena_block *add_block(struct arena *a, size_t size)
 {
 	struct arena_block *b;
 
-	if (size > a->limit_bytes || a->used_bytes > a->limit_bytes - size)
+	if (size > a->limit_bytes || a->used_bytes > a->limit_bytes - size) {
+		a->full = true;
 		return NULL;
+	}
 	b = malloc(size);
 	if (b == NULL)
 		return NULL;

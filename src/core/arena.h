@@ -5,6 +5,7 @@
 #ifndef CORE_ARENA_H
 #define CORE_ARENA_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "core/slice.h"
@@ -19,6 +20,7 @@ struct arena {
 	size_t used_bytes;          /* of all blocks, headers included */
 	size_t limit_bytes;
 	size_t block_bytes; /* of a block that an ordinary allocation opens */
+	bool full;          /* the limit has refused something since the last reset */
 };
 
 /** No memory is taken until the first allocation. */

@@ -21,10 +21,16 @@ void buffer_pool_init(struct buffer_pool *pool, size_t limit_bytes)
 		list_init(&pool->idle[c]);
 }
 
+static void set_live(struct buffer_pool *pool, size_t bytes)
+{
+	pool->live_bytes = bytes;
+	atomic_store_explicit(&pool->counters.live_bytes, bytes, memory_order_relaxed);
+}
+
 static void destroy(struct buffer *b)
 {
 	b->magic = 0;
-	b->pool->live_bytes -= sizeof *b + b->capacity;
+	set_live(b->pool, b->pool->live_bytes - sizeof *b - b->capacity);
 	free(b);
 }
 
@@ -91,23 +97,29 @@ static void make_way(struct buffer_pool *pool, size_t size)
 	}
 }
 
+static bool has_room(struct buffer_pool *pool, size_t size)
+{
+	if (size <= pool->limit_bytes && UNLIKELY(pool->live_bytes > pool->limit_bytes - size))
+		make_way(pool, size);
+	if (size <= pool->limit_bytes && pool->live_bytes <= pool->limit_bytes - size)
+		return true;
+	counter_add(&pool->counters.refused, 1);
+	return false;
+}
+
 static struct buffer *create(struct buffer_pool *pool, enum buffer_class class, size_t capacity)
 {
 	size_t size = sizeof(struct buffer) + capacity;
 	struct buffer *b;
 
-	if (size > pool->limit_bytes)
-		return NULL;
-	if (UNLIKELY(pool->live_bytes > pool->limit_bytes - size))
-		make_way(pool, size);
-	if (pool->live_bytes > pool->limit_bytes - size)
+	if (!has_room(pool, size))
 		return NULL;
 	b = malloc(size);
 	if (b == NULL)
 		return NULL;
 	*b = (struct buffer){
 		.magic = BUFFER_MAGIC, .pool = pool, .capacity = capacity, .class = class};
-	pool->live_bytes += size;
+	set_live(pool, pool->live_bytes + size);
 	return b;
 }
 

@@ -6,6 +6,7 @@
 #ifndef CORE_BUFFER_H
 #define CORE_BUFFER_H
 
+#include "core/counter.h"
 #include "core/list.h"
 #include "core/slice.h"
 
@@ -39,6 +40,17 @@ struct buffer {
 #define BUFFER_POOL_MAGIC 0x62706f6cu
 
 /** One per worker thread; outlives all of its blocks. */
+/* X(NAME, kind, help): numbers of one pool that any thread may read. */
+#define BUFFER_COUNTERS(X) \
+	X(live_bytes, GAUGE, "Bytes of buffers, idle ones included") \
+	X(refused, COUNTER, "Buffers that were refused at the limit of buffer memory")
+
+struct buffer_counters {
+#define X(name, kind, help) _Atomic uint64_t name;
+	BUFFER_COUNTERS(X)
+#undef X
+};
+
 struct buffer_pool {
 	uint32_t magic;
 	struct list idle[BUFFER_CLASSES];
@@ -46,6 +58,7 @@ struct buffer_pool {
 	size_t idle_low[BUFFER_CLASSES]; /* fewest idle since the last trim */
 	size_t live_bytes;               /* of all blocks, idle ones included */
 	size_t limit_bytes;
+	struct buffer_counters counters;
 };
 
 /** Allocates nothing yet; `limit_bytes` bounds the sum of all blocks, idle ones included. */

@@ -7,6 +7,9 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+/** How a number is read: it only grows, or it is what there is now. Tables of counters say it. */
+enum counter_kind { COUNTER, GAUGE };
+
 /** One thread at a time, as for the next one. */
 static inline void counter_add(_Atomic uint64_t *c, uint64_t n)
 {

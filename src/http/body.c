@@ -11,6 +11,7 @@ void body_init(struct body *b, size_t limit_bytes)
 	b->limit_bytes = MAX(limit_bytes, 1);
 	b->taken_bytes = 0;
 	b->stalled = false;
+	b->stalls = 0;
 	b->want = NULL;
 	b->ready = NULL;
 	b->producer = b->consumer = NULL;
@@ -78,6 +79,7 @@ bool body_has_room(struct body *b)
 	must(b->state == BODY_OPEN);
 	if (b->bytes < b->limit_bytes && b->count < BODY_PIECES)
 		return true;
+	b->stalls += !b->stalled;
 	b->stalled = b->want != NULL;
 	return false;
 }

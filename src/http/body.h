@@ -51,6 +51,7 @@ struct body {
 	size_t limit_bytes;
 	uint64_t taken_bytes; /* by the consumer, since the start */
 	bool stalled;         /* the producer has seen the body full and waits to be woken */
+	uint32_t stalls;      /* how often that happened */
 	body_want_fn *want;
 	void *producer;
 	body_ready_fn *ready;

@@ -10,7 +10,7 @@
 #define IDLE_LOOKS_MAX 8u
 
 int client_create(struct client **client, struct loop *loop, slice host, uint16_t port,
-		  const struct client_options *options)
+		  const struct client_options *options, struct client_totals *totals)
 {
 	struct client *k = calloc(1, sizeof *k);
 	char *name = slice_dup(host);
@@ -24,7 +24,9 @@ int client_create(struct client **client, struct loop *loop, slice host, uint16_
 			     .loop = loop,
 			     .options = *options,
 			     .host = name,
-			     .port = port};
+			     .port = port,
+			     .totals = totals};
+	k->counters = totals != NULL ? &totals->counters : &k->own_counters;
 	list_init(&k->idle);
 	list_init(&k->busy);
 	list_init(&k->resolving);
@@ -63,6 +65,7 @@ static void free_connection(struct client_connection *c)
 	free(c);
 	k->connection_count--;
 	k->closing_count--;
+	counter_sub(&k->counters->open, 1);
 	maybe_free(k);
 }
 
@@ -74,14 +77,13 @@ static void on_transport_closed(struct transport *t)
 static void count_idle(struct client *k, int change)
 {
 	k->idle_count += (size_t)change;
-	if (k->all_idle != NULL)
-		k->all_idle->count += (size_t)change;
+	counter_add(&k->counters->idle, (uint64_t)(int64_t)change);
 }
 
 static bool may_idle(const struct client *k)
 {
 	return k->idle_count < k->options.idle_max &&
-	       (k->all_idle == NULL || k->all_idle->count < k->all_idle->max);
+	       (k->totals == NULL || counter_get(&k->counters->idle) < k->totals->idle_max);
 }
 
 void client_connection_close(struct client_connection *c)
@@ -118,6 +120,7 @@ static struct client_connection *new_connection(struct client *k)
 	c->client = k;
 	c->pump.run = client_connection_pump;
 	k->connection_count++;
+	counter_add(&k->counters->open, 1);
 	return c;
 }
 
@@ -202,7 +205,7 @@ static void start_on_new(struct client *k, struct client_call *call)
 	struct client_connection *c = new_connection(k);
 
 	if (c == NULL) {
-		k->counters.refused++;
+		counter_add(&k->counters->refused, 1);
 		call->complete = true;
 		call->failed(call, -EBUSY);
 		return;
@@ -220,13 +223,13 @@ void client_start(struct client *k, struct client_call *call)
 	OBJ_CHECK(k, CLIENT_MAGIC);
 	OBJ_CHECK(call, CALL_MAGIC);
 	call->client = k;
-	k->counters.calls++;
+	counter_add(&k->counters->calls, 1);
 	c = take_idle(k, call);
 	if (c == NULL) {
 		start_on_new(k, call);
 		return;
 	}
-	k->counters.reused++;
+	counter_add(&k->counters->reused, 1);
 	c->reused = true;
 	attach(c, call);
 	list_push(&k->busy, &c->link);
@@ -262,11 +265,12 @@ void client_connection_fail(struct client_connection *c, int code)
 	struct client_call *call = c->call;
 	bool retry = may_retry(c, code), received = call->head_received;
 
-	k->counters.timeouts += code == -ETIMEDOUT;
+	counter_add(&k->counters->timeouts, code == -ETIMEDOUT);
+	counter_add(&k->counters->bad_responses, code == -EPROTO);
 	client_connection_detach(c);
 	client_connection_close(c);
 	if (retry) {
-		k->counters.retried++;
+		counter_add(&k->counters->retried, 1);
 		call->retried = true;
 		start_on_new(k, call);
 		return;
@@ -291,18 +295,19 @@ static void idle_timed_out(struct timer *t)
 static bool can_keep(const struct client_connection *c, const struct client_call *call)
 {
 	return c->sent && call->response->keep_alive && call->response->framing != FRAMING_CLOSE &&
-	       h1_receiver_bytes(&c->in).n == 0 && !c->client->destroyed && may_idle(c->client);
+	       h1_receiver_bytes(&c->in).n == 0 && !c->client->destroyed;
 }
 
 void client_connection_finish(struct client_connection *c)
 {
 	struct client *k = c->client;
 	struct client_call *call = c->call;
-	bool keep = can_keep(c, call);
+	bool keep = can_keep(c, call), room = may_idle(k);
 
 	client_connection_detach(c);
 	call->complete = true;
-	if (!keep) {
+	counter_add(&k->counters->idle_refused, keep && !room);
+	if (!keep || !room) {
 		client_connection_close(c);
 		return;
 	}

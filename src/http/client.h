@@ -6,6 +6,7 @@
 #ifndef HTTP_CLIENT_H
 #define HTTP_CLIENT_H
 
+#include "core/counter.h"
 #include "http/body.h"
 #include "http/h1.h"
 #include "net/resolver.h"
@@ -23,18 +24,22 @@ struct client_options {
 	struct h1_limits head;
 };
 
-/* X(NAME, help): counters of one client, written by its loop only. */
+/* X(NAME, kind, help): counters of one or more clients of a loop, written by the loop only. */
 #define CLIENT_COUNTERS(X) \
-	X(calls, "Calls started") \
-	X(connections, "Connections opened") \
-	X(connect_failures, "Connections that could not be opened") \
-	X(reused, "Calls on a kept-alive connection") \
-	X(retried, "Calls repeated because a kept-alive connection had gone stale") \
-	X(refused, "Calls refused at the connection limit") \
-	X(timeouts, "Calls that ran into a time-out")
+	X(calls, COUNTER, "Calls started") \
+	X(connections, COUNTER, "Connections opened") \
+	X(open, GAUGE, "Connections that are not closed") \
+	X(idle, GAUGE, "Connections that are kept alive without a call") \
+	X(idle_refused, COUNTER, "Connections that were closed because enough were idle") \
+	X(connect_failures, COUNTER, "Connections that could not be opened") \
+	X(reused, COUNTER, "Calls on a kept-alive connection") \
+	X(retried, COUNTER, "Calls repeated because a kept-alive connection had gone stale") \
+	X(refused, COUNTER, "Calls refused at the connection limit") \
+	X(bad_responses, COUNTER, "Calls whose response was malformed or too large") \
+	X(timeouts, COUNTER, "Calls that ran into a time-out")
 
 struct client_counters {
-#define X(name, help) uint64_t name;
+#define X(name, kind, help) _Atomic uint64_t name;
 	CLIENT_COUNTERS(X)
 #undef X
 };
@@ -42,18 +47,19 @@ struct client_counters {
 #define CLIENT_MAGIC 0x636c6965u
 
 /**
- * Idle connections of all clients of one loop, and how many there may be
+ * What all clients of one loop count together, and how many idle connections they may have
  * (weir.limits.idleUpstreamConnections).
  */
-struct client_idle {
-	size_t count, max;
+struct client_totals {
+	size_t idle_max;
+	struct client_counters counters;
 };
 
 /** One per endpoint and loop. Lifetime: `client_create` … `client_destroy`. */
 struct client {
 	uint32_t magic;
 	struct loop *loop;
-	struct client_idle *all_idle; /* outlives it; NULL: no common limit. The owner sets it */
+	struct client_totals *totals; /* NULL: none */
 	struct client_options options;
 	char *host; /* without brackets */
 	uint16_t port;
@@ -66,13 +72,14 @@ struct client {
 	struct resolved addresses;
 	uint64_t addresses_until_ms;
 	struct lookup *lookup;
-	bool destroyed; /* freed when the last connection has closed */
-	struct client_counters counters;
+	bool destroyed;                   /* freed when the last connection has closed */
+	struct client_counters *counters; /* those of `totals`, or its own */
+	struct client_counters own_counters;
 };
 
-/** Returns 0 or -ENOMEM. */
+/** `totals` outlives the client and its connections; NULL: none. Returns 0 or -ENOMEM. */
 int client_create(struct client **client, struct loop *loop, slice host, uint16_t port,
-		  const struct client_options *options);
+		  const struct client_options *options, struct client_totals *totals);
 
 /** No call may be in progress. Closes the idle connections. */
 void client_destroy(struct client **client);

@@ -12,7 +12,7 @@ static void connect_timed_out(struct timer *t)
 {
 	struct client_connection *c = container_of(t, struct client_connection, timer);
 
-	c->client->counters.connect_failures++;
+	counter_add(&c->client->counters->connect_failures, 1);
 	client_connection_fail(c, -ETIMEDOUT);
 }
 
@@ -34,7 +34,7 @@ static void on_connecting(struct transport *t, int events)
 		try_next(c);
 		return;
 	}
-	c->client->counters.connections++;
+	counter_add(&c->client->counters->connections, 1);
 	c->io.on_ready = client_connection_on_ready;
 	loop_disarm(c->client->loop, &c->timer);
 	client_connection_send(c);
@@ -68,7 +68,7 @@ static int connect_to(struct client_connection *c, const struct sockaddr_storage
 /* The failed socket closes in its own time; the connection's next try takes another object. */
 static void give_up(struct client_connection *c)
 {
-	c->client->counters.connect_failures++;
+	counter_add(&c->client->counters->connect_failures, 1);
 	client_connection_fail(c, c->connect_error);
 }
 
@@ -92,6 +92,7 @@ static void continue_elsewhere(struct client_connection *c)
 	next->connect_error = c->connect_error;
 	call->connection = next;
 	k->connection_count++;
+	counter_add(&k->counters->open, 1);
 	list_push(&k->busy, &next->link);
 	c->call = NULL;
 	client_connection_close(c);

@@ -107,6 +107,8 @@ struct exchange *exchange_begin(struct exchange_pool *pool, const struct exchang
 	x->route = NULL;
 	list_push(&pool->live, &x->link);
 	pool->live_count++;
+	counter_add(&pool->counters.begun, 1);
+	counter_add(&pool->counters.live, 1);
 	return x;
 }
 
@@ -332,6 +334,18 @@ static void tell_middlewares(struct exchange *x)
 	}
 }
 
+static void count_end(const struct exchange *x)
+{
+	struct exchange_counters *c = &x->pool->counters;
+	uint64_t stalls = x->own_request_body.stalls + x->own_response_body.stalls;
+
+	counter_sub(&c->live, 1);
+	if (stalls > 0)
+		counter_add(&c->body_stalls, stalls);
+	if (x->arena.full)
+		counter_add(&c->memory_full, 1);
+}
+
 static void release(struct exchange *x)
 {
 	struct exchange_pool *pool = x->pool;
@@ -344,6 +358,7 @@ static void release(struct exchange *x)
 	x->magic = 0;
 	list_remove(&x->link);
 	pool->live_count--;
+	count_end(x);
 	if (pool->idle_count >= pool->idle_max) {
 		destroy(x);
 		return;

@@ -8,6 +8,7 @@
 #ifndef HTTP_EXCHANGE_H
 #define HTTP_EXCHANGE_H
 
+#include "core/counter.h"
 #include "http/body.h"
 #include "http/message.h"
 #include "http/middleware.h"
@@ -95,6 +96,19 @@ struct exchange {
 /** Exchanges of one loop: recycled, counted. */
 #define EXCHANGE_POOL_MAGIC 0x78706f6fu
 
+/* X(NAME, kind, help): counters of one pool, written by its loop only. */
+#define EXCHANGE_COUNTERS(X) \
+	X(begun, COUNTER, "Exchanges begun, and heads that did not become one") \
+	X(live, GAUGE, "Exchanges that have not ended") \
+	X(memory_full, COUNTER, "Exchanges that reached the limit of their memory") \
+	X(body_stalls, COUNTER, "Times that a sender waited for the receiver of its body")
+
+struct exchange_counters {
+#define X(name, kind, help) _Atomic uint64_t name;
+	EXCHANGE_COUNTERS(X)
+#undef X
+};
+
 struct exchange_pool {
 	uint32_t magic;
 	struct loop *loop;
@@ -103,6 +117,7 @@ struct exchange_pool {
 	size_t idle_count, live_count;
 	size_t idle_max;
 	struct exchange_limits limits;
+	struct exchange_counters counters;
 };
 
 /** An empty pool for exchanges on `loop`, which outlives it. The limits are copied. */

@@ -26,6 +26,7 @@ void h1_server_count_closed(struct h1_server *s)
 	struct h1_room *room = s->options.room;
 
 	s->connection_count--;
+	counter_sub(&s->counters.open, 1);
 	if (room != NULL) {
 		room->count--;
 		if (!list_empty(&room->waiting))
@@ -40,11 +41,12 @@ bool h1_server_count_opened(struct h1_server *s)
 	struct h1_room *room = s->options.room;
 
 	s->connection_count++;
+	counter_add(&s->counters.open, 1);
 	if (room != NULL)
 		room->count++;
 	if (has_room(s))
 		return true;
-	s->counters.accept_paused++;
+	counter_add(&s->counters.accept_paused, 1);
 	if (room != NULL && !s->draining && !list_linked(&s->waiting))
 		list_append(&room->waiting, &s->waiting);
 	return false;

@@ -96,20 +96,23 @@ static void head_timed_out(struct timer *t)
 {
 	struct h1_connection *c = container_of(t, struct h1_connection, timer);
 
-	c->server->counters.read_timeouts++;
+	counter_add(&c->server->counters.read_timeouts, 1);
 	h1_connection_close(c, false);
 }
 
 static void idle_timed_out(struct timer *t)
 {
-	h1_connection_close(container_of(t, struct h1_connection, timer), false);
+	struct h1_connection *c = container_of(t, struct h1_connection, timer);
+
+	counter_add(&c->server->counters.idle_timeouts, 1);
+	h1_connection_close(c, false);
 }
 
 static void body_timed_out(struct timer *t)
 {
 	struct h1_connection *c = container_of(t, struct h1_connection, timer);
 
-	c->server->counters.read_timeouts++;
+	counter_add(&c->server->counters.read_timeouts, 1);
 	c->keep_alive = false;
 	if (c->state != H1_BUSY) {
 		h1_connection_close(c, false);
@@ -123,7 +126,7 @@ static void body_timed_out(struct timer *t)
 
 static void client_left(struct h1_connection *c)
 {
-	c->server->counters.aborted += c->x != NULL;
+	counter_add(&c->server->counters.aborted, c->x != NULL);
 	h1_connection_close(c, false);
 }
 
@@ -199,7 +202,10 @@ static void limit_keep_alive(struct h1_connection *c)
 
 static void write_timed_out(struct timer *t)
 {
-	h1_connection_close(container_of(t, struct h1_connection, write_timer), true);
+	struct h1_connection *c = container_of(t, struct h1_connection, write_timer);
+
+	counter_add(&c->server->counters.write_timeouts, 1);
+	h1_connection_close(c, true);
 }
 
 static void begin_body(struct h1_connection *c)
@@ -269,7 +275,7 @@ static void begin_exchange(struct h1_connection *c, size_t head_bytes)
 	c->state = H1_BUSY;
 	c->responding = false;
 	c->requests++;
-	s->counters.requests++;
+	counter_add(&s->counters.requests, 1);
 	limit_keep_alive(c);
 	loop_arm(s->loop, &c->write_timer, s->options.write_timeout_ms, write_timed_out);
 	begin_body(c);
@@ -511,7 +517,7 @@ static bool on_accept(struct listener *l, int fd, const struct sockaddr_storage 
 	format_peer(c, peer);
 	list_push(&s->connections, &c->link);
 	room = h1_server_count_opened(s);
-	s->counters.connections++;
+	counter_add(&s->counters.connections, 1);
 	loop_arm(s->loop, &c->timer, s->options.read_timeout_ms, head_timed_out);
 	/* The first bytes are usually here already: one turn of the loop less. */
 	read_next(c);

@@ -5,6 +5,7 @@
 #ifndef HTTP_H1_SERVER_H
 #define HTTP_H1_SERVER_H
 
+#include "core/counter.h"
 #include "http/exchange.h"
 #include "http/h1_io.h"
 #include "net/listener.h"
@@ -39,18 +40,23 @@ struct h1_server_options {
 	unsigned accept_burst;
 };
 
-/* X(NAME, help): counters of one server, written by its loop only. */
+/* X(NAME, kind, help): counters of one server, written by its loop only. */
 #define H1_SERVER_COUNTERS(X) \
-	X(connections, "Connections accepted") \
-	X(requests, "Requests whose head was complete") \
-	X(bad_requests, "Requests refused for their syntax or size") \
-	X(read_timeouts, "Connections closed by the read timeout") \
-	X(stalled, "Connections closed because the client took no bytes") \
-	X(aborted, "Exchanges whose client went away") \
-	X(accept_paused, "Times that accepting was paused at the connection limit")
+	X(connections, COUNTER, "Connections accepted") \
+	X(open, GAUGE, "Connections that are not closed") \
+	X(requests, COUNTER, "Requests whose head was complete") \
+	X(bad_requests, COUNTER, "Requests refused for their syntax or size") \
+	X(heads_too_large, COUNTER, "Requests refused at the limits of heads") \
+	X(targets_too_long, COUNTER, "Requests refused at the limit of targets") \
+	X(read_timeouts, COUNTER, "Connections closed by the read timeout") \
+	X(write_timeouts, COUNTER, "Connections closed by the write timeout") \
+	X(idle_timeouts, COUNTER, "Connections closed by the idle timeout") \
+	X(stalled, COUNTER, "Connections closed because the client took no bytes") \
+	X(aborted, COUNTER, "Exchanges whose client went away") \
+	X(accept_paused, COUNTER, "Times that accepting was paused at a connection limit")
 
 struct h1_server_counters {
-#define X(name, help) uint64_t name;
+#define X(name, kind, help) _Atomic uint64_t name;
 	H1_SERVER_COUNTERS(X)
 #undef X
 };

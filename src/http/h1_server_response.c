@@ -11,7 +11,7 @@ static void client_stalled(struct timer *t)
 {
 	struct h1_connection *c = container_of(t, struct h1_connection, write_timer);
 
-	c->server->counters.stalled++;
+	counter_add(&c->server->counters.stalled, 1);
 	h1_connection_close(c, true);
 }
 
@@ -244,7 +244,7 @@ void h1_connection_flush(struct h1_connection *c)
 				 client_stalled);
 		break;
 	case H1_SENT_FAILED:
-		s->counters.aborted++;
+		counter_add(&s->counters.aborted, 1);
 		h1_connection_close(c, false);
 		break;
 	case H1_SENT_BROKEN:
@@ -260,7 +260,9 @@ void h1_connection_reject(struct h1_connection *c, int status)
 	struct iovec v;
 	struct str text = {0};
 
-	c->server->counters.bad_requests++;
+	counter_add(&c->server->counters.bad_requests, 1);
+	counter_add(&c->server->counters.heads_too_large, status == 431);
+	counter_add(&c->server->counters.targets_too_long, status == 414);
 	str_format(&text, format, status, status_text(status), status, status_text(status));
 	if (!text.failed) {
 		v = (struct iovec){text.p, text.n};

@@ -12,8 +12,8 @@
 struct upstream_registry {
 	uint32_t magic;
 	const struct loop_group *loops;
-	struct client_idle *idle; /* one per loop, its own */
-	pthread_mutex_t lock;     /* guards what follows and the counts of all endpoints */
+	struct client_totals *totals; /* one per loop, its own */
+	pthread_mutex_t lock;         /* guards what follows and the counts of all endpoints */
 	struct map by_key;
 	size_t live; /* endpoints whose parts are not all gone */
 };
@@ -36,18 +36,30 @@ int upstream_registry_create(struct upstream_registry **registry, const struct l
 
 	if (r == NULL)
 		return -ENOMEM;
-	r->idle = calloc(MAX(loops->count, 1), sizeof *r->idle);
-	if (r->idle == NULL) {
+	r->totals = calloc(MAX(loops->count, 1), sizeof *r->totals);
+	if (r->totals == NULL) {
 		free(r);
 		return -ENOMEM;
 	}
 	for (size_t i = 0; i < loops->count; i++)
-		r->idle[i].max = idle_max;
+		r->totals[i].idle_max = idle_max;
 	r->magic = REGISTRY_MAGIC;
 	r->loops = loops;
 	must(pthread_mutex_init(&r->lock, NULL) == 0);
 	*registry = r;
 	return 0;
+}
+
+void upstream_registry_count(const struct upstream_registry *r, size_t loop,
+			     struct client_counters *sum)
+{
+	const struct client_counters *from = &r->totals[loop].counters;
+
+	OBJ_CHECK(r, REGISTRY_MAGIC);
+	must(loop < r->loops->count);
+#define X(name, kind, help) counter_add(&sum->name, counter_get(&from->name));
+	CLIENT_COUNTERS(X)
+#undef X
 }
 
 void upstream_registry_destroy(struct upstream_registry **registry)
@@ -61,7 +73,7 @@ void upstream_registry_destroy(struct upstream_registry **registry)
 	map_free(&r->by_key);
 	(void)pthread_mutex_destroy(&r->lock);
 	r->magic = 0;
-	free(r->idle);
+	free(r->totals);
 	free(r);
 }
 
@@ -190,9 +202,9 @@ struct client *upstream_client(struct upstream *u, struct loop *loop)
 	if (*part == NULL) {
 		struct client *c;
 
-		if (client_create(&c, loop, slice_from(u->host), u->port, &u->options) < 0)
+		if (client_create(&c, loop, slice_from(u->host), u->port, &u->options,
+				  &u->registry->totals[loop->index]) < 0)
 			return NULL;
-		c->all_idle = &u->registry->idle[loop->index];
 		*part = c;
 	}
 	return *part;

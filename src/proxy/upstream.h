@@ -19,6 +19,10 @@ struct upstream_registry;
 int upstream_registry_create(struct upstream_registry **registry, const struct loop_group *loops,
 			     size_t idle_max);
 
+/** Adds what the clients of loop number `loop` have counted. Any thread. */
+void upstream_registry_count(const struct upstream_registry *registry, size_t loop,
+			     struct client_counters *sum);
+
 /** All endpoints must have been released. */
 void upstream_registry_destroy(struct upstream_registry **registry);
 

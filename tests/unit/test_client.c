@@ -231,7 +231,8 @@ static void *origin_main(void *unused)
 static void begin(void (*script)(void))
 {
 	origin_script = script;
-	assert_int_equal(client_create(&client, &loop, SLICE("127.0.0.1"), port, &options), 0);
+	assert_int_equal(client_create(&client, &loop, SLICE("127.0.0.1"), port, &options, NULL),
+			 0);
 	if (script != NULL)
 		assert_int_equal(pthread_create(&origin_thread, NULL, origin_main, NULL), 0);
 }
@@ -312,8 +313,8 @@ static void reuses_a_connection(void **state)
 	expect_get("GET", 304, "");
 	expect_get("GET", 200, "until the end");
 	end();
-	assert_int_equal(client->counters.connections, 1);
-	assert_int_equal(client->counters.reused, 5);
+	assert_int_equal(client->counters->connections, 1);
+	assert_int_equal(client->counters->reused, 5);
 	assert_int_equal(client->idle_count, 0);
 }
 
@@ -445,7 +446,7 @@ static void repeats_a_get_on_a_stale_connection(void **state)
 	expect_get("GET", 200, "1");
 	expect_get("GET", 200, "2");
 	end();
-	assert_int_equal(client->counters.retried, 1);
+	assert_int_equal(client->counters->retried, 1);
 	assert_int_equal(atomic_load(&seen), 3);
 }
 
@@ -456,7 +457,7 @@ static void never_repeats_a_post(void **state)
 	expect_get("GET", 200, "1");
 	expect_failure("POST", -ECONNRESET);
 	end();
-	assert_int_equal(client->counters.retried, 0);
+	assert_int_equal(client->counters->retried, 0);
 	assert_int_equal(atomic_load(&seen), 2);
 }
 
@@ -477,7 +478,7 @@ static void never_repeats_a_post_that_waited_for_100(void **state)
 	assert_int_equal(c.code, -ECONNRESET);
 	dispose(&c);
 	end();
-	assert_int_equal(client->counters.retried, 0);
+	assert_int_equal(client->counters->retried, 0);
 	assert_int_equal(atomic_load(&seen), 2);
 }
 
@@ -550,7 +551,7 @@ static void surplus_bytes_end_a_connection(void **state)
 	expect_get("HEAD", 200, "");
 	expect_get("GET", 200, "2");
 	end();
-	assert_int_equal(client->counters.connections, 3);
+	assert_int_equal(client->counters->connections, 3);
 }
 
 static void bad_origin(void)
@@ -622,7 +623,7 @@ static void a_silent_origin_times_out(void **state)
 	begin(silent_origin);
 	expect_failure("GET", -ETIMEDOUT);
 	end();
-	assert_int_equal(client->counters.timeouts, 1);
+	assert_int_equal(client->counters->timeouts, 1);
 }
 
 static void nobody_listens(void **state)
@@ -631,7 +632,7 @@ static void nobody_listens(void **state)
 	(void)close(listening);
 	begin(NULL);
 	expect_failure("GET", -ECONNREFUSED);
-	assert_int_equal(client->counters.connect_failures, 1);
+	assert_int_equal(client->counters->connect_failures, 1);
 	listening = wire_listen(&port, 0);
 }
 
@@ -689,7 +690,7 @@ static void calls_beyond_the_limit_are_refused(void **state)
 	assert_int_equal(c[0].code, 0);
 	assert_int_equal(c[1].code, 0);
 	assert_int_equal(client->idle_count, 1);
-	assert_int_equal(client->counters.refused, 1);
+	assert_int_equal(client->counters->refused, 1);
 	for (unsigned i = 0; i < 3; i++)
 		dispose(&c[i]);
 	client_destroy(&client);
@@ -920,7 +921,8 @@ static void names_are_looked_up_and_kept(void **state)
 	(void)state;
 	begin(named_origin);
 	client_destroy(&client);
-	assert_int_equal(client_create(&client, &loop, SLICE("localhost"), port, &options), 0);
+	assert_int_equal(client_create(&client, &loop, SLICE("localhost"), port, &options, NULL),
+			 0);
 	/* Cancelled while the name is looked up. */
 	prepare(&c, "GET");
 	start(&c);
@@ -942,7 +944,7 @@ static void a_name_that_cannot_be_fails(void **state)
 	(void)state;
 	begin(NULL);
 	client_destroy(&client);
-	assert_int_equal(client_create(&client, &loop, slice_from(name), port, &options), 0);
+	assert_int_equal(client_create(&client, &loop, slice_from(name), port, &options, NULL), 0);
 	expect_failure("GET", -EHOSTUNREACH);
 }
 

@@ -83,6 +83,8 @@ def cases():
     yield on("streaming", get(), script=reply(body=b"lower"), suffix="-get")
     for body in (b"", b"abc", b"x" * 3000):
         for name in MIDDLEWARES:
+            if (name, len(body)) == ("request-longer", 3000):
+                continue  # Traefik answers before its request is out, which then arrives during the next case
             if name.startswith(("request-", "unbuffered-")) and name != "request-line":
                 yield on(name, post("/", body), script=echo, suffix=f"-{len(body)}")
             if name.startswith("response-"):

@@ -91,6 +91,14 @@ static const char busy_guest[] =
 	"  (i32.const 100)))"
 	" (call $print)))";
 
+/* On a busy machine a slice may be over before the call. */
+static enum weir_step after_yields(struct weir_exchange *e, enum weir_step step)
+{
+	while (step == WEIR_YIELD)
+		step = weir_exchange_step(e);
+	return step;
+}
+
 /* Two exchanges at once, so that the second one needs an instance of its own. */
 static void run_exchanges(struct bench *b)
 {
@@ -103,14 +111,15 @@ static void run_exchanges(struct bench *b)
 		fake_field(&f[i], WEIR_REQUEST, "Accept", "a");
 		f[i].all_arrived = false;
 		step[i] = weir_exchange_begin(&e[i], b->pool, &fake_http, &f[i]);
+		step[i] = after_yields(e[i], step[i]);
 		assert_true(step[i] == WEIR_WAIT_BODY || step[i] == WEIR_FAILED);
 	}
 	for (size_t i = 0; i < 2; i++) {
 		f[i].all_arrived = true;
 		if (step[i] == WEIR_WAIT_BODY)
-			step[i] = weir_exchange_step(e[i]);
+			step[i] = after_yields(e[i], weir_exchange_step(e[i]));
 		if (step[i] == WEIR_NEXT)
-			step[i] = weir_exchange_response(e[i], 0);
+			step[i] = after_yields(e[i], weir_exchange_response(e[i], 0));
 		if (step[i] == WEIR_FAILED) {
 			assert_int_not_equal(weir_exchange_cause(e[i]), WEIR_CAUSE_NONE);
 			assert_int_not_equal(weir_exchange_error(e[i])->text[0], '\0');

@@ -22,7 +22,14 @@
  * embedder gives plain access to its messages through `struct weir_http`.
  *
  * All integers in options: 0 means the default that is stated; UINT64_MAX and UINT32_MAX mean no
- * limit.
+ * limit. Options are structures that begin as zeros: `struct weir_host_options o = {0};`.
+ *
+ * Compatibility: a program built with one version of this header works with every later library of
+ * the same soname. So structures that the embedder provides keep their size: new members take the
+ * place of `reserved` ones, which must be 0 (a library that does not know what is set there refuses
+ * it with -EINVAL), and their 0 means what was before. Structures that the library provides
+ * (facts, log lines) grow at the end. Causes are added at the end; steps are not added.
+ * docs/embedding.md has the rules.
  */
 #ifndef WEIR_PLUGIN_H
 #define WEIR_PLUGIN_H
@@ -36,6 +43,12 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/* The version of this header. */
+#define WEIR_VERSION "0.1.0"
+
+/** The version of the library that runs, as WEIR_VERSION is written. Any thread. */
+const char *weir_version(void);
 
 struct weir_host;
 struct weir_plugin;
@@ -103,8 +116,11 @@ enum weir_cause {
 #define X(name, text, status) WEIR_CAUSE_##name,
 	WEIR_CAUSES(X)
 #undef X
-		WEIR_CAUSE_COUNT
+		WEIR_CAUSE_COUNT /* of this header */
 };
+
+/** Room for the causes of later versions. */
+#define WEIR_CAUSES_MAX 24
 
 /** The text or the status of a row of WEIR_CAUSES. Any thread. */
 const char *weir_cause_text(enum weir_cause cause);
@@ -162,14 +178,15 @@ struct weir_limits {
 	uint64_t total_bytes;    /* of all instances of the plugin, and its image (no limit) */
 	uint64_t age_ms;         /* of an instance, which is then put back or replaced (no limit) */
 	uint32_t requests;       /* after which the same happens (no limit) */
+	uint64_t reserved[18];   /* 0 */
 };
 
 /**
  * How long what a guest keeps in its memory lives. X(NAME, text)
  *
  *   REUSE  as long as the instance, which serves one request after the other (as in Traefik)
- *   RESET  for one request and its response: then the instance is put back to how it was
- * initialised FRESH  the same, and each request gets a new instance
+ *   RESET  for one exchange: then the instance is put back to how it was initialised
+ *   FRESH  for one exchange: each gets a new instance
  */
 #define WEIR_ISOLATIONS(X) \
 	X(REUSE, "reuse") \
@@ -189,8 +206,10 @@ const char *weir_isolation_text(enum weir_isolation isolation);
  * How instances come to be initialised. X(NAME, text)
  *
  *   SHARED  once per plugin: all instances begin as copies of the first one, random seeds included
- *   OWN     each one for itself; RESET then works as FRESH. Plugins whose state the host cannot
- * copy (because they change tables, say) get this whatever was asked for.
+ *   OWN     each one for itself; RESET then works as FRESH
+ *
+ * Plugins whose state the host cannot copy (because they change tables, say) get OWN whatever was
+ * asked for: `weir_plugin_facts` has what is in force and why.
  */
 #define WEIR_INITS(X) \
 	X(SHARED, "shared") \
@@ -247,12 +266,15 @@ struct weir_host_options {
 	/* Would a line of that level be written? NULL: yes. */
 	bool (*log_enabled)(void *log_context, enum weir_log_level level);
 	void *log_context;
+	uint64_t reserved[25]; /* 0 */
 };
 
 /**
  * Makes the engine and its ticker thread (which sleeps while no guest runs). Installs handlers for
- * SIGSEGV, SIGILL, SIGFPE once per process that pass on what is not the engine's: install your own
- * first. Returns 0 or a negative errno value.
+ * SIGSEGV, SIGILL and SIGFPE (on aarch64 also SIGBUS) once per process that pass on what is not the
+ * engine's: install your own first. A second host is independent of the first: modules, memory
+ * budget and ticker of its own. `options` are copied, NULL gives the defaults. Returns 0, -EINVAL
+ * or another negative errno value.
  */
 int weir_host_create(struct weir_host **host, const struct weir_host_options *options,
 		     struct weir_error *error);
@@ -278,6 +300,7 @@ struct weir_host_stats {
 	uint64_t cache_corrupt;        /* files that were damaged, swapped or not ours */
 	uint64_t cache_write_failures; /* artefacts that could not be stored */
 	uint64_t cache_evicted;        /* files removed to make room for others */
+	uint64_t reserved[54];         /* set to 0 */
 };
 
 /** Each number is exact, the set is not one moment's. Any thread. */
@@ -316,6 +339,7 @@ struct weir_plugin_options {
 	struct weir_limits limits; /* 0: the host's */
 	enum weir_isolation isolation;
 	enum weir_init init;
+	uint64_t reserved[22]; /* 0 */
 };
 
 /**
@@ -373,24 +397,25 @@ struct weir_plugin_stats {
 	uint64_t destroyed;
 	uint64_t live;
 	uint64_t idle;
-	uint64_t in_use;                     /* initialising, or held by an exchange */
-	uint64_t waiting;                    /* exchanges in queues */
-	uint64_t exchanges;                  /* begun */
-	uint64_t failures[WEIR_CAUSE_COUNT]; /* exchanges, by cause */
-	uint64_t reserved_bytes;             /* of the budgets: image and instances */
-	uint64_t private_bytes;              /* that instances have changed, when last measured */
-	uint64_t linear_bytes;               /* sizes of the instances' memories */
-	uint64_t budget_refusals;            /* requests to reserve more than the plugin may */
-	uint64_t restores;                   /* of instances to how they were initialised */
-	uint64_t restored_bytes;             /* that were copied meanwhile */
-	uint64_t cpu_ns;                     /* of guest calls, initialisation included */
-	uint64_t yields;                     /* slices that ended before their call */
+	uint64_t in_use;                    /* initialising, or held by an exchange */
+	uint64_t waiting;                   /* exchanges in queues */
+	uint64_t exchanges;                 /* begun */
+	uint64_t failures[WEIR_CAUSES_MAX]; /* exchanges, by cause */
+	uint64_t reserved_bytes;            /* of the budgets: image and instances */
+	uint64_t private_bytes;             /* that instances have changed, when last measured */
+	uint64_t linear_bytes;              /* sizes of the instances' memories */
+	uint64_t budget_refusals;           /* requests to reserve more than the plugin may */
+	uint64_t restores;                  /* of instances to how they were initialised */
+	uint64_t restored_bytes;            /* that were copied meanwhile */
+	uint64_t cpu_ns;                    /* of guest calls, initialisation included */
+	uint64_t yields;                    /* slices that ended before their call */
 	uint64_t log_lines_dropped;
 	struct weir_histogram init;       /* instances that initialised themselves: wall time */
 	struct weir_histogram clone;      /* instances made as copies: wall time */
 	struct weir_histogram restore;    /* instances put back: wall time */
 	struct weir_histogram call;       /* guest calls for exchanges: time that the guest ran */
 	struct weir_histogram queue_wait; /* exchanges that waited for an instance */
+	uint64_t reserved[136];           /* set to 0 */
 };
 
 /** Sums over all pools; each number is exact, the set is not one moment's. Any thread. */
@@ -406,11 +431,12 @@ struct weir_pool_events {
 	 */
 	void (*wake)(void *wake_context, struct weir_exchange *exchange, void *x);
 	void *wake_context;
+	uint64_t reserved[6]; /* 0 */
 };
 
 /**
  * For the calling thread, which makes all later calls on the pool and its exchanges. Takes a
- * reference on the plugin. 0 or -ENOMEM.
+ * reference on the plugin, and a copy of `events`. 0, -EINVAL or -ENOMEM.
  */
 int weir_pool_create(struct weir_pool **pool, struct weir_plugin *plugin,
 		     const struct weir_pool_events *events);
@@ -508,6 +534,7 @@ struct weir_http {
 	 * over the original. `bytes` may be empty.
 	 */
 	int (*write_body)(void *x, enum weir_message message, struct weir_slice bytes, bool first);
+	void (*reserved[8])(void); /* NULL */
 };
 
 /* Exchange */

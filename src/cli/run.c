@@ -11,6 +11,7 @@
 #include "core/log.h"
 #include "provider/provider.h"
 #include "proxy/proxy.h"
+#include "weir/plugin.h"
 
 #define CONTROL_BUFFER_BYTES ((size_t)16 * 1024 * 1024)
 

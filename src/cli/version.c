@@ -4,6 +4,7 @@
 #include <wasmtime.h>
 
 #include "cli/cli.h"
+#include "weir/plugin.h"
 
 int cli_version(const struct cli_args *args)
 {

@@ -4,6 +4,7 @@
 #include "plugin/engine.h"
 #include "plugin/limits.h"
 #include "plugin/plugin.h"
+#include "plugin/version.h"
 
 #define SLICE_US_DEFAULT 2000u
 #define MODULE_BYTES_DEFAULT ((uint64_t)64 * 1024 * 1024)
@@ -17,9 +18,22 @@ void limits_fill(struct weir_limits *limits, const struct weir_limits *defaults)
 #undef X
 }
 
+/* Without options the defaults are meant. */
+static int check_options(const struct weir_host_options *o, struct weir_error *error)
+{
+	int r = 0;
+
+	if (o != NULL)
+		r = VERSION_CHECK_RESERVED(o, "weir_host_options", error);
+	if (o != NULL && r == 0)
+		r = VERSION_CHECK_RESERVED(&o->limits, "weir_limits", error);
+	return r;
+}
+
 static void fill_options(struct weir_host_options *to, const struct weir_host_options *from)
 {
-	*to = *from;
+	if (from != NULL)
+		*to = *from;
 	limits_fill(&to->limits, NULL);
 	if (to->slice_us == 0)
 		to->slice_us = SLICE_US_DEFAULT;
@@ -32,10 +46,13 @@ static void fill_options(struct weir_host_options *to, const struct weir_host_op
 int weir_host_create(struct weir_host **host, const struct weir_host_options *options,
 		     struct weir_error *error)
 {
-	struct weir_host *h = calloc(1, sizeof *h);
-	int r;
+	struct weir_host *h;
+	int r = check_options(options, error);
 
 	*host = NULL;
+	if (r < 0)
+		return r;
+	h = calloc(1, sizeof *h);
 	if (h == NULL)
 		return error_set(error, -ENOMEM, "not enough memory for the plugin host");
 	h->magic = HOST_MAGIC;

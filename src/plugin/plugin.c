@@ -8,6 +8,7 @@
 #include "plugin/output.h"
 #include "plugin/pool.h"
 #include "plugin/rewrite.h"
+#include "plugin/version.h"
 
 #define TEXTS_MAX_BYTES ((size_t)64 * 1024 * 1024)
 #define TEXTS_BLOCK_BYTES ((size_t)4096)
@@ -250,6 +251,22 @@ static int load(struct weir_plugin *p, slice wasm, struct weir_error *error)
 	return r;
 }
 
+/* Values that a later header may know. */
+static int check_options(const struct weir_plugin_options *o, struct weir_error *error)
+{
+	int r = VERSION_CHECK_RESERVED(o, "weir_plugin_options", error);
+
+	if (r == 0)
+		r = VERSION_CHECK_RESERVED(&o->limits, "weir_limits", error);
+	if (r == 0 && o->isolation > WEIR_ISOLATION_FRESH)
+		r = error_set(error, -EINVAL, "unknown isolation %u, expected at most %u",
+			      (unsigned)o->isolation, (unsigned)WEIR_ISOLATION_FRESH);
+	if (r == 0 && o->init > WEIR_INIT_OWN)
+		r = error_set(error, -EINVAL, "unknown init %u, expected at most %u",
+			      (unsigned)o->init, (unsigned)WEIR_INIT_OWN);
+	return r;
+}
+
 int weir_plugin_create(struct weir_plugin **plugin, struct weir_host *host,
 		       const struct weir_plugin_options *options, struct weir_error *error)
 {
@@ -258,6 +275,11 @@ int weir_plugin_create(struct weir_plugin **plugin, struct weir_host *host,
 
 	OBJ_CHECK(host, HOST_MAGIC);
 	*plugin = NULL;
+	r = check_options(options, error);
+	if (r < 0) {
+		error_prefix(error, "plugin \"%s\": ", name_of(options));
+		return r;
+	}
 	p = make(host, options);
 	if (p == NULL)
 		return error_set(error, -ENOMEM, "plugin \"%s\": not enough memory",

@@ -5,6 +5,7 @@
 
 #include "core/clock.h"
 #include "plugin/mapping.h"
+#include "plugin/version.h"
 
 /* Larger scratch space than this is given back when it is not in use. */
 #define SCRATCH_KEEP_BYTES ((size_t)64 * 1024)
@@ -37,9 +38,13 @@ static void adopt_spare(struct weir_pool *p)
 int weir_pool_create(struct weir_pool **pool, struct weir_plugin *plugin,
 		     const struct weir_pool_events *events)
 {
-	struct weir_pool *p = calloc(1, sizeof *p);
+	struct weir_pool *p;
+	int r = VERSION_CHECK_RESERVED(events, "weir_pool_events", NULL);
 
 	*pool = NULL;
+	if (r < 0)
+		return r;
+	p = calloc(1, sizeof *p);
 	if (p == NULL)
 		return -ENOMEM;
 	p->seat = ticker_seat_take(plugin->host->ticker);

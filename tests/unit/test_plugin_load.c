@@ -37,6 +37,12 @@ static void refuses_start(struct bench *b, const char *wat, const char *text)
 	assert_string_equal(b->error.text, text);
 }
 
+static void refuses_options(struct bench *b, const struct weir_plugin_options *o, const char *text)
+{
+	assert_int_equal(bench_load(b, "(module " WHOLE ")", o), -EINVAL);
+	assert_string_equal(b->error.text, text);
+}
+
 static void exports(void **state)
 {
 	refuses(*state, "(module " MEMORY RESPONSE ")", -EINVAL,
@@ -357,6 +363,74 @@ static void references(void **state)
 	assert_int_equal(atomic_load(&b->host->plugins), 0);
 }
 
+static void version(void **state)
+{
+	(void)state;
+	assert_string_equal(weir_version(), WEIR_VERSION);
+}
+
+/* What a later version's option says is refused, not ignored. */
+static void reserved_members(void **state)
+{
+	struct bench *b = *state;
+	struct weir_host_options h = {.reserved = {[0] = 1}};
+	struct weir_plugin_options o = {.reserved = {[3] = 1}};
+	struct weir_pool_events events = {.wake = fake_wake, .reserved = {1}};
+	struct weir_host *host;
+	struct weir_pool *pool;
+
+	assert_int_equal(weir_host_create(&host, &h, &b->error), -EINVAL);
+	assert_null(host);
+	assert_string_equal(b->error.text,
+			    "struct weir_host_options sets reserved[0]: it was not zeroed, or it "
+			    "is of a later version than this library (" WEIR_VERSION ")");
+	h = (struct weir_host_options){.limits = {.reserved = {[17] = 1}}};
+	assert_int_equal(weir_host_create(&host, &h, &b->error), -EINVAL);
+	assert_int_equal(bench_load(b, "(module " WHOLE ")", &o), -EINVAL);
+	o = (struct weir_plugin_options){.limits = {.reserved = {1}}};
+	assert_int_equal(bench_load(b, "(module " WHOLE ")", &o), -EINVAL);
+	o = (struct weir_plugin_options){.isolation = (enum weir_isolation)3};
+	refuses_options(b, &o, "plugin \"test\": unknown isolation 3, expected at most 2");
+	o = (struct weir_plugin_options){.init = (enum weir_init)2};
+	refuses_options(b, &o, "plugin \"test\": unknown init 2, expected at most 1");
+	assert_int_equal(bench_load(b, "(module " WHOLE ")", NULL), 0);
+	assert_int_equal(weir_pool_create(&pool, b->plugin, &events), -EINVAL);
+	assert_null(pool);
+}
+
+/* Each has its own engine, and a thread may use both. */
+static void two_hosts(void **state)
+{
+	struct bench *a = *state, *b = bench_new();
+	const char *wat = "(module " MEMORY REQUEST "(func (export \"handle_response\") (param i32 "
+			  "i32) (drop (memory.grow (i32.const 1)))))";
+	static struct fake fake;
+	struct weir_exchange *e, *f;
+
+	bench_open(a, wat, NULL);
+	bench_open(b, wat, NULL);
+	assert_ptr_not_equal(a->host, b->host);
+	assert_int_equal(weir_exchange_begin(&e, a->pool, &fake_http, &fake), WEIR_NEXT);
+	assert_int_equal(weir_exchange_begin(&f, b->pool, &fake_http, &fake), WEIR_NEXT);
+	assert_int_equal(weir_exchange_response(e, 0), WEIR_DONE);
+	weir_exchange_end(&e);
+	weir_pool_destroy(&a->pool);
+	weir_plugin_unref(&a->plugin);
+	weir_host_destroy(&a->host);
+	assert_int_equal(weir_exchange_response(f, 0), WEIR_DONE);
+	weir_exchange_end(&f);
+	bench_free(&b);
+}
+
+static void default_host(void **state)
+{
+	struct weir_host *host;
+
+	(void)state;
+	assert_int_equal(weir_host_create(&host, NULL, NULL), 0);
+	weir_host_destroy(&host);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -375,6 +449,10 @@ int main(void)
 		TEST(facts),
 		TEST(compiled_once),
 		TEST(references),
+		TEST(version),
+		TEST(reserved_members),
+		TEST(two_hosts),
+		TEST(default_host),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

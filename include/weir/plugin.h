@@ -1,3 +1,4 @@
+/* exception: file 800 lines: one header for those who embed the library */
 /*
  * The http-wasm plugin host as a library: runs Traefik's WebAssembly plugins (http-wasm
  * "http-handler" ABI, WASI preview 1) for any HTTP server, on any event loop.

@@ -134,6 +134,22 @@ struct weir_limits_config {
 	int64_t generation_bytes; /* of what one dynamic configuration becomes */
 };
 
+/**
+ * What becomes of a request whose plugin failed. X(NAME, text)
+ *
+ *   CLOSED  it ends with an error
+ *   OPEN    it goes on without the plugin
+ */
+#define PLUGIN_FAILURES(X) \
+	X(CLOSED, "closed") \
+	X(OPEN, "open")
+
+enum plugin_failure {
+#define X(name, text) PLUGIN_FAILURE_##name,
+	PLUGIN_FAILURES(X)
+#undef X
+};
+
 /** weir.plugins.defaults and weir.plugins.perPlugin.<alias>. */
 struct weir_plugin_config {
 	int64_t memory_bytes;
@@ -155,6 +171,7 @@ struct weir_plugin_config {
 	int64_t total_bytes;  /* 0: any */
 	int64_t max_requests; /* 0: any */
 	int64_t max_age_ns;   /* 0: any */
+	enum plugin_failure failure;
 };
 
 struct weir_plugins_config {

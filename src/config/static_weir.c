@@ -63,9 +63,16 @@ static const char *const restores[] = {
 #undef X
 };
 
+static const char *const failures[] = {
+#define X(name, text) [PLUGIN_FAILURE_##name] = text,
+	PLUGIN_FAILURES(X)
+#undef X
+};
+
 static const struct option_names restore_names = {restores, ARRAY_LEN(restores)};
 static const struct option_names isolation_names = {isolations, ARRAY_LEN(isolations)};
 static const struct option_names init_names = {inits, ARRAY_LEN(inits)};
+static const struct option_names failure_names = {failures, ARRAY_LEN(failures)};
 
 const struct option weir_plugin_options[] = {
 	OPT_SIZE("memory", struct weir_plugin_config, memory_bytes, "256MiB",
@@ -121,6 +128,9 @@ const struct option weir_plugin_options[] = {
 		.min = 0, .max = UINT32_MAX),
 	OPT_DURATION("maxAge", struct weir_plugin_config, max_age_ns, "0s",
 		     "Age at which the same happens; 0: any.", AT_LEAST(0)),
+	OPT_ENUM("failure", struct weir_plugin_config, failure, failure_names, "closed",
+		 "What becomes of a request whose plugin failed. `closed`: it ends with an error. "
+		 "`open`: it goes on as if the middleware were not there."),
 	OPT_END,
 };
 

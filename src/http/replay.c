@@ -81,8 +81,18 @@ static void want(struct body *b, void *producer)
 void replay_start(struct replay *r, struct loop *loop, const struct spool *kept, struct body *rest,
 		  struct body *out, struct fields *trailers)
 {
-	*r = (struct replay){
-		.magic = REPLAY_MAGIC, .loop = loop, .kept = kept, .rest = rest, .out = out};
+	replay_start_at(r, loop, kept, 0, rest, out, trailers);
+}
+
+void replay_start_at(struct replay *r, struct loop *loop, const struct spool *kept, uint64_t from,
+		     struct body *rest, struct body *out, struct fields *trailers)
+{
+	*r = (struct replay){.magic = REPLAY_MAGIC,
+			     .loop = loop,
+			     .kept = kept,
+			     .at = from,
+			     .rest = rest,
+			     .out = out};
 	out->trailers = trailers;
 	body_set_producer(out, want, r);
 	if (rest != NULL)

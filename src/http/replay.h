@@ -29,6 +29,10 @@ struct replay {
 void replay_start(struct replay *r, struct loop *loop, const struct spool *kept, struct body *rest,
 		  struct body *out, struct fields *trailers);
 
+/** The same, without the first `from` of the kept bytes. */
+void replay_start_at(struct replay *r, struct loop *loop, const struct spool *kept, uint64_t from,
+		     struct body *rest, struct body *out, struct fields *trailers);
+
 /** Lets go of `rest`. Harmless if never started (zeroed). */
 void replay_stop(struct replay *r);
 

@@ -81,29 +81,26 @@ static bool must_wait(struct plugin_visit *v, enum weir_step step)
 	return false;
 }
 
-static void log_failure(const struct plugin_visit *v)
+static void log_failure(const struct plugin_visit *v, const char *consequence)
 {
-	enum weir_cause cause =
-		v->guest != NULL ? weir_exchange_cause(v->guest) : WEIR_CAUSE_MEMORY;
-	const struct weir_error *e = v->guest != NULL ? weir_exchange_error(v->guest) : NULL;
+	const struct weir_error *e = weir_exchange_error(v->guest);
 
 	log_error_with((LOG_TEXT("middlewareName", v->m->middleware.name),
 			LOG_STRING("middlewareType", "wasm"),
-			LOG_STRING("cause", weir_cause_text(cause)),
-			LOG_STRING("error", e != NULL ? e->text : "")),
-		       "Plugin failed");
+			LOG_STRING("cause", weir_cause_text(weir_exchange_cause(v->guest))),
+			LOG_STRING("error", e->text)),
+		       "Plugin failed%s", consequence);
 }
 
 /* The client gets the status and nothing of what the guest did or said. */
 static enum middleware_verdict fail(struct plugin_visit *v)
 {
-	enum weir_cause cause =
-		v->guest != NULL ? weir_exchange_cause(v->guest) : WEIR_CAUSE_MEMORY;
+	enum weir_cause cause = weir_exchange_cause(v->guest);
 	int status = (int)weir_cause_status(cause);
 	struct exchange *x = v->x;
 	slice text;
 
-	log_failure(v);
+	log_failure(v, "");
 	weir_exchange_end(&v->guest);
 	v->stage = PLUGIN_OVER;
 	x->early_fields = v->fields_before;
@@ -114,19 +111,27 @@ static enum middleware_verdict fail(struct plugin_visit *v)
 	return MW_ANSWERED;
 }
 
-static int copy_fields(struct fields *to, const struct fields *from)
+static void pass_over(struct plugin_visit *v, const char *consequence)
 {
-	int r = 0;
+	log_failure(v, consequence);
+	(void)atomic_fetch_add_explicit(&v->m->use->passed, 1, memory_order_relaxed);
+	weir_exchange_end(&v->guest);
+	v->stage = PLUGIN_OVER;
+}
 
-	fields_init(to, from->arena);
-	for (size_t i = 0; r == 0 && i < from->count; i++)
-		r = fields_add_field(to, &from->list[i]);
-	return r;
+static enum middleware_verdict fail_request(struct plugin_visit *v)
+{
+	if (!plugin_passes(v, weir_exchange_cause(v->guest)))
+		return fail(v);
+	pass_over(v, "; the request goes on without it");
+	plugin_restore_request(v);
+	return MW_CONTINUE;
 }
 
 static enum weir_step begin(struct plugin_middleware *m, struct exchange *x, struct plugin_visit *v)
 {
 	struct plugin_part *part = plugin_use_part(m->use, x->loop);
+	struct fields before;
 
 	v->magic = PLUGIN_VISIT_MAGIC;
 	v->x = x;
@@ -137,8 +142,10 @@ static enum weir_step begin(struct plugin_middleware *m, struct exchange *x, str
 	spool_init(&v->response_kept);
 	spool_init(&v->response_new);
 	set_stage(v, PLUGIN_NEW, PLUGIN_ASKED);
-	if (part == NULL || copy_fields(&v->fields_before, &x->early_fields) < 0)
+	v->fields_before = x->early_fields;
+	if (part == NULL || plugin_copy_fields(&before, &x->early_fields) < 0)
 		return WEIR_FAILED;
+	v->fields_before = before;
 	plugin_part_busy(part);
 	return weir_exchange_begin(&v->guest, part->pool, &plugin_http, v);
 }
@@ -147,7 +154,7 @@ static enum middleware_verdict pass_on(struct plugin_visit *v)
 {
 	v->facts = *weir_exchange_facts(v->guest);
 	v->responding = true;
-	if (plugin_settle_request(v) < 0) {
+	if (plugin_keep_early(v) < 0 || plugin_settle_request(v) < 0) {
 		weir_exchange_end(&v->guest);
 		set_stage(v, PLUGIN_ASKED, PLUGIN_OVER);
 		return MW_FAILED;
@@ -182,7 +189,7 @@ static enum middleware_verdict on_request(struct middleware *m, struct exchange 
 	case WEIR_STOP:
 		return stop(v);
 	default:
-		return fail(v);
+		return fail_request(v);
 	}
 }
 
@@ -216,9 +223,22 @@ static void start_collecting(struct plugin_visit *v)
 
 	set_stage(v, PLUGIN_PASSED, PLUGIN_COLLECTING);
 	v->response_in = x->response_body;
+	v->original.response_prefix = v->response_kept.n;
 	if (x->response.framing == FRAMING_NONE && v->response_in->state == BODY_OPEN)
 		body_end(v->response_in);
 	body_set_consumer(v->response_in, on_response_body, v);
+}
+
+/* The response is too long, or did not arrive. */
+static enum middleware_verdict refuse_collected(struct plugin_visit *v)
+{
+	int error = v->collect_error, status = error == -EFBIG || error == -ENOMEM ? 500 : 502;
+
+	log_error_with((LOG_TEXT("middlewareName", v->m->middleware.name),
+			LOG_STRING("error", strerror(-error))),
+		       "Response could not be collected for the plugin");
+	exchange_answer(v->x, status, slice_from(status_text(status)), false);
+	return MW_ANSWERED;
 }
 
 /* The guest has had its say over the collected response. */
@@ -232,13 +252,17 @@ static enum middleware_verdict answered(struct plugin_visit *v)
 	weir_exchange_end(&v->guest);
 	if (error == 0)
 		return r < 0 ? MW_FAILED : MW_CONTINUE;
-	log_error_with((LOG_TEXT("middlewareName", v->m->middleware.name),
-			LOG_STRING("error", strerror(-error))),
-		       "Response could not be collected for the plugin");
-	exchange_answer(v->x, error == -EFBIG || error == -ENOMEM ? 500 : 502,
-			slice_from(status_text(error == -EFBIG || error == -ENOMEM ? 500 : 502)),
-			false);
-	return MW_ANSWERED;
+	return refuse_collected(v);
+}
+
+static enum middleware_verdict fail_response(struct plugin_visit *v)
+{
+	if (!plugin_passes(v, weir_exchange_cause(v->guest)))
+		return fail(v);
+	pass_over(v, "; the response goes on without it");
+	if (v->collect_error != 0)
+		return refuse_collected(v);
+	return plugin_restore_response(v) < 0 ? MW_FAILED : MW_CONTINUE;
 }
 
 static enum middleware_verdict on_buffered_response(struct plugin_visit *v)
@@ -259,7 +283,7 @@ static enum middleware_verdict on_buffered_response(struct plugin_visit *v)
 	}
 	if (must_wait(v, step))
 		return MW_PENDING;
-	return step == WEIR_DONE ? answered(v) : fail(v);
+	return step == WEIR_DONE ? answered(v) : fail_response(v);
 }
 
 static enum middleware_verdict on_response(struct middleware *m, struct exchange *x, void *state)
@@ -270,7 +294,7 @@ static enum middleware_verdict on_response(struct middleware *m, struct exchange
 	(void)x;
 	if (v->stage == PLUGIN_OVER)
 		return MW_CONTINUE;
-	if (v->stage == PLUGIN_PASSED && plugin_merge_head(v) < 0)
+	if (v->stage == PLUGIN_PASSED && (plugin_keep_response(v) < 0 || plugin_merge_head(v) < 0))
 		return MW_FAILED;
 	if (v->guest != NULL && v->facts.features & WEIR_FEATURE_BUFFER_RESPONSE)
 		return on_buffered_response(v);
@@ -300,7 +324,7 @@ static enum middleware_verdict on_sent(struct middleware *m, struct exchange *x,
 	if (must_wait(v, step))
 		return MW_PENDING;
 	if (step == WEIR_FAILED)
-		log_failure(v);
+		log_failure(v, " after the response");
 	weir_exchange_end(&v->guest);
 	return MW_CONTINUE;
 }

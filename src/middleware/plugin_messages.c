@@ -16,6 +16,14 @@ static int copy(struct plugin_visit *v, struct weir_slice from, slice *to)
 	return to->p != NULL ? 0 : -ENOMEM;
 }
 
+/* What is going to be changed is kept beforehand. */
+static int copy_for_request(struct plugin_visit *v, struct weir_slice from, slice *to)
+{
+	int r = plugin_keep_request(v);
+
+	return r < 0 ? r : copy(v, from, to);
+}
+
 static struct weir_slice get_method(void *x)
 {
 	return visit(x)->x->request.method;
@@ -26,7 +34,7 @@ static int set_method(void *x, struct weir_slice method)
 	struct plugin_visit *v = visit(x);
 	struct request *q = &v->x->request;
 	slice kept;
-	int r = copy(v, method, &kept);
+	int r = copy_for_request(v, method, &kept);
 
 	if (r < 0)
 		return r;
@@ -46,7 +54,7 @@ static int set_target(void *x, struct weir_slice target)
 	struct request *q = &v->x->request;
 	slice kept;
 	size_t mark;
-	int r = copy(v, target, &kept);
+	int r = copy_for_request(v, target, &kept);
 
 	if (r < 0)
 		return r;
@@ -84,7 +92,7 @@ static int set_authority(void *x, struct weir_slice authority)
 {
 	struct plugin_visit *v = visit(x);
 	slice kept;
-	int r = copy(v, authority, &kept);
+	int r = copy_for_request(v, authority, &kept);
 
 	if (r == 0)
 		v->x->request.authority = kept;
@@ -114,11 +122,13 @@ static bool field_next(void *x, enum weir_message message, size_t *cursor, struc
 	return false;
 }
 
-static int change_field(struct plugin_visit *v, struct fields *f, struct weir_slice name,
+static int change_field(struct plugin_visit *v, enum weir_message message, struct weir_slice name,
 			struct weir_slice value, int (*change)(struct fields *, slice, slice))
 {
+	struct fields *f = fields_of(v, message);
 	slice kept_name, kept_value;
-	int r = copy(v, name, &kept_name);
+	int r = message == WEIR_REQUEST ? copy_for_request(v, name, &kept_name)
+					: copy(v, name, &kept_name);
 
 	if (r == 0)
 		r = copy(v, value, &kept_value);
@@ -128,23 +138,23 @@ static int change_field(struct plugin_visit *v, struct fields *f, struct weir_sl
 static int field_set(void *x, enum weir_message message, struct weir_slice name,
 		     struct weir_slice value)
 {
-	struct plugin_visit *v = visit(x);
-
-	return change_field(v, fields_of(v, message), name, value, fields_set);
+	return change_field(visit(x), message, name, value, fields_set);
 }
 
 static int field_add(void *x, enum weir_message message, struct weir_slice name,
 		     struct weir_slice value)
 {
-	struct plugin_visit *v = visit(x);
-
-	return change_field(v, fields_of(v, message), name, value, fields_add);
+	return change_field(visit(x), message, name, value, fields_add);
 }
 
 static int field_remove(void *x, enum weir_message message, struct weir_slice name)
 {
-	(void)fields_remove(fields_of(visit(x), message), name);
-	return 0;
+	struct plugin_visit *v = visit(x);
+	int r = message == WEIR_REQUEST ? plugin_keep_request(v) : 0;
+
+	if (r == 0)
+		(void)fields_remove(fields_of(v, message), name);
+	return r;
 }
 
 static unsigned get_status(void *x)

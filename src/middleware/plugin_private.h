@@ -4,6 +4,7 @@
  *   plugin.c           the hooks: driving the guest through request, response and afterwards
  *   plugin_messages.c  the guest's view of heads and bodies (struct weir_http)
  *   plugin_settle.c    what becomes of bodies and headers when a phase is over
+ *   plugin_open.c      how an exchange goes on without a guest that failed
  */
 #ifndef MIDDLEWARE_PLUGIN_PRIVATE_H
 #define MIDDLEWARE_PLUGIN_PRIVATE_H
@@ -34,6 +35,16 @@ enum plugin_stage {
 #undef X
 };
 
+/** What a guest under `failure: open` has not touched, to go back to. */
+struct plugin_original {
+	bool has_request; /* kept when the guest first changes it */
+	struct request request;
+	struct fields early; /* the exchange's early fields as handle_request left them */
+	struct response response;
+	bool merged;              /* `early` was not part of `response` yet */
+	uint64_t response_prefix; /* bytes of `response_kept` that the guest wrote */
+};
+
 #define PLUGIN_VISIT_MAGIC 0x76697369u
 
 /** The middleware's state in the exchange's arena. */
@@ -55,10 +66,11 @@ struct plugin_visit {
 	struct body request_out;
 
 	struct fields fields_before; /* of the exchange's early fields, for a guest that fails */
-	unsigned early_status;       /* 0: not set */
-	struct body *response_in;    /* what is collected */
-	struct spool response_kept;  /* prefix and upstream's bytes */
-	struct spool response_new;   /* what the guest wrote after WEIR_NEXT */
+	struct plugin_original original;
+	unsigned early_status;      /* 0: not set */
+	struct body *response_in;   /* what is collected */
+	struct spool response_kept; /* prefix and upstream's bytes */
+	struct spool response_new;  /* what the guest wrote after WEIR_NEXT */
 	struct replay response_replay;
 	struct body response_out;
 	int collect_error;
@@ -94,5 +106,33 @@ int plugin_settle_prefix(struct plugin_visit *v);
 /** The guest has seen and perhaps changed the collected response. Returns 0 or a negative errno
  * value. */
 int plugin_settle_response(struct plugin_visit *v);
+
+/** The request's body goes on from its beginning: what the guest has read, then the rest. */
+void plugin_replay_request(struct plugin_visit *v);
+
+/** The response's body becomes what was kept of it, without the first `from` bytes. */
+void plugin_send_kept(struct plugin_visit *v, uint64_t from);
+
+/** A copy of the lines, whose bytes stay where they are. Returns 0 or -ENOMEM (arena full). */
+int plugin_copy_fields(struct fields *to, const struct fields *from);
+
+/** Whether the exchange goes on without a guest that failed for this reason. */
+bool plugin_passes(const struct plugin_visit *v, enum weir_cause cause);
+
+/** Keep what a failed guest is to leave as it was: the request's head before the guest first
+ * changes it; what the guest has set for the response, when the request goes on; the response's
+ * head before that is joined to it. Nothing happens under `failure: closed`. Return 0 or -ENOMEM
+ * (arena full).
+ */
+int plugin_keep_request(struct plugin_visit *v);
+int plugin_keep_early(struct plugin_visit *v);
+int plugin_keep_response(struct plugin_visit *v);
+
+/** The guest failed in handle_request: the request becomes what it was. */
+void plugin_restore_request(struct plugin_visit *v);
+
+/** The guest failed in handle_response: the collected response becomes what it was without the
+ * guest. Returns 0 or -ENOMEM (arena full). */
+int plugin_restore_response(struct plugin_visit *v);
 
 #endif

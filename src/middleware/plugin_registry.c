@@ -347,6 +347,7 @@ static int create_use(struct plugin_use **use, struct plugin_registry *r,
 		return error_set(e, -ENOMEM, "out of memory");
 	u->registry = r;
 	u->alias = s->alias;
+	u->fails_open = s->limits->failure == PLUGIN_FAILURE_OPEN;
 	result = weir_plugin_create(&u->plugin, r->host, &options, e);
 	if (result < 0) {
 		free(u);

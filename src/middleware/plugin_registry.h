@@ -38,6 +38,8 @@ struct plugin_use {
 	char *key;
 	slice alias;
 	struct weir_plugin *plugin;
+	bool fails_open;         /* `failure: open` */
+	_Atomic uint64_t passed; /* requests and responses that went on without the plugin */
 	struct per_loop pools;
 };
 

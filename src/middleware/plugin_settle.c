@@ -22,10 +22,20 @@ static int set_request_length(struct plugin_visit *v, uint64_t n)
 	return text.p == NULL ? -ENOMEM : fields_add_id(&q->fields, FIELD_CONTENT_LENGTH, text);
 }
 
-int plugin_settle_request(struct plugin_visit *v)
+void plugin_replay_request(struct plugin_visit *v)
 {
 	struct exchange *x = v->x;
 	struct body *in;
+
+	if (v->request_in == NULL)
+		return;
+	in = exchange_put_stage(x, &x->request_body, &v->request_out);
+	replay_start(&v->request_replay, x->loop, &v->request_kept, in, &v->request_out, NULL);
+}
+
+int plugin_settle_request(struct plugin_visit *v)
+{
+	struct exchange *x = v->x;
 
 	if (v->facts.request_body_written) {
 		(void)exchange_put_stage(x, &x->request_body, &v->request_out);
@@ -35,10 +45,7 @@ int plugin_settle_request(struct plugin_visit *v)
 			     NULL);
 		return set_request_length(v, v->request_new.n);
 	}
-	if (v->request_in == NULL)
-		return 0;
-	in = exchange_put_stage(x, &x->request_body, &v->request_out);
-	replay_start(&v->request_replay, x->loop, &v->request_kept, in, &v->request_out, NULL);
+	plugin_replay_request(v);
 	return 0;
 }
 
@@ -75,8 +82,9 @@ int plugin_merge_head(struct plugin_visit *v)
 	return r;
 }
 
-/* The response's body becomes what `content` holds; trailers, if there are any, need chunks. */
-static void send_spool(struct plugin_visit *v, const struct spool *content)
+/* The response's body becomes what `content` holds from there on; trailers, if there are any, need
+ * chunks. */
+static void send_spool_at(struct plugin_visit *v, const struct spool *content, uint64_t from)
 {
 	struct exchange *x = v->x;
 	struct response *r = &x->response;
@@ -84,13 +92,18 @@ static void send_spool(struct plugin_visit *v, const struct spool *content)
 
 	(void)exchange_put_stage(x, &x->response_body, &v->response_out);
 	r->framing = trailers ? FRAMING_CHUNKED : FRAMING_LENGTH;
-	r->content_length = content != NULL ? content->n : 0;
+	r->content_length = content != NULL ? content->n - from : 0;
 	if (content == NULL) {
 		body_end(&v->response_out);
 		return;
 	}
-	replay_start(&v->response_replay, x->loop, content, NULL, &v->response_out,
-		     trailers ? &x->response_trailers : NULL);
+	replay_start_at(&v->response_replay, x->loop, content, from, NULL, &v->response_out,
+			trailers ? &x->response_trailers : NULL);
+}
+
+static void send_spool(struct plugin_visit *v, const struct spool *content)
+{
+	send_spool_at(v, content, 0);
 }
 
 /*
@@ -149,6 +162,12 @@ int plugin_settle_prefix(struct plugin_visit *v)
 		r->framing = FRAMING_CHUNKED;
 	replay_start(&v->response_replay, x->loop, &v->response_kept, in, &v->response_out, NULL);
 	return 0;
+}
+
+void plugin_send_kept(struct plugin_visit *v, uint64_t from)
+{
+	if (!has_no_body(v))
+		send_spool_at(v, &v->response_kept, from);
 }
 
 int plugin_settle_response(struct plugin_visit *v)

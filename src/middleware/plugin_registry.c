@@ -10,6 +10,7 @@
 #include "core/map.h"
 #include "middleware/plugin_manifest.h"
 #include "middleware/plugin_private.h"
+#include "middleware/plugin_settings.h"
 
 #define REGISTRY_MAGIC 0x70726567u
 #define TICK_MS 1000u
@@ -91,31 +92,6 @@ static int fill_envs(struct plugin_registry *r, struct plugin_source *s,
 	return 0;
 }
 
-/* HOSTDIR[:GUESTDIR][:ro] */
-static int parse_mount(struct plugin_registry *r, struct weir_mount *m, slice text,
-		       struct weir_error *e)
-{
-	slice rest = text, host = {NULL, 0}, guest;
-	size_t colon;
-
-	m->read_only = slice_ends(rest, SLICE(":ro"));
-	if (m->read_only)
-		rest.n -= 3;
-	colon = slice_find(rest, ':');
-	host = slice_first(rest, colon);
-	guest = colon < rest.n ? slice_from_at(rest, colon + 1) : host;
-	if (host.n == 0 || slice_find(guest, ':') < guest.n)
-		return error_set(
-			e, -EINVAL,
-			"settings.mounts: invalid directory \"%.*s\", expected HOST[:GUEST][:ro]",
-			SLICE_ARG(text));
-	m->host_path = arena_copy(&r->arena, host).p;
-	m->guest_path = arena_copy(&r->arena, guest).p;
-	return m->host_path != NULL && m->guest_path != NULL
-		       ? 0
-		       : error_set(e, -ENOMEM, "out of memory");
-}
-
 static int fill_mounts(struct plugin_registry *r, struct plugin_source *s,
 		       const struct option_list *texts, struct weir_error *e)
 {
@@ -123,10 +99,13 @@ static int fill_mounts(struct plugin_registry *r, struct plugin_source *s,
 	if (s->mounts == NULL)
 		return error_set(e, -ENOMEM, "out of memory");
 	for (size_t i = 0; i < texts->count; i++) {
-		int result = parse_mount(r, &s->mounts[s->mount_count++], texts->items[i], e);
+		int result = plugin_mount_parse(&s->mounts[s->mount_count++], texts->items[i],
+						&r->arena, e);
 
-		if (result < 0)
+		if (result < 0) {
+			error_prefix(e, "settings.mounts: ");
 			return result;
+		}
 	}
 	return 0;
 }
@@ -281,33 +260,6 @@ bool plugin_registry_stringifies(const struct plugin_registry *r, slice alias)
 	return s == NULL || s->limits->stringify_config;
 }
 
-static uint64_t unless_zero(uint64_t value)
-{
-	return value == 0 ? UINT64_MAX : value;
-}
-
-static struct weir_limits limits_of(const struct weir_plugin_config *c)
-{
-	return (struct weir_limits){
-		.memory_bytes = (uint64_t)c->memory_bytes,
-		.init_ms = clock_ns_to_ms(c->init_ns),
-		.call_cpu_ms = clock_ns_to_ms(c->call_cpu_ns),
-		.exchange_wall_ms = unless_zero(clock_ns_to_ms(c->exchange_wall_ns)),
-		.idle_ms = clock_ns_to_ms(c->idle_timeout_ns),
-		.queue_wait_ms = clock_ns_to_ms(c->queue_timeout_ns),
-		.body_bytes = (uint64_t)c->body_buffer_bytes,
-		.instances = (uint32_t)c->max_instances_per_worker,
-		.queue_length = (uint32_t)c->queue_length,
-		.log_lines = (uint32_t)c->log_lines_per_exchange,
-		.text_bytes = (uint64_t)c->text_bytes,
-		.tables = (uint32_t)c->tables,
-		.table_elements = (uint32_t)c->table_elements,
-		.total_bytes = (uint64_t)c->total_bytes,
-		.requests = (uint32_t)c->max_requests,
-		.age_ms = clock_ns_to_ms(c->max_age_ns),
-	};
-}
-
 static void free_part(void *memory)
 {
 	struct plugin_part *part = memory;
@@ -336,7 +288,7 @@ static int create_use(struct plugin_use **use, struct plugin_registry *r,
 		.env_count = s->env_count,
 		.mounts = s->mounts,
 		.mount_count = s->mount_count,
-		.limits = limits_of(s->limits),
+		.limits = plugin_limits(s->limits),
 		.isolation = s->limits->isolation,
 		.init = s->limits->init,
 	};

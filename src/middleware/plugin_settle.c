@@ -1,6 +1,7 @@
 #include <errno.h>
 
 #include "middleware/plugin_private.h"
+#include "middleware/plugin_rules.h"
 
 static int set_request_length(struct plugin_visit *v, uint64_t n)
 {
@@ -58,15 +59,14 @@ static bool is_singleton(enum field_id id)
 	       id == FIELD_LAST_MODIFIED;
 }
 
-int plugin_merge_head(struct plugin_visit *v)
+int plugin_merge_fields(struct fields *upstream, struct fields *early, struct arena *arena)
 {
-	struct fields *upstream = &v->x->response.fields, merged;
-	struct fields *early = &v->x->early_fields;
+	struct fields merged;
 	int r = 0;
 
 	if (early->count == 0)
 		return 0;
-	fields_init(&merged, &v->x->arena);
+	fields_init(&merged, arena);
 	for (size_t i = 0; r == 0 && i < early->count; i++) {
 		const struct field *f = &early->list[i];
 
@@ -77,9 +77,14 @@ int plugin_merge_head(struct plugin_visit *v)
 		r = fields_add(&merged, upstream->list[i].name, upstream->list[i].value);
 	if (r == 0) {
 		*upstream = merged;
-		fields_init(early, &v->x->arena);
+		fields_init(early, arena);
 	}
 	return r;
+}
+
+int plugin_merge_head(struct plugin_visit *v)
+{
+	return plugin_merge_fields(&v->x->response.fields, &v->x->early_fields, &v->x->arena);
 }
 
 /* The response's body becomes what `content` holds from there on; trailers, if there are any, need
@@ -106,20 +111,14 @@ static void send_spool(struct plugin_visit *v, const struct spool *content)
 	send_spool_at(v, content, 0);
 }
 
-/*
- * A guest that suppresses a body says so with Content-Length alone: a declared length below what
- * there is to send means that nothing must be sent, because a firewall's guest has no other means.
- * Anything else follows the body.
- */
-static bool is_suppressed(const struct plugin_visit *v, bool length_set, bool body_written,
-			  uint64_t n)
+bool plugin_suppresses_body(const struct fields *f, bool length_set, bool body_written, uint64_t n)
 {
-	const struct field *f = fields_find_id(&v->x->response.fields, FIELD_CONTENT_LENGTH);
+	const struct field *line = fields_find_id(f, FIELD_CONTENT_LENGTH);
 	uint64_t declared;
 
-	if (!length_set || body_written || f == NULL)
+	if (!length_set || body_written || line == NULL)
 		return false;
-	return !slice_to_u64(f->value, &declared) || declared < n;
+	return !slice_to_u64(line->value, &declared) || declared < n;
 }
 
 static bool has_no_body(const struct plugin_visit *v)
@@ -137,7 +136,8 @@ int plugin_settle_stop(struct plugin_visit *v)
 			false);
 	r->fields = x->early_fields;
 	fields_init(&x->early_fields, &x->arena);
-	if (is_suppressed(v, v->facts.response_length_prefixed, false, content->n) ||
+	if (plugin_suppresses_body(&r->fields, v->facts.response_length_prefixed, false,
+				   content->n) ||
 	    has_no_body(v))
 		content = NULL;
 	send_spool(v, content);
@@ -179,7 +179,8 @@ int plugin_settle_response(struct plugin_visit *v)
 	/* The length of a body that is not sent stays what upstream or guest say. */
 	if (has_no_body(v))
 		return 0;
-	if (is_suppressed(v, facts->response_length_written, written, content->n))
+	if (plugin_suppresses_body(&v->x->response.fields, facts->response_length_written, written,
+				   content->n))
 		content = NULL;
 	send_spool(v, content);
 	return 0;

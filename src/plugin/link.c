@@ -11,16 +11,23 @@ struct import {
 	const char *results;
 };
 
-/* `wasm_valtype_kind` aborts the process at types that it does not know, vectors among them. */
-static wasmtime_valtype_kind_t kind_of(const wasm_valtype_t *type)
+/* One letter per type: i, I, f, F, v, or r for references. `wasm_valtype_kind` aborts the process
+ * at types that it does not know, vectors among them. */
+static char letter_of(const wasm_valtype_t *type)
 {
+	static const char letters[] = {
+		[WASMTIME_VALTYPE_KIND_I32] = 'i',  [WASMTIME_VALTYPE_KIND_I64] = 'I',
+		[WASMTIME_VALTYPE_KIND_F32] = 'f',  [WASMTIME_VALTYPE_KIND_F64] = 'F',
+		[WASMTIME_VALTYPE_KIND_V128] = 'v', [WASMTIME_VALTYPE_KIND_REF] = 'r',
+	};
 	wasmtime_valtype_t whole;
 	wasmtime_valtype_kind_t kind;
 
 	wasmtime_valtype_new(type, &whole);
 	kind = whole.kind;
 	wasmtime_valtype_delete(&whole);
-	return kind;
+	must(kind < ARRAY_LEN(letters));
+	return letters[kind];
 }
 
 static bool kinds_are(const wasm_valtype_vec_t *types, const char *letters)
@@ -28,8 +35,7 @@ static bool kinds_are(const wasm_valtype_vec_t *types, const char *letters)
 	if (types->size != strlen(letters))
 		return false;
 	for (size_t i = 0; i < types->size; i++) {
-		if (kind_of(types->data[i]) !=
-		    (letters[i] == 'I' ? WASMTIME_VALTYPE_KIND_I64 : WASMTIME_VALTYPE_KIND_I32))
+		if (letter_of(types->data[i]) != letters[i])
 			return false;
 	}
 	return true;
@@ -41,31 +47,65 @@ bool link_type_is(const wasm_functype_t *type, const char *params, const char *r
 	       kinds_are(wasm_functype_results(type), results);
 }
 
-static const char *kind_text(wasmtime_valtype_kind_t kind)
+static const char *letter_text(char letter)
 {
-	static const char *const texts[] = {
-		[WASMTIME_VALTYPE_KIND_I32] = "i32",   [WASMTIME_VALTYPE_KIND_I64] = "i64",
-		[WASMTIME_VALTYPE_KIND_F32] = "f32",   [WASMTIME_VALTYPE_KIND_F64] = "f64",
-		[WASMTIME_VALTYPE_KIND_V128] = "v128", [WASMTIME_VALTYPE_KIND_REF] = "reference",
-	};
-
-	must(kind < ARRAY_LEN(texts));
-	return texts[kind];
+	switch (letter) {
+	case 'i':
+		return "i32";
+	case 'I':
+		return "i64";
+	case 'f':
+		return "f32";
+	case 'F':
+		return "f64";
+	case 'v':
+		return "v128";
+	default:
+		return "reference";
+	}
 }
 
-static void describe_types(struct str *out, const wasm_valtype_vec_t *types)
+static void describe_letters(struct str *out, const char *letters)
 {
 	str_add_char(out, '(');
-	for (size_t i = 0; i < types->size; i++)
-		str_format(out, "%s%s", i > 0 ? ", " : "", kind_text(kind_of(types->data[i])));
+	for (size_t i = 0; letters[i] != '\0'; i++)
+		str_format(out, "%s%s", i > 0 ? ", " : "", letter_text(letters[i]));
 	str_add_char(out, ')');
+}
+
+void link_describe_signature(struct str *out, const char *params, const char *results)
+{
+	describe_letters(out, params);
+	str_add(out, SLICE(" -> "));
+	describe_letters(out, results);
+}
+
+static void add_letters(struct str *out, const wasm_valtype_vec_t *types)
+{
+	for (size_t i = 0; i < types->size; i++)
+		str_add_char(out, letter_of(types->data[i]));
+	str_add_char(out, '\0');
+}
+
+/* Both lists of letters, each with a terminator. Empty if memory is short. */
+static struct str letters_of(const wasm_functype_t *type)
+{
+	struct str letters = {0};
+
+	add_letters(&letters, wasm_functype_params(type));
+	add_letters(&letters, wasm_functype_results(type));
+	if (letters.failed)
+		str_free(&letters);
+	return letters;
 }
 
 void link_describe(struct str *out, const wasm_functype_t *type)
 {
-	describe_types(out, wasm_functype_params(type));
-	str_add(out, SLICE(" -> "));
-	describe_types(out, wasm_functype_results(type));
+	struct str letters = letters_of(type);
+
+	if (letters.p != NULL)
+		link_describe_signature(out, letters.p, letters.p + strlen(letters.p) + 1);
+	str_free(&letters);
 }
 
 static void make_types(wasm_valtype_vec_t *types, const char *letters)
@@ -87,14 +127,6 @@ static wasm_functype_t *make_type(const char *params, const char *results)
 	make_types(&p, params);
 	make_types(&r, results);
 	return wasm_functype_new(&p, &r);
-}
-
-void link_describe_signature(struct str *out, const char *params, const char *results)
-{
-	wasm_functype_t *type = make_type(params, results);
-
-	link_describe(out, type);
-	wasm_functype_delete(type);
 }
 
 static bool find_abi(slice name, struct import *import)
@@ -130,36 +162,25 @@ static slice name_slice(const wasm_name_t *name)
 	return slice_of(name->data, name->size);
 }
 
-static int refuse_type(slice module, slice name, const wasm_functype_t *type, struct import wanted,
+static int refuse_type(slice module, slice name, struct import found, struct import wanted,
 		       struct weir_error *error)
 {
-	struct str found = {0}, expected = {0};
+	struct str is = {0}, expected = {0};
 
-	link_describe(&found, type);
+	link_describe_signature(&is, found.params, found.results);
 	link_describe_signature(&expected, wanted.params, wanted.results);
 	(void)error_set(error, -EINVAL,
 			"import func[%.*s.%.*s] has the wrong signature: found %s, should be %s",
-			SLICE_ARG(module), SLICE_ARG(name), found.p != NULL ? found.p : "",
+			SLICE_ARG(module), SLICE_ARG(name), is.p != NULL ? is.p : "",
 			expected.p != NULL ? expected.p : "");
-	str_free(&found);
+	str_free(&is);
 	str_free(&expected);
 	return -EINVAL;
 }
 
-static const wasm_functype_t *import_function(const wasm_importtype_t *import)
+int link_check(slice module, slice name, const char *params, const char *results,
+	       struct weir_error *error)
 {
-	const wasm_externtype_t *type = wasm_importtype_type(import);
-
-	return wasm_externtype_kind(type) == WASM_EXTERN_FUNC
-		       ? wasm_externtype_as_functype_const(type)
-		       : NULL;
-}
-
-int link_check_import(const wasm_importtype_t *import, struct weir_error *error)
-{
-	slice module = name_slice(wasm_importtype_module(import));
-	slice name = name_slice(wasm_importtype_name(import));
-	const wasm_functype_t *type = import_function(import);
 	bool abi = slice_equal(module, SLICE(ABI_MODULE));
 	struct import known;
 
@@ -168,18 +189,35 @@ int link_check_import(const wasm_importtype_t *import, struct weir_error *error)
 				 "module[%.*s] not instantiated: the guest imports \"%.*s\" "
 				 "from it, expected only " ABI_MODULE " and " WASI_MODULE,
 				 SLICE_ARG(module), SLICE_ARG(name));
-	if (!abi && type != NULL &&
-	    wasi_is_socket_extension(name, wasm_functype_params(type)->size))
+	if (!abi && params != NULL && wasi_is_socket_extension(name, strlen(params)))
 		return error_set(error, -ENOTSUP,
 				 "imports \"%.*s\" of the WASI socket extensions, which are not "
 				 "supported: plugins have no network of their own",
 				 SLICE_ARG(name));
-	if (type == NULL || !(abi ? find_abi(name, &known) : find_wasi(name, &known)))
+	if (params == NULL || !(abi ? find_abi(name, &known) : find_wasi(name, &known)))
 		return error_set(error, -EINVAL, "\"%.*s\" is not exported in module \"%.*s\"",
 				 SLICE_ARG(name), SLICE_ARG(module));
-	if (!link_type_is(type, known.params, known.results))
-		return refuse_type(module, name, type, known, error);
+	if (strcmp(params, known.params) != 0 || strcmp(results, known.results) != 0)
+		return refuse_type(module, name, (struct import){params, results}, known, error);
 	return 0;
+}
+
+int link_check_import(const wasm_importtype_t *import, struct weir_error *error)
+{
+	const wasm_externtype_t *type = wasm_importtype_type(import);
+	slice module = name_slice(wasm_importtype_module(import));
+	slice name = name_slice(wasm_importtype_name(import));
+	struct str letters;
+	int r;
+
+	if (wasm_externtype_kind(type) != WASM_EXTERN_FUNC)
+		return link_check(module, name, NULL, NULL, error);
+	letters = letters_of(wasm_externtype_as_functype_const(type));
+	if (letters.p == NULL)
+		return error_set(error, -ENOMEM, "not enough memory");
+	r = link_check(module, name, letters.p, letters.p + strlen(letters.p) + 1, error);
+	str_free(&letters);
+	return r;
 }
 
 static struct instance *caller_instance(wasmtime_caller_t *caller)

@@ -9,8 +9,16 @@
 
 #include "core/str.h"
 
-/** Returns 0, -EINVAL for an import that does not exist or has another type, or -ENOTSUP for a
- * socket extension. */
+/**
+ * Whether the host has what a module imports. Types are written as in `struct wasi_function`, with
+ * f, F, v and r for those that no host function has; `params` is NULL for what is no function.
+ * Returns 0, -EINVAL for what does not exist or has another type, or -ENOTSUP for a socket
+ * extension.
+ */
+int link_check(slice module, slice name, const char *params, const char *results,
+	       struct weir_error *error);
+
+/** The same of an import as the engine sees it; also -ENOMEM. */
 int link_check_import(const wasm_importtype_t *import, struct weir_error *error);
 
 /** Binds all host functions to a module whose imports have been checked. Returns 0 or -EINVAL. */

@@ -1,12 +1,14 @@
 /*
- * Any bytes as a wasm module: the scanner reads what the engine reads. The input is what follows
- * the eight bytes of the header, or the whole file after a first byte 0xff.
+ * Any bytes as a wasm module: the scanner and the survey read what the engine reads. The input is
+ * what follows the eight bytes of the header, or the whole file after a first byte 0xff.
  */
 #include <errno.h>
 #include <stdlib.h>
 
 #include "plugin/engine.h"
+#include "plugin/link.h"
 #include "plugin/module.h"
+#include "plugin/survey.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -31,6 +33,26 @@ static bool engine_accepts(slice wasm)
 	return e == NULL;
 }
 
+/* What the survey says about a good module is what the host makes of it. */
+static void survey(slice wasm, bool good)
+{
+	struct survey survey;
+	struct weir_error error = {0};
+	struct arena arena;
+	int r;
+
+	arena_init(&arena, 4096, (size_t)64 << 20);
+	r = survey_module(&survey, wasm, &arena, &error);
+	must(r == 0 || (!good && (r == -EINVAL || r == -ENOMEM)));
+	for (size_t i = 0; r == 0 && i < survey.imports.count; i++) {
+		const struct survey_entry *e = &survey.imports.entries[i];
+
+		r = link_check(e->module, e->name, e->params, e->results, &error);
+		must(r == 0 || !good);
+	}
+	arena_free(&arena);
+}
+
 /* A module that is fine for the engine is damaged for nobody, unless it imports what no host has.
  */
 static void check(slice wasm)
@@ -45,6 +67,7 @@ static void check(slice wasm)
 	must(error.code == 0 || strlen(error.text) < sizeof error.text);
 	if (got < 0)
 		must(m == NULL);
+	survey(wasm, got == 0);
 	if (scanned < 0 && strstr(error.text, "of no known kind") == NULL)
 		must(!engine_accepts(wasm));
 	if (m != NULL) {

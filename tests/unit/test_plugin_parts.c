@@ -2,8 +2,11 @@
 #include "plugin_fake.h"
 
 #include "plugin/counters.h"
+#include "plugin/link.h"
 #include "plugin/scan.h"
+#include "plugin/survey.h"
 #include "plugin/uri.h"
+#include "plugin/wasm_code.h"
 
 struct pair {
 	const char *given;
@@ -115,6 +118,100 @@ static const char whole[] =
 	"(func) (func (export \"handle_response\") (param i32 i32) (local i32) nop)"
 	"(func (export \"handle_request\") (result i64) (i64.const 1)))";
 
+/* Whatever the bytes are, all names and types that come out can be read. */
+static void survey_bytes(const char *bytes, size_t n)
+{
+	struct survey survey;
+	struct weir_error error = {0};
+	struct arena arena;
+
+	arena_init(&arena, 1024, (size_t)1 << 20);
+	if (survey_module(&survey, slice_of(bytes, n), &arena, &error) == 0) {
+		for (size_t i = 0; i < survey.imports.count; i++) {
+			const struct survey_entry *e = &survey.imports.entries[i];
+
+			(void)link_check(e->module, e->name, e->params, e->results, &error);
+		}
+	} else {
+		assert_true(error.code == -EINVAL || error.code == -ENOMEM);
+	}
+	arena_free(&arena);
+}
+
+static void surveyed(void **state)
+{
+	wasm_byte_vec_t wasm = fake_wasm(
+		"(module (import \"http_handler\" \"log\" (func (param i32 i32 i32)))"
+		"(import \"wasi_snapshot_preview1\" \"fd_write\" (func (param i32 f64) (result "
+		"i32)))"
+		"(import \"env\" \"g\" (global f32))"
+		"(memory (export \"memory\") 2 10) (table (export \"t\") 1 funcref)"
+		"(global $a (mut i64) (i64.const 1)) (global $b i32 (i32.const 1))"
+		"(data (i32.const 8) \"abc\") (data $p \"defgh\")"
+		"(func $f (param f32 f64 v128 externref)) (func $s) (start $s)"
+		"(func (export \"handle_request\") (result i64) (table.set (i32.const 0) (ref.null "
+		"func)) (data.drop $p) (i64.const 1))"
+		"(export \"f\" (func $f)) (export \"log\" (func 0)))");
+	struct survey s;
+	struct weir_error error;
+	struct arena arena;
+	struct survey_entry *e;
+
+	(void)state;
+	arena_init(&arena, 1024, (size_t)1 << 20);
+	assert_int_equal(survey_module(&s, slice_of(wasm.data, wasm.size), &arena, &error), 0);
+	assert_int_equal(s.imports.count, 3);
+	e = s.imports.entries;
+	assert_true(slice_equal(e[0].name, SLICE("log")));
+	assert_string_equal(e[0].params, "iii");
+	assert_int_equal(link_check(e[0].module, e[0].name, e[0].params, e[0].results, &error), 0);
+	assert_int_equal(link_check(e[1].module, e[1].name, e[1].params, e[1].results, &error),
+			 -EINVAL);
+	assert_string_equal(error.text,
+			    "import func[wasi_snapshot_preview1.fd_write] has the wrong signature: "
+			    "found (i32, f64) -> (i32), should be (i32, i32, i32, i32) -> (i32)");
+	assert_int_equal(e[2].kind, WASM_EXTERNAL_GLOBAL);
+	assert_null(e[2].params);
+	assert_int_equal(s.exports.count, 5);
+	e = s.exports.entries;
+	assert_string_equal(survey_kind_text(e[0].kind), "memory");
+	assert_string_equal(survey_kind_text(e[1].kind), "table");
+	assert_string_equal(e[2].results, "I");
+	assert_string_equal(e[3].params, "fFvr");
+	assert_string_equal(e[4].params, "iii");
+	assert_true(s.has_memory && s.memory_bounded && s.starts_by_section);
+	assert_int_equal(s.memory_min_bytes, 2 * 65536);
+	assert_int_equal(s.memory_max_bytes, 10 * 65536);
+	assert_int_equal(s.mutable_globals, 1);
+	assert_int_equal(s.data_segments, 2);
+	assert_int_equal(s.data_bytes, 8);
+	assert_int_equal(s.passive_segments, 1);
+	assert_int_equal(s.passive_bytes, 5);
+	assert_int_equal(s.code, WASM_CODE_CHANGES_TABLES | WASM_CODE_DROPS | WASM_CODE_NAMES_DATA);
+	arena_free(&arena);
+	wasm_byte_vec_delete(&wasm);
+}
+
+/* Sections that come twice: the engine refuses them, and nothing is read beyond what was kept. */
+static void repeated_sections(void **state)
+{
+	static const char twice[] = "\0asm\1\0\0\0"
+				    "\1\x0a\3\x60\0\0\x60\0\0\x60\0\0"
+				    "\1\4\1\x60\0\0"
+				    "\3\2\1\2"
+				    "\7\5\1\1f\0\0"
+				    "\7\1\0";
+	struct survey s;
+	struct arena arena;
+
+	(void)state;
+	arena_init(&arena, 1024, (size_t)1 << 20);
+	assert_int_equal(survey_module(&s, slice_of(twice, sizeof twice - 1), &arena, NULL), 0);
+	assert_int_equal(s.exports.count, 0);
+	survey_bytes(twice, sizeof twice - 4);
+	arena_free(&arena);
+}
+
 /* Each byte in turn is changed, and each end cut off: never a wrong read, and where it fails an
  * offset within the data. */
 static void damaged_modules(void **state)
@@ -126,6 +223,7 @@ static void damaged_modules(void **state)
 	(void)state;
 	assert_int_equal(scan_module(&facts, slice_of(wasm.data, wasm.size), &error), 0);
 	assert_true(facts.response_empty);
+	survey_bytes(wasm.data, wasm.size);
 	for (size_t n = 0; n < wasm.size; n++) {
 		char *copy = malloc(n + 1);
 
@@ -133,6 +231,7 @@ static void damaged_modules(void **state)
 		memcpy(copy, wasm.data, n);
 		if (scan_module(&facts, slice_of(copy, n), &error) != 0)
 			assert_int_equal(error.code, -EINVAL);
+		survey_bytes(copy, n);
 		free(copy);
 		for (unsigned change = 1; change < 256; change += 7) {
 			char *changed = malloc(wasm.size);
@@ -145,6 +244,7 @@ static void damaged_modules(void **state)
 			    sscanf(error.text, "is a damaged WebAssembly module: at byte %zu",
 				   &at) == 1)
 				assert_true(at <= wasm.size);
+			survey_bytes(changed, wasm.size);
 			free(changed);
 		}
 	}
@@ -193,9 +293,10 @@ static void histogram_buckets(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(shown_targets), cmocka_unit_test(taken_uris),
-		cmocka_unit_test(digests),       cmocka_unit_test(damaged_modules),
-		cmocka_unit_test(long_numbers),  cmocka_unit_test(histogram_buckets),
+		cmocka_unit_test(shown_targets),     cmocka_unit_test(taken_uris),
+		cmocka_unit_test(digests),           cmocka_unit_test(damaged_modules),
+		cmocka_unit_test(long_numbers),      cmocka_unit_test(surveyed),
+		cmocka_unit_test(repeated_sections), cmocka_unit_test(histogram_buckets),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

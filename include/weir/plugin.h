@@ -262,6 +262,8 @@ struct weir_host_options {
 	/* Compare each instance that was put back with what it should be, byte by byte, and end the
 	 * process where they differ. */
 	bool self_check;
+	/* Look how much memory each exchange changes, for its facts: about a microsecond each. */
+	bool measure;
 	/* Any thread that runs guests; must not call the library. NULL: lines are dropped. */
 	void (*log)(void *log_context, const struct weir_log_line *line);
 	/* Would a line of that level be written? NULL: yes. */
@@ -557,6 +559,12 @@ struct weir_exchange_facts {
 	bool response_length_prefixed; /* content-length changed before WEIR_NEXT or WEIR_STOP */
 	bool response_length_written;  /* content-length changed after WEIR_NEXT */
 	uint64_t request_body_read_bytes;
+	/*
+	 * Pages that became the instance's own while the guest ran, with the host's option
+	 * `measure`, if they can be told here (see WEIR_RESTORE_DROP); else 0. Complete when the
+	 * guest's last call is over, after WEIR_FAILED too.
+	 */
+	uint64_t changed_bytes;
 };
 
 /**

@@ -16,6 +16,26 @@ static void enter_state(struct weir_exchange *e, enum exchange_state from, enum 
 	e->state = to;
 }
 
+/* Pages that the instance has for itself; 0 where that is not known, or not wanted. */
+static uint64_t measure(const struct weir_exchange *e)
+{
+	const struct weir_host *host = e->pool->plugin->host;
+	struct guest_memory memory;
+	int64_t bytes = 0;
+
+	if (host->options.measure && instance_memory(e->instance, NULL, &memory))
+		bytes = restore_private_bytes(&host->restorer, memory.base, memory.size_bytes);
+	return bytes > 0 ? (uint64_t)bytes : 0;
+}
+
+static void note_changes(struct weir_exchange *e)
+{
+	uint64_t now = measure(e);
+
+	if (now > e->private_bytes)
+		e->facts.changed_bytes = now - e->private_bytes;
+}
+
 /* An instance that cannot serve again; others may be made in its place. */
 static void drop_instance(struct weir_exchange *e)
 {
@@ -27,6 +47,7 @@ static void drop_instance(struct weir_exchange *e)
 
 static void give_back(struct weir_exchange *e)
 {
+	note_changes(e);
 	if (instance_release(e->instance))
 		pool_put(e->pool, &e->instance);
 	else
@@ -48,6 +69,8 @@ static enum weir_step fail_guest(struct weir_exchange *e)
 	const struct fault *f = &e->instance->fault;
 	bool starting = e->state == EXCHANGE_STARTING && f->cause != WEIR_CAUSE_BUSY;
 
+	if (e->state != EXCHANGE_STARTING)
+		note_changes(e);
 	(void)error_set(&e->error, -ENOEXEC, "%s%s",
 			starting ? "an additional instance cannot start: " : "", f->text);
 	return fail(e, starting ? WEIR_CAUSE_START : f->cause);
@@ -111,6 +134,7 @@ static void begin_request(struct weir_exchange *e)
 	note_queue_wait(e);
 	e->state = EXCHANGE_REQUEST;
 	e->features = atomic_load_explicit(&e->pool->plugin->features, memory_order_relaxed);
+	e->private_bytes = measure(e);
 	instance_begin_request(i, e);
 	call_begin(i, "handle_request", &i->handle_request, NULL, 0, 1, wall_deadline(e));
 }

@@ -52,6 +52,7 @@ struct weir_exchange {
 	uint64_t queue_end_ns;    /* of the longest wait for one */
 	uint64_t wall_left_ns;
 	uint64_t body_wait_since_ns; /* 0: does not wait for a body */
+	uint64_t private_bytes;      /* of the instance when it began, if measured */
 	struct weir_exchange_facts facts;
 	enum weir_cause cause;
 	struct weir_error error; /* last: not cleared */

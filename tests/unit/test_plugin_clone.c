@@ -49,10 +49,12 @@ static struct instance *idle_instance(struct bench *b)
 	return container_of(b->pool->idle.next, struct instance, link);
 }
 
-/* One exchange from beginning to end. */
-static void serve(struct bench *b, struct fake *f)
+/* One exchange from beginning to end. Returns how much memory it has changed, if that is measured.
+ */
+static uint64_t serve(struct bench *b, struct fake *f)
 {
 	struct weir_exchange *e;
+	uint64_t changed;
 	enum weir_step step = weir_exchange_begin(&e, b->pool, &fake_http, f);
 
 	step = fake_drive(e, step);
@@ -60,7 +62,9 @@ static void serve(struct bench *b, struct fake *f)
 		step = fake_drive(e, weir_exchange_response(e, 0));
 	if (step == WEIR_FAILED)
 		fail_msg("%s", weir_exchange_error(e)->text);
+	changed = weir_exchange_facts(e)->changed_bytes;
 	weir_exchange_end(&e);
+	return changed;
 }
 
 /*
@@ -558,6 +562,31 @@ static void recycled_mappings(void **state)
 	fake_free(&f);
 }
 
+/* What an exchange has changed stays the instance's own until it is put back. */
+static void measured_changes(void **state)
+{
+	const struct weir_plugin_options reset = {.isolation = WEIR_ISOLATION_RESET};
+	struct bench *b = *state;
+	struct fake f;
+
+	b->options.measure = true;
+	fake_init(&f);
+	for (size_t n = 0; n < ARRAY_LEN(methods); n++) {
+		uint64_t bytes = methods[n] == WEIR_RESTORE_DROP ? 0 : 6 * image_page_bytes();
+
+		if (!use_method(b, methods[n]))
+			continue;
+		bench_open(b, planter, &reset);
+		assert_int_equal(serve(b, &f), bytes);
+		bench_close_plugin(b);
+		bench_open(b, planter, NULL);
+		assert_int_equal(serve(b, &f), bytes);
+		assert_int_equal(serve(b, &f), 0);
+		bench_close_plugin(b);
+	}
+	fake_free(&f);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -578,6 +607,7 @@ int main(void)
 		TEST(resting_instances),
 		TEST(ticks_while_held),
 		TEST(recycled_mappings),
+		TEST(measured_changes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

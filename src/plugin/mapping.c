@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
@@ -29,13 +30,64 @@ struct pieces {
 static _Thread_local struct pieces idle_memories, idle_stacks;
 static _Thread_local const struct image *current_image;
 
+/* Pieces of any thread that are still to be unmapped. */
+static pthread_mutex_t stuck_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct pieces stuck;
+static _Atomic bool any_stuck;
+
 static pthread_key_t thread_end;
 static pthread_once_t thread_end_made = PTHREAD_ONCE_INIT;
 
+/* To unmap a piece may take a mapping more than there may be (vm.max_map_count), where the system
+ * has joined it with its neighbours. False, with the piece's pages gone, if it cannot be done now.
+ */
+static bool unmap(struct piece *p)
+{
+	if (munmap(p->base, p->span_bytes) == 0) {
+		free(p);
+		return true;
+	}
+	must(errno == ENOMEM);
+	(void)madvise(p->base, p->span_bytes, MADV_DONTNEED);
+	return false;
+}
+
+static void set_aside(struct piece *p)
+{
+	(void)pthread_mutex_lock(&stuck_lock);
+	p->next = stuck.first;
+	stuck.first = p;
+	stuck.count++;
+	(void)pthread_mutex_unlock(&stuck_lock);
+	atomic_store(&any_stuck, true);
+}
+
+/* Another piece has gone: perhaps those that could not can now. */
+static void retry_stuck(void)
+{
+	struct piece *p;
+
+	if (!atomic_exchange(&any_stuck, false))
+		return;
+	(void)pthread_mutex_lock(&stuck_lock);
+	p = stuck.first;
+	stuck = (struct pieces){0};
+	(void)pthread_mutex_unlock(&stuck_lock);
+	while (p != NULL) {
+		struct piece *next = p->next;
+
+		if (!unmap(p))
+			set_aside(p);
+		p = next;
+	}
+}
+
 static void discard(struct piece *p)
 {
-	must(munmap(p->base, p->span_bytes) == 0);
-	free(p);
+	if (unmap(p))
+		retry_stuck();
+	else
+		set_aside(p);
 }
 
 static void discard_all(struct pieces *list)

@@ -40,6 +40,15 @@ const char *__tsan_default_options(void)
 }
 #endif
 
+/* gcc says so by a macro, clang by a feature. */
+#if defined(__has_feature)
+#define SANITIZED (__has_feature(address_sanitizer) || __has_feature(thread_sanitizer))
+#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#else
+#define SANITIZED 0
+#endif
+
 #define FIELDS_MAX 64
 #define LINES_MAX 256
 #define UNUSED_IS_FINE __attribute__((unused))

@@ -232,15 +232,6 @@ static int exhaust_address_space(slice wasm)
 	return 0;
 }
 
-/* gcc says so by a macro, clang by a feature. */
-#if defined(__has_feature)
-#define SANITIZED (__has_feature(address_sanitizer) || __has_feature(thread_sanitizer))
-#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#else
-#define SANITIZED 0
-#endif
-
 static void address_space(void **state)
 {
 	wasm_byte_vec_t wasm = fake_wasm(busy_guest);

@@ -60,39 +60,39 @@
 #define LOOK_EVERYWHERE \
 	"(func $look_everywhere" \
 	" (global.set $found (i64.const 0)) (global.set $places (i32.const 0))" \
-	" (global.set $mixed (i32.const 0))" PLACES_IN_MEMORY(LOOK) \
-		"(call $look (global.get $g)) (call $look (global.get $shown))" \
-		"(call $look (i64.reinterpret_f64 (global.get $d)))" \
-		"(call $look (i64x2.extract_lane 1 (global.get $v)))" \
-		"(if (i32.gt_u (memory.size) (i32.const 4))" \
-		" (then (call $look (i64.load (i32.const 262400)))))" \
-		"(if (i32.ne (i32.eq (global.get $sp) (i32.const 65536))" \
-		"  (i64.eqz (global.get $found))) (then (global.set $mixed (i32.const 2))))" \
-		"(if (i32.ne (global.get $i) (i32.wrap_i64 (i64.shr_u (global.get $found)" \
-		"  (i64.const 32)))) (then (global.set $mixed (i32.const 3)))))"
+	" (global.set $mixed (i32.const 0))" PLACES_IN_MEMORY( \
+		LOOK) "(call $look (global.get $g)) (call $look (global.get $shown))" \
+		      "(call $look (i64.reinterpret_f64 (global.get $d)))" \
+		      "(call $look (i64x2.extract_lane 1 (global.get $v)))" \
+		      "(if (i32.gt_u (memory.size) (i32.const 4))" \
+		      " (then (call $look (i64.load (i32.const 262400)))))" \
+		      "(if (i32.ne (i32.eq (global.get $sp) (i32.const 65536))" \
+		      "  (i64.eqz (global.get $found))) (then (global.set $mixed (i32.const 2))))" \
+		      "(if (i32.ne (global.get $i) (i32.wrap_i64 (i64.shr_u (global.get $found)" \
+		      "  (i64.const 32)))) (then (global.set $mixed (i32.const 3)))))"
 
 /* $s is the secret. Six places depend on it. */
 #define PUT(address) "(i64.store (i32.const " address ") (local.get $s))"
 #define PLANT \
-	"(func $plant (param $s i64) (local $h i64) (local $n i32)" PLACES_IN_MEMORY(PUT) \
-		"(global.set $g (local.get $s)) (global.set $shown (local.get $s))" \
-		"(global.set $d (f64.reinterpret_i64 (local.get $s)))" \
-		"(global.set $v (i64x2.splat (local.get $s)))" \
-		"(global.set $i (i32.wrap_i64 (i64.shr_u (local.get $s) (i64.const 32))))" \
-		"(global.set $sp (i32.sub (global.get $sp) (i32.const 16)))" \
-		"(local.set $h (i64.mul (local.get $s) (i64.const 6364136223846793005)))" \
-		"(loop (i64.store (i32.add (i32.const 8192) (i32.mul (i32.const 8)" \
-		" (i32.rem_u (i32.wrap_i64 (i64.shr_u (local.get $h) (i64.const 33)))" \
-		"  (i32.const 30000)))) (local.get $s))" \
-		" (local.set $h (i64.mul (local.get $h) (i64.const 6364136223846793005)))" \
-		" (br_if 0 (i32.lt_u (local.tee $n (i32.add (local.get $n) (i32.const 1)))" \
-		"  (i32.const 6))))" \
-		/* Memory that the module did not have, by every sixteenth. */ \
-		"(if (i32.eq (i32.load8_u (i32.const 24)) (i32.const 55)) (then" \
-		" (if (i32.lt_u (memory.size) (i32.const 5))" \
-		"  (then (drop (memory.grow (i32.const 1)))))))" \
-		"(if (i32.gt_u (memory.size) (i32.const 4))" \
-		" (then (i64.store (i32.const 262400) (local.get $s)))))"
+	"(func $plant (param $s i64) (local $h i64) (local $n i32)" PLACES_IN_MEMORY( \
+		PUT) "(global.set $g (local.get $s)) (global.set $shown (local.get $s))" \
+		     "(global.set $d (f64.reinterpret_i64 (local.get $s)))" \
+		     "(global.set $v (i64x2.splat (local.get $s)))" \
+		     "(global.set $i (i32.wrap_i64 (i64.shr_u (local.get $s) (i64.const 32))))" \
+		     "(global.set $sp (i32.sub (global.get $sp) (i32.const 16)))" \
+		     "(local.set $h (i64.mul (local.get $s) (i64.const 6364136223846793005)))" \
+		     "(loop (i64.store (i32.add (i32.const 8192) (i32.mul (i32.const 8)" \
+		     " (i32.rem_u (i32.wrap_i64 (i64.shr_u (local.get $h) (i64.const 33)))" \
+		     "  (i32.const 30000)))) (local.get $s))" \
+		     " (local.set $h (i64.mul (local.get $h) (i64.const 6364136223846793005)))" \
+		     " (br_if 0 (i32.lt_u (local.tee $n (i32.add (local.get $n) (i32.const 1)))" \
+		     "  (i32.const 6))))" /* Memory that the module did not have, by every \
+					     sixteenth. */ \
+		     "(if (i32.eq (i32.load8_u (i32.const 24)) (i32.const 55)) (then" \
+		     " (if (i32.lt_u (memory.size) (i32.const 5))" \
+		     "  (then (drop (memory.grow (i32.const 1)))))))" \
+		     "(if (i32.gt_u (memory.size) (i32.const 4))" \
+		     " (then (i64.store (i32.const 262400) (local.get $s)))))"
 
 /* "/none", "/" and what was found, or "/mixed" and how. */
 #define REPORT \
@@ -362,9 +362,9 @@ static void check_row(const struct row *row)
 
 static const struct row rows[] = {
 #define ROWS(restore) \
-	{"reset", plain_guest, WEIR_ISOLATION_RESET, WEIR_ISOLATION_RESET, WEIR_INIT_SHARED, \
-	 restore}, \
-		{"fresh", plain_guest, WEIR_ISOLATION_FRESH, WEIR_ISOLATION_FRESH, \
+	{"reset",          plain_guest, WEIR_ISOLATION_RESET, WEIR_ISOLATION_RESET, \
+	 WEIR_INIT_SHARED, restore}, \
+		{"fresh",          plain_guest, WEIR_ISOLATION_FRESH, WEIR_ISOLATION_FRESH, \
 		 WEIR_INIT_SHARED, restore}, \
 	{ \
 		"reuse", plain_guest, WEIR_ISOLATION_REUSE, WEIR_ISOLATION_REUSE, \

@@ -10,6 +10,7 @@ struct linker {
 	const slice *internal;
 	size_t internal_count;
 	unsigned char *seen; /* per middleware: enum visit */
+	size_t *open;        /* the chains that are being followed, outermost first */
 };
 
 enum visit { UNSEEN, OPEN, DONE };
@@ -49,20 +50,42 @@ static void need_middleware(struct linker *l, struct dynamic_object *object, sli
 				SLICE_ARG(name), SLICE_ARG(m->disabled));
 }
 
+/* The chain `index` holds itself by way of the last of `depth` open ones: in Traefik's words. */
+static void tell_loop(struct linker *l, size_t index, unsigned depth)
+{
+	struct dynamic_object *o = &l->config->middlewares[index]->object;
+	struct str way = {0};
+	unsigned at = 0;
+
+	while (at < depth && l->open[at] != index)
+		at++;
+	for (; at < depth; at++)
+		str_format(&way, "middleware:%.*s->",
+			   SLICE_ARG(l->config->middlewares[l->open[at]]->object.name));
+	dynamic_disable(&l->config->arena, o,
+			"could not instantiate middleware %.*s: recursion detected in "
+			"%.*smiddleware:%.*s",
+			SLICE_ARG(o->name), SLICE_ARG(str_slice(&way)), SLICE_ARG(o->name));
+	str_free(&way);
+}
+
 static void link_chain(struct linker *l, size_t index, unsigned depth)
 {
 	struct dynamic_middleware *m = l->config->middlewares[index];
 	const struct option_list *list;
 
-	if (l->seen[index] == OPEN || depth > DEPTH_MAX)
-		dynamic_disable(&l->config->arena, &m->object,
-				"could not instantiate middleware %.*s: %s",
-				SLICE_ARG(m->object.name),
-				l->seen[index] == OPEN ? "recursion detected"
-						       : "chains are nested too deep");
-	if (l->seen[index] != UNSEEN || m->chain == NULL || depth > DEPTH_MAX)
+	if (l->seen[index] == OPEN)
+		tell_loop(l, index, depth);
+	else if (depth >= DEPTH_MAX)
+		dynamic_disable(
+			&l->config->arena, &m->object,
+			"could not instantiate middleware %.*s: chains are nested too deep, "
+			"expected at most %d",
+			SLICE_ARG(m->object.name), DEPTH_MAX);
+	if (l->seen[index] != UNSEEN || m->chain == NULL || depth >= DEPTH_MAX)
 		return;
 	l->seen[index] = OPEN;
+	l->open[depth] = index;
 	list = &m->chain->middlewares;
 	for (size_t i = 0; i < list->count; i++) {
 		size_t inner;
@@ -100,7 +123,9 @@ static void link_router(struct linker *l, struct dynamic_router *r)
 
 int dynamic_link(struct dynamic_config *config, const slice *internal, size_t count)
 {
-	struct linker l = {.config = config, .internal = internal, .internal_count = count};
+	size_t open[DEPTH_MAX];
+	struct linker l = {
+		.config = config, .internal = internal, .internal_count = count, .open = open};
 
 	l.seen = calloc(config->middleware_count + 1, 1);
 	if (l.seen == NULL)

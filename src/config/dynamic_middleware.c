@@ -1,6 +1,6 @@
 #include "config/dynamic_private.h"
 
-/* The middlewares, in Traefik's names. None but `plugin` can be used yet. */
+/* The middlewares, in Traefik's names. */
 
 static const struct option add_prefix_rows[] = {
 	OPT_STRING("prefix", struct dynamic_add_prefix, prefix, NULL, "Prefix of the path to be."),
@@ -405,6 +405,8 @@ static const struct option grpc_web_rows[] = {
 };
 
 #define TYPE(key, member, rows, flags_, text) \
+	OPT_POINTER(key, struct dynamic_middleware, member, rows, text, .flags = (flags_))
+#define LATER(key, member, rows, flags_, text) \
 	OPT_POINTER(key, struct dynamic_middleware, member, rows, text, .flags = (flags_), \
 		    .status = REFUSED, .hint = "this type of middleware is not available yet")
 
@@ -417,32 +419,32 @@ const struct option dynamic_middleware_options[] = {
 	TYPE("replacePathRegex", replace_path_regex, replace_path_regex_rows, 0,
 	     "Replace the path by expression."),
 	TYPE("chain", chain, chain_rows, 0, "Several middlewares under one name."),
-	TYPE("ipWhiteList", ip_white_list, ip_white_list_rows, 0,
-	     "Deprecated name of ipAllowList."),
-	TYPE("ipAllowList", ip_allow_list, ip_allow_list_rows, 0, "Let only some clients pass."),
-	TYPE("headers", headers, headers_rows, 0, "Change headers."),
-	TYPE("encodedCharacters", encoded_characters, encoded_characters_rows, 0,
-	     "Which encoded characters a path may hold."),
-	TYPE("errors", errors, errors_rows, 0, "Replace error pages."),
-	TYPE("rateLimit", rate_limit, rate_limit_rows, 0, "Limit the rate of requests."),
-	TYPE("redirectRegex", redirect_regex, redirect_regex_rows, 0, "Redirect by expression."),
-	TYPE("redirectScheme", redirect_scheme, redirect_scheme_rows, 0,
-	     "Redirect to another scheme."),
-	TYPE("basicAuth", basic_auth, auth_rows, 0, "Ask for a password."),
-	TYPE("digestAuth", digest_auth, auth_rows, 0, "Ask for a password, by digest."),
-	TYPE("forwardAuth", forward_auth, forward_auth_rows, 0, "Let another service decide."),
-	TYPE("inFlightReq", in_flight_req, in_flight_rows, 0,
-	     "Limit the requests at the same time."),
-	TYPE("buffering", buffering, buffering_rows, 0, "Keep bodies until they are complete."),
-	TYPE("circuitBreaker", circuit_breaker, circuit_breaker_rows, 0,
-	     "Give a failing service a rest."),
-	TYPE("compress", compress, compress_rows, OPTION_ALLOW_EMPTY, "Compress responses."),
-	TYPE("passTLSClientCert", pass_tls_client_cert, pass_client_cert_rows, 0,
-	     "Pass the client certificate on."),
-	TYPE("retry", retry, retry_rows, 0, "Try again."),
-	TYPE("contentType", content_type, content_type_rows, OPTION_ALLOW_EMPTY,
-	     "Guess a missing Content-Type."),
-	TYPE("grpcWeb", grpc_web, grpc_web_rows, 0, "Translate gRPC-Web."),
+	LATER("ipWhiteList", ip_white_list, ip_white_list_rows, 0,
+	      "Deprecated name of ipAllowList."),
+	LATER("ipAllowList", ip_allow_list, ip_allow_list_rows, 0, "Let only some clients pass."),
+	LATER("headers", headers, headers_rows, 0, "Change headers."),
+	LATER("encodedCharacters", encoded_characters, encoded_characters_rows, 0,
+	      "Which encoded characters a path may hold."),
+	LATER("errors", errors, errors_rows, 0, "Replace error pages."),
+	LATER("rateLimit", rate_limit, rate_limit_rows, 0, "Limit the rate of requests."),
+	LATER("redirectRegex", redirect_regex, redirect_regex_rows, 0, "Redirect by expression."),
+	LATER("redirectScheme", redirect_scheme, redirect_scheme_rows, 0,
+	      "Redirect to another scheme."),
+	LATER("basicAuth", basic_auth, auth_rows, 0, "Ask for a password."),
+	LATER("digestAuth", digest_auth, auth_rows, 0, "Ask for a password, by digest."),
+	LATER("forwardAuth", forward_auth, forward_auth_rows, 0, "Let another service decide."),
+	LATER("inFlightReq", in_flight_req, in_flight_rows, 0,
+	      "Limit the requests at the same time."),
+	LATER("buffering", buffering, buffering_rows, 0, "Keep bodies until they are complete."),
+	LATER("circuitBreaker", circuit_breaker, circuit_breaker_rows, 0,
+	      "Give a failing service a rest."),
+	LATER("compress", compress, compress_rows, OPTION_ALLOW_EMPTY, "Compress responses."),
+	LATER("passTLSClientCert", pass_tls_client_cert, pass_client_cert_rows, 0,
+	      "Pass the client certificate on."),
+	LATER("retry", retry, retry_rows, 0, "Try again."),
+	LATER("contentType", content_type, content_type_rows, OPTION_ALLOW_EMPTY,
+	      "Guess a missing Content-Type."),
+	LATER("grpcWeb", grpc_web, grpc_web_rows, 0, "Translate gRPC-Web."),
 	OPT_FREE_MAP("plugin", struct dynamic_middleware, plugin,
 		     "A plugin, by its alias of the static configuration, with its own options."),
 	OPT_END,

@@ -1,6 +1,6 @@
 /*
- * Writes one page of docs/reference from the option tables to standard output;
- * scripts/gen-reference runs it.
+ * Writes one page of docs/reference, or the table of a page of docs/middlewares, from the option
+ * tables to standard output; scripts/gen-reference runs it.
  */
 #include <stdio.h>
 #include <string.h>
@@ -61,6 +61,15 @@ static void add_dynamic(struct str *out)
 	option_reference(out, dynamic_options, "");
 }
 
+/* The options of one type of middleware. */
+static void add_middleware(struct str *out, const char *type)
+{
+	const struct option *row = option_find(dynamic_middleware_options, slice_from(type));
+	struct option single[2] = {row != NULL ? *row : (struct option)OPT_END, OPT_END};
+
+	option_reference(out, single, "");
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
@@ -73,10 +82,13 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < ARRAY_LEN(pages); i++)
 		if (argc == 2 && strcmp(argv[1], pages[i].name) == 0)
 			pages[i].add(&out);
+	if (argc == 3 && strcmp(argv[1], "middleware") == 0)
+		add_middleware(&out, argv[2]);
 	if (out.n > 0 && !out.failed)
 		written = fwrite(out.p, 1, out.n, stdout) == out.n && fflush(stdout) == 0;
 	else
-		(void)fprintf(stderr, "usage: gen_reference static|weir|dynamic\n");
+		(void)fprintf(stderr, "usage: gen_reference static|weir|dynamic, or gen_reference "
+				      "middleware TYPE\n");
 	str_free(&out);
 	return written ? 0 : 1;
 }

@@ -131,6 +131,7 @@ struct weir_limits_config {
 	int64_t stall_timeout_ns; /* 0: none */
 	int64_t accept_burst;
 	int64_t servers_per_service;
+	int64_t middlewares_per_router;
 	int64_t generation_bytes; /* of what one dynamic configuration becomes */
 };
 

@@ -37,6 +37,10 @@ static const struct option limits_rows[] = {
 		.max = 65536),
 	OPT_INT("serversPerService", struct weir_limits_config, servers_per_service, "4096",
 		"Most servers of one service; one with more is not used.", .min = 1, .max = 65535),
+	OPT_INT("middlewaresPerRouter", struct weir_limits_config, middlewares_per_router, "256",
+		"Most middlewares of one router, those of its entry point, its service and nested "
+		"chains included; one with more is not used.",
+		.min = 1, .max = 65535),
 	OPT_SIZE(
 		"configurationMemory", struct weir_limits_config, generation_bytes, "1GiB",
 		"Most memory for routers and services of one dynamic configuration; one that needs "

@@ -117,6 +117,9 @@ void *exchange_state(struct exchange *x, size_t index)
 	char *at = x->states;
 
 	must(index < x->chain->count);
+	/* None of the chain has any. */
+	if (at == NULL)
+		return NULL;
 	for (size_t i = 0; i < index; i++)
 		at += rounded(x->chain->list[i]->class->state_bytes);
 	return at;
@@ -429,5 +432,6 @@ slice exchange_target(struct exchange *x)
 		return q->path.n > 0 ? q->path : SLICE("/");
 	if (is_one_piece(q))
 		return slice_of(q->path.p, q->path.n + 1 + q->query.n);
-	return arena_format(&x->arena, "%.*s?%.*s", SLICE_ARG(q->path), SLICE_ARG(q->query));
+	return arena_format(&x->arena, "%.*s?%.*s", SLICE_ARG(q->path.n > 0 ? q->path : SLICE("/")),
+			    SLICE_ARG(q->query));
 }

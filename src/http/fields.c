@@ -324,3 +324,16 @@ bool field_is_value(slice value)
 {
 	return all_in_class(value, CHAR_VALUE);
 }
+
+slice field_canonical(struct arena *arena, slice name)
+{
+	slice copy = arena_copy(arena, name);
+	bool first = true;
+
+	for (size_t i = 0; copy.p != NULL && i < copy.n && field_is_token(name); i++) {
+		((char *)(uintptr_t)copy.p)[i] =
+			first ? ascii_upper(copy.p[i]) : ascii_lower(copy.p[i]);
+		first = copy.p[i] == '-';
+	}
+	return copy;
+}

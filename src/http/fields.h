@@ -145,6 +145,10 @@ slice fields_value_id(const struct fields *f, enum field_id id);
 /** Whether the comma-separated lists of all lines of `id` hold `token` (case ignored). */
 bool fields_has_token(const struct fields *f, enum field_id id, slice token);
 
+/** A copy of a name in Go's canonical spelling (CanonicalHeaderKey); unchanged unless it is a
+ * token. `p` is NULL when the arena is full. */
+slice field_canonical(struct arena *arena, slice name);
+
 /** RFC 9110 section 5.6.2: whether `s` is a non-empty token. */
 bool field_is_token(slice s);
 

@@ -1,10 +1,9 @@
-#include "middleware/plugin.h"
-
 #include <errno.h>
 #include <stdlib.h>
 
 #include "core/clock.h"
 #include "core/log.h"
+#include "middleware/classes.h"
 #include "middleware/plugin_private.h"
 
 static struct plugin_middleware *self(struct middleware *m)

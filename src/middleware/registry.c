@@ -2,21 +2,21 @@
 
 #include <errno.h>
 
-#include "middleware/plugin.h"
-
-typedef int create_fn(struct middleware **m, const struct dynamic_middleware *config,
-		      const struct middleware_world *world, struct weir_error *e);
+#include "middleware/classes.h"
 
 static const struct {
 	slice type;
-	create_fn *create;
+	middleware_create_fn *create;
 } types[] = {
-	{{"plugin", 6}, plugin_middleware_create},
+#define X(type, prefix) {{type, sizeof(type) - 1}, prefix##_create},
+	MIDDLEWARE_CLASSES(X)
+#undef X
 };
 
 int middleware_create(struct middleware **m, const struct dynamic_middleware *config,
 		      const struct middleware_world *world, struct weir_error *e)
 {
+	*m = NULL;
 	for (size_t i = 0; i < ARRAY_LEN(types); i++) {
 		if (slice_equal(types[i].type, config->type))
 			return types[i].create(m, config, world, e);

@@ -16,10 +16,10 @@ struct middleware_world {
 };
 
 /**
- * Makes the middleware that `config` describes, from malloc; `middleware_destroy` ends it. Returns
- * 0; -ENOTSUP for a type that weir does not have yet; -ENOMEM if the proxy lacks memory; another
- * negative errno value for a configuration that cannot work; all with `e` filled in and `*m` NULL.
- * May block: not on a loop.
+ * Makes the middleware that `config` describes and outlives, from malloc; `middleware_destroy` ends
+ * it. Returns 0; -ENOTSUP for a type that weir does not have yet; -ENOMEM if the proxy lacks
+ * memory; another negative errno value for a configuration that cannot work; all with `e` filled in
+ * and `*m` NULL. May block: not on a loop.
  */
 int middleware_create(struct middleware **m, const struct dynamic_middleware *config,
 		      const struct middleware_world *world, struct weir_error *e);

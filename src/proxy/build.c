@@ -237,16 +237,65 @@ static int find_middleware(struct build *b, struct middleware **middleware, slic
 	return 0;
 }
 
+/* The chain of that name that can be used, or NULL. */
+static const struct dynamic_chain *find_chain(const struct build *b, slice name)
+{
+	const struct dynamic_middleware *m = dynamic_middleware_find(b->g->config, name);
+
+	return m != NULL && m->object.disabled.n == 0 ? m->chain : NULL;
+}
+
+/* How many middlewares the names come to, chains and what they hold included; stops past `max`. */
+static size_t count_middlewares(const struct build *b, struct option_list names, size_t max)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < names.count && count <= max; i++) {
+		const struct dynamic_chain *inner = find_chain(b, names.items[i]);
+
+		count++;
+		if (inner != NULL && count <= max)
+			count += count_middlewares(b, inner->middlewares, max - count);
+	}
+	return count;
+}
+
+/* Chains are no middlewares of their own: what they hold stands in their place. */
 static int add_middlewares(struct build *b, struct chain *chain, struct option_list names,
 			   struct weir_error *e)
 {
 	for (size_t i = 0; i < names.count; i++) {
-		int r = find_middleware(b, &chain->list[chain->count], names.items[i], e);
+		const struct dynamic_chain *inner = find_chain(b, names.items[i]);
+		int r = inner != NULL
+				? add_middlewares(b, chain, inner->middlewares, e)
+				: find_middleware(b, &chain->list[chain->count], names.items[i], e);
 
 		if (r < 0)
 			return r;
-		chain->count++;
+		chain->count += inner == NULL;
 	}
+	return 0;
+}
+
+/* Names that an entry point gives without a provider are of the router's. */
+static int qualify(struct build *b, struct option_list *names, const struct dynamic_router *r)
+{
+	slice provider = slice_from_at(r->object.name, slice_find(r->object.name, '@'));
+	slice *list = ARENA_ARRAY(&b->g->arena, slice, names->count);
+
+	if (list == NULL)
+		return -ENOMEM;
+	for (size_t i = 0; i < names->count; i++) {
+		slice name = names->items[i];
+
+		list[i] = slice_find(name, '@') < name.n
+				  ? name
+				  : arena_format(&b->g->arena, "%.*s%.*s", SLICE_ARG(name),
+						 SLICE_ARG(provider));
+		if (list[i].p == NULL)
+			return -ENOMEM;
+	}
+	names->items = list;
 	return 0;
 }
 
@@ -254,17 +303,24 @@ static int add_middlewares(struct build *b, struct chain *chain, struct option_l
 static int make_chain(struct build *b, struct chain *chain, const struct dynamic_router *r,
 		      const struct entry_point *p, struct weir_error *e)
 {
+	const size_t max = (size_t)b->g->world->config->weir.limits.middlewares_per_router;
 	const struct dynamic_service *service = dynamic_service_find(b->g->config, r->service);
-	const struct option_list none = {NULL, 0};
-	const struct option_list lists[] = {p->config->http.middlewares, r->middlewares,
-					    service != NULL ? service->middlewares : none};
+	struct option_list outer = p->config->http.middlewares;
 	size_t count = 0;
-	int result;
+	int result = qualify(b, &outer, r);
+	const struct option_list lists[] = {outer, r->middlewares,
+					    service != NULL ? service->middlewares
+							    : (struct option_list){NULL, 0}};
 
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
-		count += lists[i].count;
+		count += count_middlewares(b, lists[i], max);
+	if (count > max)
+		return error_set(e, -E2BIG,
+				 "chains come to more than %zu middlewares "
+				 "(weir.limits.middlewaresPerRouter)",
+				 max);
 	chain->list = ARENA_ARRAY(&b->g->arena, struct middleware *, count);
-	if (chain->list == NULL)
+	if (chain->list == NULL || result < 0)
 		return error_set(e, -ENOMEM, "out of memory");
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
 		result = add_middlewares(b, chain, lists[i], e);

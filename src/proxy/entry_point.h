@@ -7,8 +7,8 @@
 
 #include "config/static.h"
 #include "http/h1_server.h"
+#include "http/path.h"
 #include "proxy/forwarded.h"
-#include "proxy/path.h"
 
 #define ENTRY_POINT_MAGIC 0x656e7472u
 

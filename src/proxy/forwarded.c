@@ -63,20 +63,6 @@ bool forwarded_is_managed(slice name)
 	return is_managed(MANAGED | SCHEMES, field_id_of(name), name);
 }
 
-/* As Go's CanonicalHeaderKey. */
-static slice canonical(struct arena *arena, slice name)
-{
-	slice copy = arena_copy(arena, name);
-	bool first = true;
-
-	for (size_t i = 0; copy.p != NULL && i < copy.n && field_is_token(name); i++) {
-		((char *)(uintptr_t)copy.p)[i] =
-			first ? ascii_upper(copy.p[i]) : ascii_lower(copy.p[i]);
-		first = copy.p[i] == '-';
-	}
-	return copy;
-}
-
 static int fill(struct forwarded *f, const struct forwarded_options *options, struct weir_error *e)
 {
 	char host[256] = "localhost";
@@ -93,7 +79,7 @@ static int fill(struct forwarded *f, const struct forwarded_options *options, st
 	if (f->server_name.p == NULL || f->connection == NULL)
 		return error_set(e, -ENOMEM, "out of memory");
 	for (size_t i = 0; i < options->connection_count; i++) {
-		f->connection[i] = canonical(&f->arena, options->connection[i]);
+		f->connection[i] = field_canonical(&f->arena, options->connection[i]);
 		if (f->connection[i].p == NULL)
 			return error_set(e, -ENOMEM, "out of memory");
 	}

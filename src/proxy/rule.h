@@ -33,7 +33,7 @@ struct rule_limits {
  */
 struct rule_input {
 	const struct request
-		*request; /* after the entry point stages of proxy/path.h and proxy/forwarded.h */
+		*request; /* after the entry point stages of http/path.h and proxy/forwarded.h */
 	slice host;       /* canonical, from `path_host` */
 	slice path;       /* routing path, from `path_routing` */
 	const struct address

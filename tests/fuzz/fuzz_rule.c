@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "core/base.h"
-#include "proxy/path.h"
+#include "http/path.h"
 #include "proxy/router.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

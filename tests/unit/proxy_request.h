@@ -5,7 +5,7 @@
 #ifndef TEST_PROXY_REQUEST_H
 #define TEST_PROXY_REQUEST_H
 
-#include "proxy/path.h"
+#include "http/path.h"
 #include "proxy/rule.h"
 
 /* Everything that one rule evaluation needs. */

@@ -274,10 +274,18 @@ static const struct {
 	{"r: {rule: x, service: ok, middlewares: [nope]}",
 	 "middleware \"nope@file\" does not exist"},
 	{"r: {rule: x, service: ok, middlewares: [plug]}", ""},
-	{"r: {rule: x, service: ok, middlewares: [prefix]}",
-	 "middleware \"prefix@file\" is disabled: addPrefix is not supported by weir: this type of "
+	{"r: {rule: x, service: ok, middlewares: [later]}",
+	 "middleware \"later@file\" is disabled: grpcWeb is not supported by weir: this type of "
 	 "middleware is "
 	 "not available yet"},
+	{"r: {rule: x, service: ok, middlewares: [prefix]}", ""},
+	{"r: {rule: x, service: ok, middlewares: [chain]}", ""},
+	{"r: {rule: x, service: ok, middlewares: [a-loop]}",
+	 "middleware \"a-loop@file\" is disabled: could not instantiate middleware a-loop@file: "
+	 "recursion "
+	 "detected in middleware:a-loop@file->middleware:b-loop@file->middleware:a-loop@file"},
+	{"r: {rule: x, service: ok, middlewares: [prefix, lame]}",
+	 "middleware \"lame@file\" is disabled: middleware \"nope@file\" does not exist"},
 	{"r: {rule: x, service: ok, middlewares: [none]}",
 	 "middleware \"none@file\" is disabled: invalid middleware \"none\" configuration: invalid "
 	 "middleware "
@@ -317,6 +325,12 @@ static const char others[] =
 	"    plug: {plugin: {demo: {a: 1}}}\n"
 	"    plugs: {plugin: {demo: {a: 1}, more: {}}}\n"
 	"    prefix: {addPrefix: {prefix: /a}}\n"
+	"    later: {grpcWeb: {allowOrigins: [a]}}\n"
+	"    chain: {chain: {middlewares: [prefix, inner]}}\n"
+	"    inner: {chain: {middlewares: [prefix@file]}}\n"
+	"    a-loop: {chain: {middlewares: [prefix, b-loop]}}\n"
+	"    b-loop: {chain: {middlewares: [a-loop]}}\n"
+	"    lame: {chain: {middlewares: [prefix, nope]}}\n"
 	"    none: {}\n"
 	"    both: {addPrefix: {prefix: /a}, plugin: {demo: {a: 1}}}\n";
 

@@ -472,6 +472,9 @@ static void targets(void **state)
 	assert_true(slice_equal(exchange_target(x), SLICE("/z?c=d&e")));
 	x->request.query.n = 0;
 	assert_true(slice_equal(exchange_target(x), SLICE("/z?")));
+	/* An empty path gave a target that begins with the question mark. */
+	x->request.path = SLICE("");
+	assert_true(slice_equal(exchange_target(x), SLICE("/?")));
 	exchange_end(&current, true);
 }
 

@@ -114,6 +114,41 @@ static void limits_hold(void **state)
 	world_close(&w);
 }
 
+/* Chains of chains: a handful of lines that would come to more middlewares than there are atoms. */
+static void nested_chains_are_limited(void **state)
+{
+	struct str text = {0};
+	struct generation *g;
+	struct world w;
+
+	(void)state;
+	world_open(&w, "entryPoints: {web: {address: \"127.0.0.1:1\", http: {middlewares: [a]}}}\n"
+		       "weir: {limits: {middlewaresPerRouter: 12}}\n");
+	str_add(&text,
+		SLICE("http:\n  routers:\n"
+		      "    fits: {rule: \"Path(`/fits`)\", service: ping@internal, middlewares: "
+		      "[c1]}\n"
+		      "    many: {rule: \"Path(`/many`)\", service: ping@internal, middlewares: "
+		      "[c80]}\n"
+		      "    void: {rule: \"Path(`/void`)\", service: ping@internal, middlewares: "
+		      "[e80]}\n"
+		      "  middlewares:\n    a: {addPrefix: {prefix: /a}}\n"
+		      "    c0: {chain: {middlewares: [a]}}\n"
+		      "    e0: {chain: {middlewares: []}}\n"));
+	for (unsigned i = 1; i <= 80; i++)
+		str_format(&text,
+			   "    c%u: {chain: {middlewares: [c%u, c%u]}}\n"
+			   "    e%u: {chain: {middlewares: [e%u, e%u]}}\n",
+			   i, i - 1, i - 1, i, i - 1, i - 1);
+	assert_int_equal(world_build(&w, text.p, &g), 0);
+	assert_int_equal(w.problems, 2);
+	assert_string_equal(routed(g, 0, "x", "/fits"), "fits@file");
+	assert_non_null(strstr(w.last_problem, "chains come to more than 12 middlewares"));
+	generation_destroy(&g);
+	str_free(&text);
+	world_close(&w);
+}
+
 struct broken {
 	const char *router, *problem;
 };
@@ -277,6 +312,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(routers_are_found),
 		cmocka_unit_test(limits_hold),
+		cmocka_unit_test(nested_chains_are_limited),
 		cmocka_unit_test(what_is_wrong_is_reported_and_disabled),
 		cmocka_unit_test(an_entry_point_that_is_named_twice_counts_once),
 		cmocka_unit_test(generations_share_endpoints_with_the_same_settings),

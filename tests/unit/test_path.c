@@ -7,8 +7,8 @@
 #include <cmocka.h>
 
 #include "core/base.h"
+#include "http/path.h"
 #include "path_rows.inc"
-#include "proxy/path.h"
 
 static void set_target(struct request *r, const char *target)
 {
@@ -96,6 +96,54 @@ static void memory_ends_the_request_not_the_process(void **state)
 		set_target(&r, targets[i]);
 		assert_int_equal(path_prepare(&r, &options, &none), -ENOMEM);
 	}
+}
+
+/* What a middleware made of both forms of a path. */
+static void an_encoding_is_kept_only_if_it_fits(void **state)
+{
+	static const struct {
+		const char *path, *raw, *escaped;
+	} rows[] = {
+		{"/a/b", "/a%2Fb", "/a%2Fb"},
+		{"/a/b", NULL, "/a/b"},
+		{"/a/b", "", "/a/b"},
+		{"/a/b", "/a%2Fc", "/a/b"},
+		{"/a b", "/a b", "/a%20b"},
+		{"/a%2Fb", "/a%2Fb", "/a%252Fb"},
+		{"/a", "/%zz", "/a"},
+		{"/(a)", "/(a)", "/(a)"},
+		{"/(a)", NULL, "/%28a%29"},
+		{"*", NULL, "*"},
+		{"", NULL, ""},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct arena arena;
+		slice escaped;
+
+		arena_init(&arena, 64, 4096);
+		assert_int_equal(path_escape_like(slice_from(rows[i].path), slice_from(rows[i].raw),
+						  &arena, &escaped),
+				 0);
+		if (!slice_equal(escaped, slice_from(rows[i].escaped)))
+			fail_msg("%s: %.*s", rows[i].path, SLICE_ARG(escaped));
+		arena_free(&arena);
+	}
+}
+
+static void dirty_paths_are_seen(void **state)
+{
+	static const char *const clean[] = {"",    "/",   "/a", "/a/", "/a.b/..c/...",
+					    "a/b", "/.a", "..a"};
+	static const char *const dirty[] = {"//",    "/./", "/a/.", "/a/..", "/../a",
+					    "/a//b", "..",  "./a",  "../a",  "a//"};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(clean); i++)
+		assert_true(path_is_sanitized(slice_from(clean[i])));
+	for (size_t i = 0; i < ARRAY_LEN(dirty); i++)
+		assert_false(path_is_sanitized(slice_from(dirty[i])));
 }
 
 static void connect_has_no_path(void **state)
@@ -247,6 +295,8 @@ int main(void)
 		cmocka_unit_test(sends_what_traefik_sends),
 		cmocka_unit_test(clean_targets_take_no_memory),
 		cmocka_unit_test(memory_ends_the_request_not_the_process),
+		cmocka_unit_test(an_encoding_is_kept_only_if_it_fits),
+		cmocka_unit_test(dirty_paths_are_seen),
 		cmocka_unit_test(connect_has_no_path),
 		cmocka_unit_test(routing_path_keeps_reserved_characters),
 		cmocka_unit_test(encoded_characters_are_denied_one_by_one),

@@ -1,4 +1,4 @@
-#include "proxy/path.h"
+#include "http/path.h"
 
 #include <errno.h>
 
@@ -53,10 +53,9 @@ static unsigned class_of(char c)
 	return classes[(unsigned char)c];
 }
 
-/* Whether the slash at `at` begins a segment that sanitising removes: an empty one, "." or "..". */
-static bool is_dirty_at(slice path, size_t at)
+/* Whether sanitising removes the segment that `rest` begins with: an empty one, "." or "..". */
+static bool is_dirty(slice rest)
 {
-	slice rest = slice_from_at(path, at + 1);
 	size_t dots = 0;
 
 	while (dots < rest.n && dots < 2 && rest.p[dots] == '.')
@@ -86,7 +85,7 @@ static struct findings look(slice path)
 		all &= class;
 		any |= class;
 		if (path.p[i] == '/' && !f.dirty)
-			f.dirty = is_dirty_at(path, i);
+			f.dirty = is_dirty(slice_from_at(path, i + 1));
 	}
 	f.refused = any & REFUSED;
 	f.invalid = !(all & VALID);
@@ -198,6 +197,31 @@ int path_escaped(slice raw, struct arena *arena, slice *escaped)
 		return 0;
 	r = path_unescape(raw, arena, escaped);
 	return r == 0 ? path_escape(*escaped, arena, escaped) : r;
+}
+
+int path_escape_like(slice path, slice raw, struct arena *arena, slice *escaped)
+{
+	slice plain;
+	struct findings f = look(raw);
+
+	int r = raw.n > 0 && !f.invalid ? path_unescape(raw, arena, &plain) : 400;
+
+	if (r == 0 && slice_equal(plain, path)) {
+		*escaped = raw;
+		return 0;
+	}
+	return r < 0 ? r : path_escape(path, arena, escaped);
+}
+
+bool path_is_sanitized(slice path)
+{
+	if (path.n > 0 && path.p[0] != '/' && is_dirty(path))
+		return false;
+	for (size_t i = slice_find(path, '/'); i < path.n; i++) {
+		if (path.p[i] == '/' && is_dirty(slice_from_at(path, i + 1)))
+			return false;
+	}
+	return true;
 }
 
 /* Go's path.Clean on a rooted path, except that a final slash stays (URL.JoinPath). */

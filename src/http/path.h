@@ -3,8 +3,8 @@
  * semicolons, refusals, and the forms of path and host that rules look at. Clean targets pass in
  * one scan and nothing is copied.
  */
-#ifndef PROXY_PATH_H
-#define PROXY_PATH_H
+#ifndef HTTP_PATH_H
+#define HTTP_PATH_H
 
 #include <stdbool.h>
 
@@ -77,5 +77,15 @@ int path_unescape(slice escaped, struct arena *arena, slice *path);
 
 /** Go's encoding of a path (url.URL{Path: path}.EscapedPath()). Returns 0 or -ENOMEM. */
 int path_escape(slice path, struct arena *arena, slice *escaped);
+
+/**
+ * Go's url.URL{Path: path, RawPath: raw}.EscapedPath(): `raw` (`p` is NULL: none) if it is a valid
+ * encoding of `path`, else the usual one. Returns 0 or -ENOMEM.
+ */
+int path_escape_like(slice path, slice raw, struct arena *arena, slice *escaped);
+
+/** Whether sanitising would leave an escaped path as it is: no empty segment, "." or "..". The
+ * first segment may come without its slash. */
+bool path_is_sanitized(slice path);
 
 #endif

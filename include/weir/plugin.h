@@ -151,7 +151,7 @@ enum weir_log_source { WEIR_LOG_GUEST, WEIR_LOG_STDOUT, WEIR_LOG_STDERR, WEIR_LO
  * Standard output comes at level debug, standard error at info. Valid during the callback only.
  */
 struct weir_log_line {
-	struct weir_slice plugin;
+	struct weir_slice plugin; /* empty: the library about itself */
 	enum weir_log_source source;
 	enum weir_log_level level;
 	struct weir_slice text;
@@ -259,6 +259,23 @@ struct weir_host_options {
 	 */
 	uint64_t memory_bytes;
 	enum weir_restore restore;
+	/*
+	 * The program that compiles modules, and its arguments, ended by NULL: it does nothing but
+	 * call `weir_compiler_main`, as `weir compile-module` does. Looked for in PATH unless there
+	 * is a slash in its name. NULL: modules are compiled in this process, without these limits.
+	 * Borrowed until the host's end.
+	 */
+	const char *const *compiler;
+	uint64_t compile_ms;           /* longest time to compile a module. 120000 */
+	uint64_t compile_memory_bytes; /* most memory for that. 1 GiB */
+	uint32_t compile_jobs;         /* that many compilers at a time. 2 */
+	/*
+	 * Where compiled modules are kept for the next start; made if it is not there. Only this
+	 * user may be allowed to write it: what is in it is run. What is damaged or of another
+	 * owner is compiled anew. NULL: nowhere. Borrowed during `weir_host_create` only.
+	 */
+	const char *cache_directory;
+	uint64_t cache_bytes; /* most bytes of all files; the longest unused go. 512 MiB */
 	/* Compare each instance that was put back with what it should be, byte by byte, and end the
 	 * process where they differ. */
 	bool self_check;
@@ -269,7 +286,7 @@ struct weir_host_options {
 	/* Would a line of that level be written? NULL: yes. */
 	bool (*log_enabled)(void *log_context, enum weir_log_level level);
 	void *log_context;
-	uint64_t reserved[25]; /* 0 */
+	uint64_t reserved[18]; /* 0 */
 };
 
 /**
@@ -281,6 +298,13 @@ struct weir_host_options {
  */
 int weir_host_create(struct weir_host **host, const struct weir_host_options *options,
 		     struct weir_error *error);
+
+/**
+ * The whole work of a program that is named as `compiler`: compiles what its parent gives it on
+ * descriptors 3 and 4, within its parent's limits. To be called first in `main`; returns the exit
+ * status.
+ */
+int weir_compiler_main(void);
 
 /** All plugins must have gone. NULL is allowed in `*host`. */
 void weir_host_destroy(struct weir_host **host);

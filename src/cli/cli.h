@@ -30,6 +30,17 @@ int cli_version(const struct cli_args *args);
 /** `weir help`, `weir --help`: prints commands and flags. */
 int cli_help(const struct cli_args *args);
 
+/** `weir compile-module`, which this program starts to compile a plugin: see `weir_compiler_main`.
+ */
+#define CLI_COMPILER "compile-module"
+int cli_compiler(const struct cli_args *args);
+
+/**
+ * Decides where compiled plugins are kept and who compiles them: this program, in another process.
+ * `cli_load` does so. A cache that has no place is none.
+ */
+void cli_place_compiler(struct weir_plugins_config *c, struct arena *arena);
+
 /**
  * Loads the static configuration; errors and warnings are printed to standard error. Returns NULL
  * after an error. `arena` is initialised here and freed by the caller after the configuration.

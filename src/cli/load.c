@@ -17,6 +17,8 @@ struct static_config *cli_load(const struct cli_args *args, struct arena *arena)
 	(void)static_load(&config, args->count, args->list, args->environment, &report);
 	if ((cli_print_report(&report) == 0 || report.errors == 0) && config == NULL)
 		(void)fputs("error: out of memory\n", stderr);
+	if (config != NULL)
+		cli_place_compiler(&config->weir.plugins, arena);
 	return config;
 }
 

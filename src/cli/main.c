@@ -9,10 +9,8 @@ static const struct {
 	const char *name;
 	int (*run)(const struct cli_args *args);
 } commands[] = {
-	{"check", cli_check},
-	{"healthcheck", cli_healthcheck},
-	{"version", cli_version},
-	{"help", cli_help},
+	{"check", cli_check}, {"healthcheck", cli_healthcheck}, {"version", cli_version},
+	{"help", cli_help},   {CLI_COMPILER, cli_compiler},
 };
 
 int main(int argc, char **argv)

@@ -181,8 +181,17 @@ struct weir_plugins_config {
 	int64_t memory_budget_bytes; /* 0: half of what there is */
 	enum weir_restore restore;
 	bool self_check;
+	slice cache_directory; /* "auto" and "none" are not paths */
+	int64_t cache_bytes;
+	int64_t compile_timeout_ns; /* 0: any */
+	int64_t compile_bytes;      /* 0: any */
+	int64_t compile_jobs;
 	struct weir_plugin_config defaults;
 	struct option_map per_plugin; /* of struct weir_plugin_config, complete */
+
+	/* No options: what the program adds before it makes plugins. */
+	const char *cache_path;      /* NULL: no cache */
+	const char *const *compiler; /* as in struct weir_host_options */
 };
 
 /** Root key `weir`. */

@@ -157,6 +157,22 @@ static const struct option plugins_rows[] = {
 	OPT_BOOL("selfCheck", struct weir_plugins_config, self_check, "false",
 		 "Compare every instance that was put back with what it should be, and end the "
 		 "process where they differ. Slow."),
+	OPT_STRING(
+		"cacheDirectory", struct weir_plugins_config, cache_directory, "auto",
+		"Where compiled plugins are kept for the next start; only weir's own user may be "
+		"allowed to write there. `auto`: `plugins` in $CACHE_DIRECTORY, which systemd "
+		"sets, else `weir/plugins` in $XDG_CACHE_HOME or ~/.cache. `none`: nowhere."),
+	OPT_SIZE("cacheSize", struct weir_plugins_config, cache_bytes, "512MiB",
+		 "Most bytes of compiled plugins that are kept; those that were not used for the "
+		 "longest time go.",
+		 AT_LEAST(1 << 20)),
+	OPT_DURATION("compileTimeout", struct weir_plugins_config, compile_timeout_ns, "2m",
+		     "Most time to compile a plugin, which a process of its own does; 0: any.",
+		     AT_LEAST(0)),
+	OPT_SIZE("compileMemory", struct weir_plugins_config, compile_bytes, "1GiB",
+		 "Most memory of that process; 0: any.", AT_LEAST(0)),
+	OPT_INT("compileJobs", struct weir_plugins_config, compile_jobs, "2",
+		"Most plugins that are compiled at the same time.", .min = 1, .max = 1024),
 	OPT_OBJECT("defaults", struct weir_plugins_config, defaults, weir_plugin_options,
 		   "Limits of all plugins."),
 	OPT_MAP("perPlugin", struct weir_plugins_config, per_plugin, struct weir_plugin_config,

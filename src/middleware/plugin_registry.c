@@ -63,7 +63,9 @@ static void on_guest_line(void *context, const struct weir_log_line *line)
 					   LOG_TEXT("plugin", line->plugin)};
 
 	(void)context;
-	log_write(level_of(line->level), fields, ARRAY_LEN(fields), "%.*s", SLICE_ARG(line->text));
+	/* The host speaks about itself. */
+	log_write(level_of(line->level), fields, line->plugin.n > 0 ? ARRAY_LEN(fields) : 1, "%.*s",
+		  SLICE_ARG(line->text));
 }
 
 static bool is_level_enabled(void *context, enum weir_log_level level)
@@ -188,12 +190,7 @@ static int load_sources(struct plugin_registry *r, struct weir_error *e)
 int plugin_registry_create(struct plugin_registry **registry, const struct static_config *config,
 			   const struct loop_group *loops, struct weir_error *e)
 {
-	const struct weir_plugins_config *p = &config->weir.plugins;
-	const struct weir_host_options options = {.log = on_guest_line,
-						  .log_enabled = is_level_enabled,
-						  .memory_bytes = (uint64_t)p->memory_budget_bytes,
-						  .restore = p->restore,
-						  .self_check = p->self_check};
+	struct weir_host_options options = plugin_host_options(&config->weir.plugins);
 	struct plugin_registry *r = calloc(1, sizeof *r);
 	int result;
 
@@ -204,6 +201,8 @@ int plugin_registry_create(struct plugin_registry **registry, const struct stati
 	r->loops = loops;
 	arena_init(&r->arena, 16384, SIZE_MAX);
 	must(pthread_mutex_init(&r->lock, NULL) == 0);
+	options.log = on_guest_line;
+	options.log_enabled = is_level_enabled;
 	result = weir_host_create(&r->host, &options, e);
 	if (result == 0)
 		result = load_sources(r, e);

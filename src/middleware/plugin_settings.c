@@ -10,6 +10,22 @@ static uint64_t unless_zero(uint64_t value)
 	return value == 0 ? UINT64_MAX : value;
 }
 
+struct weir_host_options plugin_host_options(const struct weir_plugins_config *c)
+{
+	return (struct weir_host_options){
+		.module_bytes = (uint64_t)c->binary_bytes,
+		.memory_bytes = (uint64_t)c->memory_budget_bytes,
+		.restore = c->restore,
+		.self_check = c->self_check,
+		.compiler = c->compiler,
+		.compile_ms = unless_zero(clock_ns_to_ms(c->compile_timeout_ns)),
+		.compile_memory_bytes = unless_zero((uint64_t)c->compile_bytes),
+		.compile_jobs = (uint32_t)c->compile_jobs,
+		.cache_directory = c->cache_path,
+		.cache_bytes = (uint64_t)c->cache_bytes,
+	};
+}
+
 struct weir_limits plugin_limits(const struct weir_plugin_config *c)
 {
 	return (struct weir_limits){

@@ -8,6 +8,9 @@
 #include "core/arena.h"
 #include "weir/plugin.h"
 
+/** Options of the host but for its log. Texts are borrowed from the configuration. */
+struct weir_host_options plugin_host_options(const struct weir_plugins_config *config);
+
 /** The limits that `weir.plugins.defaults` or one of `perPlugin` states. */
 struct weir_limits plugin_limits(const struct weir_plugin_config *config);
 

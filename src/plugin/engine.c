@@ -1,5 +1,7 @@
 #include "plugin/engine.h"
 
+#include <errno.h>
+
 #include "core/base.h"
 #include "plugin/mapping.h"
 
@@ -129,4 +131,23 @@ void engine_explain(struct str *out, slice why, int64_t code_moved, wasm_trap_t 
 		wasm_trap_delete(trap);
 	if (error != NULL)
 		wasmtime_error_delete(error);
+}
+
+int engine_compile(wasmtime_module_t **module, wasm_engine_t *engine, slice original,
+		   slice rewritten, struct weir_error *error)
+{
+	struct str why = {0};
+	wasmtime_error_t *e =
+		wasmtime_module_validate(engine, (const uint8_t *)original.p, original.n);
+
+	if (e == NULL)
+		e = wasmtime_module_new(engine, (const uint8_t *)rewritten.p, rewritten.n, module);
+	if (e == NULL)
+		return 0;
+	*module = NULL;
+	engine_explain(&why, SLICE(""), 0, NULL, e);
+	(void)error_set(error, -EINVAL, "does not compile: %s",
+			why.p != NULL ? why.p : "not enough memory");
+	str_free(&why);
+	return -EINVAL;
 }

@@ -8,6 +8,7 @@
 #include <wasm.h>
 #include <wasmtime.h>
 
+#include "core/error.h"
 #include "core/str.h"
 
 /**
@@ -24,5 +25,12 @@ wasm_engine_t *engine_create(void);
  */
 void engine_explain(struct str *out, slice why, int64_t code_moved, wasm_trap_t *trap,
 		    wasmtime_error_t *error);
+
+/**
+ * Compiles what was made of a binary, once the binary itself is found valid: what is wrong with it
+ * may not be in `rewritten`. Returns 0 and the module, or -EINVAL with the reason. Any thread.
+ */
+int engine_compile(wasmtime_module_t **module, wasm_engine_t *engine, slice original,
+		   slice rewritten, struct weir_error *error);
 
 #endif

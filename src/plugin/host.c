@@ -8,6 +8,10 @@
 
 #define SLICE_US_DEFAULT 2000u
 #define MODULE_BYTES_DEFAULT ((uint64_t)64 * 1024 * 1024)
+#define COMPILE_MS_DEFAULT 120000u
+#define COMPILE_BYTES_DEFAULT ((uint64_t)1024 * 1024 * 1024)
+#define COMPILE_JOBS_DEFAULT 2u
+#define CACHE_BYTES_DEFAULT ((uint64_t)512 * 1024 * 1024)
 
 void limits_fill(struct weir_limits *limits, const struct weir_limits *defaults)
 {
@@ -41,6 +45,14 @@ static void fill_options(struct weir_host_options *to, const struct weir_host_op
 		to->memory_bytes = budget_default_bytes();
 	if (to->module_bytes == 0)
 		to->module_bytes = MODULE_BYTES_DEFAULT;
+	if (to->compile_ms == 0)
+		to->compile_ms = COMPILE_MS_DEFAULT;
+	if (to->compile_memory_bytes == 0)
+		to->compile_memory_bytes = COMPILE_BYTES_DEFAULT;
+	if (to->compile_jobs == 0)
+		to->compile_jobs = COMPILE_JOBS_DEFAULT;
+	if (to->cache_bytes == 0)
+		to->cache_bytes = CACHE_BYTES_DEFAULT;
 }
 
 int weir_host_create(struct weir_host **host, const struct weir_host_options *options,
@@ -71,7 +83,8 @@ int weir_host_create(struct weir_host **host, const struct weir_host_options *op
 		return r;
 	}
 	budget_init(&h->budget, h->options.memory_bytes, NULL);
-	module_store_init(&h->modules, h->engine, h->options.module_bytes, &h->budget);
+	code_source_init(&h->code, h->engine, &h->options);
+	module_store_init(&h->modules, h->engine, &h->code, h->options.module_bytes, &h->budget);
 	*host = h;
 	return 0;
 }
@@ -86,6 +99,7 @@ void weir_host_destroy(struct weir_host **host)
 	must(atomic_load(&h->plugins) == 0);
 	ticker_destroy(&h->ticker);
 	module_store_free(&h->modules);
+	code_source_free(&h->code);
 	must(atomic_load(&h->budget.used_bytes) == 0);
 	wasm_engine_delete(h->engine);
 	restorer_close(&h->restorer);
@@ -137,10 +151,12 @@ uint64_t weir_host_memory_used(const struct weir_host *host)
 
 void weir_host_stats(const struct weir_host *host, struct weir_host_stats *stats)
 {
+	struct weir_host *h = (struct weir_host *)(uintptr_t)host;
+
 	OBJ_CHECK(host, HOST_MAGIC);
-	*stats = (struct weir_host_stats){
-#define X(name) .name = atomic_load_explicit(&host->modules.counters.name, memory_order_relaxed),
-		MODULE_COUNTERS(X)
+	*stats = (struct weir_host_stats){.modules = module_store_count(&h->modules),
+#define X(name) .name = atomic_load_explicit(&host->code.name, memory_order_relaxed),
+					  CODE_COUNTERS(X)
 #undef X
 	};
 }

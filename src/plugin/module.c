@@ -4,18 +4,19 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#include "core/clock.h"
 #include "plugin/engine.h"
 #include "plugin/link.h"
 #include "plugin/rewrite.h"
 
 #define WASM_PAGE_BYTES 65536u
 
-void module_store_init(struct module_store *store, wasm_engine_t *engine, uint64_t module_max_bytes,
-		       struct budget *budget)
+void module_store_init(struct module_store *store, wasm_engine_t *engine, struct code_source *code,
+		       uint64_t module_max_bytes, struct budget *budget)
 {
-	*store = (struct module_store){
-		.engine = engine, .module_max_bytes = module_max_bytes, .budget = budget};
+	*store = (struct module_store){.engine = engine,
+				       .code = code,
+				       .module_max_bytes = module_max_bytes,
+				       .budget = budget};
 	must(pthread_mutex_init(&store->lock, NULL) == 0 &&
 	     pthread_cond_init(&store->built, NULL) == 0);
 	list_init(&store->modules);
@@ -26,6 +27,16 @@ void module_store_free(struct module_store *store)
 	must(list_empty(&store->modules));
 	(void)pthread_mutex_destroy(&store->lock);
 	(void)pthread_cond_destroy(&store->built);
+}
+
+uint64_t module_store_count(struct module_store *store)
+{
+	uint64_t n;
+
+	(void)pthread_mutex_lock(&store->lock);
+	n = store->count;
+	(void)pthread_mutex_unlock(&store->lock);
+	return n;
 }
 
 static const wasm_externtype_t *find_export(const wasm_exporttype_vec_t *exports, slice name)
@@ -121,40 +132,6 @@ static int check_imports(const struct module *m, struct weir_error *error)
 	return r;
 }
 
-static int compile_here(struct module *m, slice wasm, slice rewritten, struct weir_error *error)
-{
-	struct str why = {0};
-	/* What is wrong with the original may not be in what was made of it. */
-	wasmtime_error_t *e =
-		wasmtime_module_validate(m->store->engine, (const uint8_t *)wasm.p, wasm.n);
-
-	if (e == NULL)
-		e = wasmtime_module_new(m->store->engine, (const uint8_t *)rewritten.p, rewritten.n,
-					&m->code);
-	if (e == NULL)
-		return 0;
-	m->code = NULL;
-	engine_explain(&why, SLICE(""), 0, NULL, e);
-	(void)error_set(error, -EINVAL, "does not compile: %s",
-			why.p != NULL ? why.p : "not enough memory");
-	str_free(&why);
-	return -EINVAL;
-}
-
-static int compile(struct module *m, slice wasm, slice rewritten, struct weir_error *error)
-{
-	struct module_counters *c = &m->store->counters;
-	uint64_t began_ns = clock_mono_ns();
-	int r;
-
-	(void)atomic_fetch_add(&c->compiling, 1);
-	r = compile_here(m, wasm, rewritten, error);
-	(void)atomic_fetch_add(&c->compile_ns, clock_mono_ns() - began_ns);
-	(void)atomic_fetch_add(r == 0 ? &c->compiled : &c->compile_failures, 1);
-	(void)atomic_fetch_sub(&c->compiling, 1);
-	return r;
-}
-
 /* Marks the pages that the segments reach. */
 static void apply_segment(const struct rewrite_segment *s, uint8_t *memory, uint8_t *touched)
 {
@@ -223,7 +200,7 @@ static int make_initial(struct module *m, const struct rewrite *rewrite, struct 
 static int build_rewritten(struct module *m, slice wasm, const struct rewrite *rewrite,
 			   struct weir_error *error)
 {
-	int r = compile(m, wasm, str_slice(&rewrite->wasm), error);
+	int r = code_get(&m->code, m->store->code, wasm, m->hash, str_slice(&rewrite->wasm), error);
 
 	m->global_count = rewrite->global_count;
 	m->has_section = rewrite->has_start;
@@ -263,7 +240,6 @@ static void destroy(struct module *m)
 	image_destroy(&m->initial);
 	if (m->image_bytes > 0)
 		budget_give(m->store->budget, m->image_bytes);
-	(void)atomic_fetch_sub(&m->store->counters.modules, 1);
 	m->magic = 0;
 	free(m);
 }
@@ -288,7 +264,7 @@ static struct module *add(struct module_store *store, const char *hash)
 	m->magic = MODULE_MAGIC;
 	m->store = store;
 	m->state = MODULE_BUILDING;
-	(void)atomic_fetch_add(&store->counters.modules, 1);
+	store->count++;
 	memcpy(m->hash, hash, SHA256_HEX);
 	list_append(&store->modules, &m->link);
 	return m;
@@ -360,8 +336,10 @@ void module_unref(struct module **module)
 	OBJ_TAKE(m, module, MODULE_MAGIC);
 	(void)pthread_mutex_lock(&m->store->lock);
 	last = --m->references == 0;
-	if (last)
+	if (last) {
 		list_remove(&m->link);
+		m->store->count--;
+	}
 	(void)pthread_mutex_unlock(&m->store->lock);
 	if (last)
 		destroy(m);

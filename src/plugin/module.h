@@ -6,7 +6,6 @@
 #define PLUGIN_MODULE_H
 
 #include <pthread.h>
-#include <stdatomic.h>
 #include <wasm.h>
 #include <wasmtime.h>
 
@@ -14,28 +13,9 @@
 #include "core/list.h"
 #include "core/sha256.h"
 #include "plugin/budget.h"
+#include "plugin/code.h"
 #include "plugin/image.h"
 #include "plugin/scan.h"
-
-/* As in `struct weir_host_stats`. */
-#define MODULE_COUNTERS(X) \
-	X(modules) \
-	X(compiling) \
-	X(compiled) \
-	X(compile_failures) \
-	X(compile_ns) \
-	X(cache_hits) \
-	X(cache_misses) \
-	X(cache_corrupt) \
-	X(cache_write_failures) \
-	X(cache_evicted)
-
-/** Written by any thread. */
-struct module_counters {
-#define X(name) _Atomic uint64_t name;
-	MODULE_COUNTERS(X)
-#undef X
-};
 
 #define MODULE_MAGIC 0x6d6f6475u
 
@@ -65,17 +45,21 @@ struct module {
 /** All modules of a host. */
 struct module_store {
 	wasm_engine_t *engine;
+	struct code_source *code;
 	uint64_t module_max_bytes;
 	struct budget *budget; /* for images; NULL: none */
 	pthread_mutex_t lock;
 	pthread_cond_t built;
 	struct list modules;
-	struct module_counters counters;
+	uint64_t count;
 };
 
-/** An empty store; `engine` and `budget` (which may be NULL) are borrowed. */
-void module_store_init(struct module_store *store, wasm_engine_t *engine, uint64_t module_max_bytes,
-		       struct budget *budget);
+/** An empty store; `engine`, `code` and `budget` (which may be NULL) are borrowed. */
+void module_store_init(struct module_store *store, wasm_engine_t *engine, struct code_source *code,
+		       uint64_t module_max_bytes, struct budget *budget);
+
+/** How many modules there are. Any thread. */
+uint64_t module_store_count(struct module_store *store);
 
 /** All modules must have been given back. */
 void module_store_free(struct module_store *store);

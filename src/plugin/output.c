@@ -14,16 +14,14 @@ void output_flatten(char *text)
 	}
 }
 
-static bool enabled(const struct weir_plugin *p, enum weir_log_level level)
+static bool enabled(const struct weir_host_options *o, enum weir_log_level level)
 {
-	const struct weir_host_options *o = &p->host->options;
-
 	return o->log != NULL && (o->log_enabled == NULL || o->log_enabled(o->log_context, level));
 }
 
 bool output_enabled(const struct instance *i, enum weir_log_level level)
 {
-	return enabled(i->plugin, level);
+	return enabled(&i->plugin->host->options, level);
 }
 
 static void emit_for(const struct weir_plugin *p, void *x, enum weir_log_source source,
@@ -38,7 +36,7 @@ static void emit_for(const struct weir_plugin *p, void *x, enum weir_log_source 
 		.x = x,
 	};
 
-	if (enabled(p, level))
+	if (enabled(o, level))
 		o->log(o->log_context, &line);
 }
 
@@ -57,6 +55,22 @@ void output_note(const struct weir_plugin *p, enum weir_log_level level, const c
 	(void)vsnprintf(text, sizeof text, format, args);
 	va_end(args);
 	emit_for(p, NULL, WEIR_LOG_HOST, level, slice_from(text));
+}
+
+void output_host(const struct weir_host_options *o, enum weir_log_level level, const char *format,
+		 ...)
+{
+	char text[512];
+	struct weir_log_line line = {.source = WEIR_LOG_HOST, .level = level};
+	va_list args;
+
+	if (!enabled(o, level))
+		return;
+	va_start(args, format);
+	(void)vsnprintf(text, sizeof text, format, args);
+	va_end(args);
+	line.text = slice_from(text);
+	o->log(o->log_context, &line);
 }
 
 /* The newest lines, for the error if the start fails: whole lines go from the front. */

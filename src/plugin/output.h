@@ -28,4 +28,8 @@ bool output_enabled(const struct instance *i, enum weir_log_level level);
 void output_note(const struct weir_plugin *p, enum weir_log_level level, const char *format, ...)
 	PRINTF_LIKE(3, 4);
 
+/** A line of the host about none of its plugins. */
+void output_host(const struct weir_host_options *options, enum weir_log_level level,
+		 const char *format, ...) PRINTF_LIKE(3, 4);
+
 #endif

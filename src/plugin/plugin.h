@@ -17,6 +17,7 @@ struct weir_host {
 	uint32_t magic;
 	wasm_engine_t *engine;
 	struct ticker *ticker;
+	struct code_source code;
 	struct module_store modules;
 	struct restorer restorer;
 	struct budget budget;

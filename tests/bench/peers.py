@@ -204,7 +204,8 @@ class Peer:
     def start(self, *command):
         output = open(self.directory / "output.log", "wb")
         self.process = subprocess.Popen(["taskset", "-c", str(self.cpu), *map(str, command)], cwd=self.directory,
-                                        stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
+                                        stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+                                        env=os.environ | {"CACHE_DIRECTORY": str(self.directory)})
         output.close()
         self.wait_ready()
         return self

@@ -155,6 +155,10 @@ func startProxy(t *testing.T, guest []byte, backendURL string) (string, *logBuff
 	command.Dir = dir
 	command.Stdout = output
 	command.Stderr = output
+	// Compiled plugins are not to be kept among the user's own.
+	if _, set := os.LookupEnv("CACHE_DIRECTORY"); !set {
+		command.Env = append(os.Environ(), "CACHE_DIRECTORY="+dir)
+	}
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}

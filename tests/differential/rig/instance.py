@@ -46,6 +46,7 @@ class Instance:
         environment = {key: value for key, value in os.environ.items()
                        if not key.startswith(("TRAEFIK_", "WEIR_")) or key.startswith("WEIR_TEST")}
         environment.update({key: self._fill(value) for key, value in self.environment.items()})
+        environment.pop("XDG_CACHE_HOME", None)
         environment["XDG_CONFIG_HOME"] = environment["HOME"] = str(self.directory / "home")
         with open(self.directory / "output.log", "wb") as output:
             self.process = subprocess.Popen([self.program, *map(self._fill, self.arguments)], cwd=self.directory,

@@ -3,6 +3,7 @@
 WEIR names the program (default: build/weir). E2E_PROXY names another one to hold the expectations against, which must
 read the same files; Traefik is the only such program."""
 
+import atexit
 import contextlib
 import functools
 import os
@@ -11,6 +12,7 @@ import resource
 import signal
 import socket
 import subprocess
+import tempfile
 from pathlib import Path
 
 from . import process
@@ -87,6 +89,16 @@ def one_router(url, rule="PathPrefix(`/`)", middlewares=None, plugin=None):
     if middlewares is not None:
         router["middlewares"] = middlewares
     return {"http": http}
+
+
+@functools.cache
+def compiled_plugins():
+    """The cache of the tests, which all of them share, also those that run beside each other: never the user's own."""
+    if "CACHE_DIRECTORY" in os.environ:
+        return {}
+    place = tempfile.TemporaryDirectory(prefix="weir-cache-")
+    atexit.register(place.cleanup)
+    return {"CACHE_DIRECTORY": place.name}
 
 
 class Plugin:
@@ -198,7 +210,7 @@ class Proxy:
 
     def spawn(self, arguments=("--configFile=static.yml",)):
         self._output = open(self.directory / "output.log", "wb")
-        environment = dict(os.environ, **self.environment)
+        environment = os.environ | compiled_plugins() | self.environment
 
         def before_exec():
             for limit, value in self.limits.items():
@@ -333,5 +345,5 @@ def run_command(directory, *arguments, timeout_s=60, dropped=(), environment=Non
             process.drop_capability(capability)
 
     done = subprocess.run([program(), *arguments], cwd=directory, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, timeout=timeout_s, env=os.environ | (environment or {}), preexec_fn=before_exec if dropped else None)
+                          stderr=subprocess.STDOUT, timeout=timeout_s, env=os.environ | compiled_plugins() | (environment or {}), preexec_fn=before_exec if dropped else None)
     return done.returncode, done.stdout.decode(errors="replace")

@@ -5,6 +5,7 @@
 #define CLI_CLI_H
 
 #include "config/source.h"
+#include "config/static.h"
 
 /** The arguments of a command: what follows its name. */
 struct cli_args {
@@ -23,6 +24,10 @@ int cli_check(const struct cli_args *args);
 /** `weir healthcheck [flags]`: asks the ping entry point of the running process; 0 if it answers
  * 200. */
 int cli_healthcheck(const struct cli_args *args);
+
+/** `weir upgrade [flags]`: has the running process replaced by the program that now has its name.
+ */
+int cli_upgrade(const struct cli_args *args);
 
 /** `weir version`: prints versions of weir and of what is built in. */
 int cli_version(const struct cli_args *args);
@@ -46,6 +51,13 @@ void cli_place_compiler(struct weir_plugins_config *c, struct arena *arena);
  * after an error. `arena` is initialised here and freed by the caller after the configuration.
  */
 struct static_config *cli_load(const struct cli_args *args, struct arena *arena);
+
+/** The same, but warnings are left to somebody else to print. */
+struct static_config *cli_load_quietly(const struct cli_args *args, struct arena *arena);
+
+/** From here on the log is as configured. Returns 0 or a negative errno value with `e` filled in.
+ */
+int cli_configure_log(const struct log_config *c, struct weir_error *e);
 
 /** Prints what there is to report to standard error. Returns the bytes printed: 0 also when there
  * was no memory for them. */

@@ -2,12 +2,15 @@
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "cli/cli.h"
+#include "core/log.h"
 
 #define ARENA_BLOCK_BYTES ((size_t)16 * 1024)
 
-struct static_config *cli_load(const struct cli_args *args, struct arena *arena)
+static struct static_config *load(const struct cli_args *args, struct arena *arena, bool quiet)
 {
 	struct static_config *config = NULL;
 	struct config_report report;
@@ -15,11 +18,36 @@ struct static_config *cli_load(const struct cli_args *args, struct arena *arena)
 	arena_init(arena, ARENA_BLOCK_BYTES, SIZE_MAX);
 	config_report_init(&report, arena);
 	(void)static_load(&config, args->count, args->list, args->environment, &report);
+	if (quiet && config != NULL)
+		return config;
 	if ((cli_print_report(&report) == 0 || report.errors == 0) && config == NULL)
 		(void)fputs("error: out of memory\n", stderr);
 	if (config != NULL)
 		cli_place_compiler(&config->weir.plugins, arena);
 	return config;
+}
+
+struct static_config *cli_load(const struct cli_args *args, struct arena *arena)
+{
+	return load(args, arena, false);
+}
+
+struct static_config *cli_load_quietly(const struct cli_args *args, struct arena *arena)
+{
+	return load(args, arena, true);
+}
+
+int cli_configure_log(const struct log_config *c, struct weir_error *e)
+{
+	const struct log_options options = {
+		.level = c->level,
+		.format = c->format,
+		.color = c->file_path.n == 0 && !c->no_color && isatty(STDOUT_FILENO),
+		.file_path = c->file_path.n > 0 ? c->file_path.p : NULL,
+	};
+	int r = log_configure(&options);
+
+	return r < 0 ? error_set(e, r, "log.filePath: %s: %s", c->file_path.p, strerror(-r)) : 0;
 }
 
 size_t cli_print_report(const struct config_report *report)

@@ -6,8 +6,12 @@
 
 #include <stdint.h>
 
-/** Sends "READY=1" and the like to $NOTIFY_SOCKET; nothing happens if there is none. */
+/** Sends "READY=1" and the like to the supervisor or $NOTIFY_SOCKET; nothing happens if there is
+ * neither. */
 void notify_send(const char *text);
+
+/** From here on all goes to this datagram socket, which is taken over. */
+void notify_through(int fd);
 
 /** How often the watchdog wants to hear from us, in milliseconds; 0: not at all ($WATCHDOG_USEC).
  */

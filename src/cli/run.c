@@ -3,11 +3,15 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "cli/crash.h"
 #include "cli/notify.h"
+#include "cli/supervised.h"
+#include "cli/supervisor.h"
 #include "core/log.h"
 #include "provider/provider.h"
 #include "proxy/proxy.h"
@@ -19,6 +23,7 @@
 struct server {
 	struct loop control;
 	struct static_config *config;
+	struct socket_set sockets; /* that this process was started with */
 	struct proxy *proxy;
 	struct aggregator *aggregator;
 	struct provider *file;
@@ -124,19 +129,6 @@ static void raise_descriptor_limit(void)
 	}
 }
 
-static int configure_log(const struct log_config *c, struct weir_error *e)
-{
-	const struct log_options options = {
-		.level = c->level,
-		.format = c->format,
-		.color = c->file_path.n == 0 && !c->no_color && isatty(STDOUT_FILENO),
-		.file_path = c->file_path.n > 0 ? c->file_path.p : NULL,
-	};
-	int r = log_configure(&options);
-
-	return r < 0 ? error_set(e, r, "log.filePath: %s: %s", c->file_path.p, strerror(-r)) : 0;
-}
-
 static void feed_watchdog(struct timer *t)
 {
 	struct server *s = container_of(t, struct server, watchdog);
@@ -165,9 +157,9 @@ static int start(struct server *s, struct weir_error *e)
 	if (r == 0)
 		r = watch_signal(s, SIGUSR1, e);
 	if (r == 0)
-		r = configure_log(&s->config->log, e);
+		r = cli_configure_log(&s->config->log, e);
 	if (r == 0)
-		r = proxy_create(&s->proxy, &s->control, s->config, e);
+		r = proxy_create(&s->proxy, &s->control, s->config, &s->sockets, e);
 	if (r == 0)
 		r = start_providers(s, e);
 	if (r == 0)
@@ -179,8 +171,10 @@ static int start(struct server *s, struct weir_error *e)
 	log_info_with((LOG_INTEGER("workers", s->config->weir.workers),
 		       LOG_TEXT("configuration", s->config->source)),
 		      "weir version %s is running", WEIR_VERSION);
-	if (!s->configured)
+	if (!s->configured) {
+		proxy_accept(s->proxy);
 		say_ready(s);
+	}
 	if (notify_watchdog_ms() > 0)
 		feed_watchdog(&s->watchdog);
 	return 0;
@@ -216,24 +210,77 @@ static int serve(struct server *s)
 	return r;
 }
 
-int cli_run(const struct cli_args *args)
+/* What the supervisor or the service manager has opened, then what they did not. */
+static int serve_on_inherited(struct server *s)
+{
+	int r;
+
+	if (socket_set_inherit(&s->sockets) < 0) {
+		(void)fputs("weir: out of memory\n", stderr);
+		return -ENOMEM;
+	}
+	r = serve(s);
+	socket_set_free(&s->sockets);
+	return r;
+}
+
+/* `told` is NULL without a supervisor. */
+static int run_server(const struct cli_args *args, const struct supervised *told)
 {
 	static struct server s;
 	struct arena arena;
 	int r = -EINVAL;
+
+	if (told != NULL) {
+		/* Else it would be that of the link to the program. */
+		(void)prctl(PR_SET_NAME, "weir");
+		notify_through(told->notice_fd);
+	}
+	crash_report_install();
+	s.config = cli_load(args, &arena);
+	if (s.config != NULL) {
+		if (told != NULL)
+			s.config->weir.workers = (int64_t)told->workers;
+		else if (s.config->weir.workers <= 0)
+			s.config->weir.workers = (int64_t)cli_cpu_quota();
+		r = serve_on_inherited(&s);
+	}
+	static_config_free(&s.config);
+	arena_free(&arena);
+	return r < 0 ? 1 : 0;
+}
+
+/* As the process that was started. */
+static int run_first(const struct cli_args *args)
+{
+	struct static_config *config;
+	struct arena arena;
+	bool enabled = true;
+	int status = 1;
+
+	config = cli_load_quietly(args, &arena);
+	if (config != NULL) {
+		enabled = config->weir.supervisor.enabled;
+		if (config->weir.workers <= 0)
+			config->weir.workers = (int64_t)cli_cpu_quota();
+	}
+	if (enabled && (config != NULL || supervised_has_server()))
+		status = supervise(args, &config);
+	static_config_free(&config);
+	arena_free(&arena);
+	return enabled ? status : run_server(args, NULL);
+}
+
+int cli_run(const struct cli_args *args)
+{
+	struct supervised told;
 
 	(void)signal(SIGPIPE, SIG_IGN);
 	/* A guest that writes past RLIMIT_FSIZE gets an error instead of ending the process. */
 	(void)signal(SIGXFSZ, SIG_IGN);
 	fill_standard_descriptors();
 	raise_descriptor_limit();
-	s.config = cli_load(args, &arena);
-	if (s.config != NULL) {
-		if (s.config->weir.workers <= 0)
-			s.config->weir.workers = (int64_t)cli_cpu_quota();
-		r = serve(&s);
-	}
-	static_config_free(&s.config);
-	arena_free(&arena);
-	return r < 0 ? 1 : 0;
+	if (supervised_inherit(&told))
+		return run_server(args, &told);
+	return run_first(args);
 }

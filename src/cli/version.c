@@ -34,6 +34,8 @@ int cli_help(const struct cli_args *args)
 			     "the effective ones\n"
 			     "  weir healthcheck [flags]  ask the ping entry point of the running "
 			     "process\n"
+			     "  weir upgrade [flags]      have the running process replaced by the "
+			     "program that now has its name\n"
 			     "  weir version\n\n"
 			     "A configuration file (--configFile), else flags, else TRAEFIK_ "
 			     "variables give the static\n"

@@ -194,9 +194,15 @@ struct weir_plugins_config {
 	const char *const *compiler; /* as in struct weir_host_options */
 };
 
+struct weir_supervisor_config {
+	bool enabled;
+	slice pid_file; /* empty: none */
+};
+
 /** Root key `weir`. */
 struct weir_config {
 	int64_t workers; /* 0: the CPU quota of the cgroup */
+	struct weir_supervisor_config supervisor;
 	struct weir_limits_config limits;
 	struct weir_plugins_config plugins;
 };

@@ -182,10 +182,23 @@ static const struct option plugins_rows[] = {
 	OPT_END,
 };
 
+static const struct option supervisor_rows[] = {
+	OPT_BOOL("enabled", struct weir_supervisor_config, enabled, "true",
+		 "Serve in a child process that is started again if it dies; the first process "
+		 "keeps "
+		 "the listening sockets."),
+	OPT_STRING(
+		"pidFile", struct weir_supervisor_config, pid_file, "",
+		"File for the number of the process that takes signals; `weir upgrade` reads it."),
+	OPT_END,
+};
+
 const struct option weir_options[] = {
 	OPT_INT("workers", struct weir_config, workers, "0",
 		"Threads that serve connections; 0: as many as the CPU quota of the cgroup allows.",
 		.min = 0, .max = 1024),
+	OPT_OBJECT("supervisor", struct weir_config, supervisor, supervisor_rows,
+		   "The process that restarts and upgrades the server."),
 	OPT_OBJECT("limits", struct weir_config, limits, limits_rows,
 		   "What one process holds at most."),
 	OPT_OBJECT("plugins", struct weir_config, plugins, plugins_rows, "WebAssembly plugins."),

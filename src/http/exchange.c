@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "core/work_note.h"
+
 #define ARENA_BLOCK_BYTES ((size_t)4096)
 #define IDLE_MAX 256u
 
@@ -195,30 +197,40 @@ static bool step_response(struct exchange *x)
 	return true;
 }
 
+static void forget_work(void)
+{
+	work_note.method = work_note.target = NULL;
+}
+
 /* The one loop that walks the chain. After the calls of the service or the client the exchange may
  * be gone. */
 static void walk(struct exchange *x)
 {
 	must(!x->walking);
 	x->walking = true;
+	work_note.method = &x->request.method;
+	work_note.target = &x->request.target;
 	for (;;) {
 		if (x->phase == EXCHANGE_REQUEST && x->at == x->chain->count) {
 			x->walking = false;
 			set_phase(x, EXCHANGE_REQUEST, EXCHANGE_SERVICE);
 			x->service_active = true;
 			x->chain->service->class->start(x->chain->service, x);
+			forget_work();
 			return;
 		}
 		if (x->phase == EXCHANGE_RESPONSE && x->at == 0) {
 			x->walking = false;
 			set_phase(x, EXCHANGE_RESPONSE, EXCHANGE_SENDING);
 			x->client->respond(x);
+			forget_work();
 			return;
 		}
 		if (x->phase == EXCHANGE_REQUEST ? !step_request(x) : !step_response(x))
 			break;
 	}
 	x->walking = false;
+	forget_work();
 }
 
 void exchange_start(struct exchange *x, const struct chain *chain)

@@ -5,6 +5,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -12,6 +13,8 @@
 #define LAST_BURST 65536u /* at the end: all that waits */
 #define BACKLOG 4096
 #define EXHAUSTED_RETRY_MS 100u
+#define BIND_PATIENCE_MS 300
+#define BIND_PAUSE_MS 10
 
 static int set_flag(int fd, int level, int name, int value)
 {
@@ -92,6 +95,19 @@ static int bind_all(struct sockaddr_storage *address, socklen_t size, bool share
 	return MIN(r, 0);
 }
 
+static int bind_patiently(struct sockaddr_storage *address, socklen_t size, bool shared, int *fds,
+			  size_t count)
+{
+	int r = bind_all(address, size, shared, fds, count);
+
+	for (int waited = 0; r == -EADDRINUSE && waited < BIND_PATIENCE_MS;
+	     waited += BIND_PAUSE_MS) {
+		(void)poll(NULL, 0, BIND_PAUSE_MS);
+		r = bind_all(address, size, shared, fds, count);
+	}
+	return r;
+}
+
 static int resolve(const struct listen_address *address, struct addrinfo **found)
 {
 	struct addrinfo hints = {
@@ -126,10 +142,10 @@ int listener_bind(const struct listen_address *address, bool shared, int *fds, s
 
 	if (address->host.n == 0) {
 		size = any_address(&at, AF_INET6, address->port);
-		r = bind_all(&at, size, shared, fds, count);
+		r = bind_patiently(&at, size, shared, fds, count);
 		if (r == -EAFNOSUPPORT || r == -EADDRNOTAVAIL) {
 			size = any_address(&at, AF_INET, address->port);
-			r = bind_all(&at, size, shared, fds, count);
+			r = bind_patiently(&at, size, shared, fds, count);
 		}
 	} else {
 		r = resolve(address, &found);
@@ -139,7 +155,7 @@ int listener_bind(const struct listen_address *address, bool shared, int *fds, s
 		memcpy(&at, found->ai_addr, found->ai_addrlen);
 		size = found->ai_addrlen;
 		freeaddrinfo(found);
-		r = bind_all(&at, size, shared, fds, count);
+		r = bind_patiently(&at, size, shared, fds, count);
 	}
 	if (r < 0)
 		return error_set(e, r, "listen %.*s:%u: %s", SLICE_ARG(address->host),
@@ -202,6 +218,13 @@ int listener_start(struct listener *l, struct loop *loop, int fd, unsigned burst
 	l->magic = LISTENER_MAGIC;
 	transport_watch(&l->socket, TRANSPORT_READABLE);
 	return 0;
+}
+
+void listener_pause(struct listener *l)
+{
+	OBJ_CHECK(l, LISTENER_MAGIC);
+	l->paused = true;
+	transport_watch(&l->socket, 0);
 }
 
 void listener_resume(struct listener *l)

@@ -12,7 +12,8 @@
 /**
  * Opens `count` listening TCP sockets on one address (no host: all addresses, IPv6 and IPv4), which
  * share its connections (SO_REUSEPORT). Unless `shared`, fails with -EADDRINUSE if anybody else
- * listens there. A port of 0 takes a free one. Returns 0, or a negative errno value with no socket
+ * listens there, after a moment's patience: a process that was just killed may still be on its
+ * way out. A port of 0 takes a free one. Returns 0, or a negative errno value with no socket
  * open and `e` filled in.
  */
 int listener_bind(const struct listen_address *address, bool shared, int *fds, size_t count,
@@ -45,7 +46,11 @@ struct listener {
 int listener_start(struct listener *l, struct loop *loop, int fd, unsigned burst,
 		   listener_accept_fn *accept);
 
-/** Takes connections again after `accept` has paused the listener. Harmless otherwise. */
+/** Takes no connection until `listener_resume`. Right after the start. */
+void listener_pause(struct listener *l);
+
+/** Takes connections again after `accept` or `listener_pause` has paused the listener. Harmless
+ * otherwise. */
 void listener_resume(struct listener *l);
 
 /** Accepts what waits in the backlog unless paused, then closes the socket; `stopped` runs later.

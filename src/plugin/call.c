@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "core/clock.h"
+#include "core/work_note.h"
 #include "plugin/engine.h"
 #include "plugin/mapping.h"
 #include "plugin/output.h"
@@ -195,7 +196,9 @@ static enum run run_slice(struct instance *i)
 	wasmtime_context_set_epoch_deadline(i->context, TICKER_SLICE_TICKS);
 	ticker_enter(i->seat);
 	mapping_use(i->begins_as);
+	work_note.plugin = i->plugin->facts.name;
 	done = wasmtime_call_future_poll(c->future);
+	work_note.plugin = NULL;
 	mapping_use(NULL);
 	ticker_leave(i->seat);
 	spent_ns = slice_spent_ns(i);

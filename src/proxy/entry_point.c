@@ -1,7 +1,9 @@
 #include "proxy/entry_point.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "core/clock.h"
@@ -114,22 +116,48 @@ int entry_points_create(struct entry_point **list, size_t *count,
 	return 0;
 }
 
+/* The sockets that there are for it already; those who come late share one. Returns 0 if there is
+ * none, 1, or a negative errno value. */
+static int take_inherited(struct entry_point *p, size_t workers, struct socket_set *inherited,
+			  struct weir_error *e)
+{
+	size_t taken = socket_set_take(inherited, p->name, p->fds, workers);
+
+	for (size_t w = taken; taken > 0 && w < workers; w++) {
+		p->fds[w] = fcntl(p->fds[w % taken], F_DUPFD_CLOEXEC, 0);
+		if (p->fds[w] < 0)
+			return error_set(e, -errno, "the socket cannot be shared: %s",
+					 strerror(errno));
+	}
+	return taken > 0;
+}
+
+static int open_new(struct entry_point *p, size_t workers, struct weir_error *e)
+{
+	int r = listener_bind(&p->address, p->config->reuse_port, p->fds, workers, e);
+
+	for (size_t w = 0; r < 0 && w < workers; w++)
+		p->fds[w] = -1;
+	return r;
+}
+
 int entry_points_listen(struct entry_point *list, size_t count, size_t workers,
-			struct weir_error *e)
+			struct socket_set *inherited, struct weir_error *e)
 {
 	for (size_t i = 0; i < count; i++) {
 		struct entry_point *p = &list[i];
-		int r;
+		int r = 0;
 
 		p->fds = malloc(workers * sizeof *p->fds);
 		if (p->fds == NULL)
 			return error_set(e, -ENOMEM, "entry points: out of memory");
 		for (size_t w = 0; w < workers; w++)
 			p->fds[w] = -1;
-		r = listener_bind(&p->address, p->config->reuse_port, p->fds, workers, e);
+		if (inherited != NULL)
+			r = take_inherited(p, workers, inherited, e);
+		if (r == 0)
+			r = open_new(p, workers, e);
 		if (r < 0) {
-			for (size_t w = 0; w < workers; w++)
-				p->fds[w] = -1;
 			error_prefix(e, "entryPoints.%.*s: ", SLICE_ARG(p->name));
 			return r;
 		}

@@ -8,6 +8,7 @@
 #include "config/static.h"
 #include "http/h1_server.h"
 #include "http/path.h"
+#include "net/socket_set.h"
 #include "proxy/forwarded.h"
 
 #define ENTRY_POINT_MAGIC 0x656e7472u
@@ -32,10 +33,13 @@ struct entry_point {
 int entry_points_create(struct entry_point **list, size_t *count,
 			const struct static_config *config, struct weir_error *e);
 
-/** Opens the sockets of all, one per worker. Returns as above; what was opened is closed by
- * `entry_points_destroy`. */
+/**
+ * Gives all entry points their sockets, one per worker: those of their name in `inherited` (NULL:
+ * none), several workers sharing one if they are fewer; else new ones. Returns as above; what was
+ * opened is closed by `entry_points_destroy`.
+ */
 int entry_points_listen(struct entry_point *list, size_t count, size_t workers,
-			struct weir_error *e);
+			struct socket_set *inherited, struct weir_error *e);
 
 /** Closes sockets that no worker has taken over. `workers` is as for `entry_points_listen`, or 0.
  * NULL is allowed in `*list`. */

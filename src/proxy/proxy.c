@@ -162,7 +162,7 @@ static void fill_world(struct proxy *p)
 }
 
 int proxy_create(struct proxy **proxy, struct loop *control, const struct static_config *config,
-		 struct weir_error *e)
+		 struct socket_set *inherited, struct weir_error *e)
 {
 	const struct weir_limits_config *limits = &config->weir.limits;
 	struct proxy *p = calloc(1, sizeof *p);
@@ -178,7 +178,7 @@ int proxy_create(struct proxy **proxy, struct loop *control, const struct static
 	r = entry_points_create(&p->entry_points, &p->entry_point_count, config, e);
 	if (r == 0)
 		r = entry_points_listen(p->entry_points, p->entry_point_count,
-					count_workers(config), e);
+					count_workers(config), inherited, e);
 	if (r == 0)
 		r = create_workers(p, e);
 	if (r == 0 && upstream_registry_create(&p->world.upstreams, &p->loops,
@@ -196,6 +196,13 @@ int proxy_create(struct proxy **proxy, struct loop *control, const struct static
 	}
 	*proxy = p;
 	return 0;
+}
+
+void proxy_accept(struct proxy *p)
+{
+	OBJ_CHECK(p, PROXY_MAGIC);
+	for (size_t i = 0; i < p->worker_count; i++)
+		worker_accept(p->workers[i]);
 }
 
 static void start_build(struct proxy *p);

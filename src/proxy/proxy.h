@@ -7,6 +7,7 @@
 #include "config/dynamic.h"
 #include "config/static.h"
 #include "net/loop.h"
+#include "net/socket_set.h"
 
 struct proxy;
 
@@ -18,12 +19,17 @@ extern const slice proxy_internal_services[];
 extern const size_t proxy_internal_services_count;
 
 /**
- * Opens the entry points, reads the plugins, starts the workers. `control` is the calling thread's
+ * Opens the entry points, for which it takes what fits from `inherited` (NULL: nothing), reads the
+ * plugins, starts the workers. Connections are accepted from `proxy_accept` or the first
+ * configuration on: until then they wait in the kernel's queue. `control` is the calling thread's
  * loop; `config` and `control` outlive the proxy. Returns 0 or a negative errno value with
  * everything undone.
  */
 int proxy_create(struct proxy **proxy, struct loop *control, const struct static_config *config,
-		 struct weir_error *e);
+		 struct socket_set *inherited, struct weir_error *e);
+
+/** Connections are accepted although there is no configuration. Once. Control thread. */
+void proxy_accept(struct proxy *p);
 
 /**
  * Builds a generation from a merged and linked configuration (a reference is taken) off all loops,

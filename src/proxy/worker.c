@@ -116,6 +116,7 @@ static int start_entry(struct worker_entry *entry, struct worker *w, struct entr
 		return r;
 	p->fds[w->index] = -1;
 	entry->started = true;
+	listener_pause(&entry->server.listener);
 	return 0;
 }
 
@@ -181,6 +182,17 @@ int worker_start(struct worker *w)
 	return r;
 }
 
+static void accept_connections(struct worker *w)
+{
+	for (size_t i = 0; i < w->entry_count && !w->draining; i++)
+		listener_resume(&w->entries[i].server.listener);
+}
+
+static void on_accept_order(struct message *m)
+{
+	accept_connections(container_of(m, struct worker, accept_order));
+}
+
 static void take(struct worker *w, struct generation *g)
 {
 	struct generation *old = w->generation;
@@ -194,7 +206,11 @@ static void on_handover(struct message *m)
 {
 	struct generation_share *share = container_of(m, struct generation_share, handover);
 
+	bool first = share->worker->generation == NULL;
+
 	take(share->worker, share->generation);
+	if (first)
+		accept_connections(share->worker);
 }
 
 static void on_withdrawal(struct message *m)
@@ -310,6 +326,11 @@ void worker_publish(struct worker *w, struct generation *g)
 	share->worker = w;
 	share->generation = g;
 	order(w, &share->handover, on_handover);
+}
+
+void worker_accept(struct worker *w)
+{
+	order(w, &w->accept_order, on_accept_order);
 }
 
 void worker_withdraw(struct worker *w)

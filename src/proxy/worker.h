@@ -53,7 +53,7 @@ struct worker {
 	struct timer drain_poll; /* waits for exchanges that outlive their connections */
 
 	/* Each is sent at most once. */
-	struct message withdrawal, drain_order, abort_order, stop_order;
+	struct message accept_order, withdrawal, drain_order, abort_order, stop_order;
 	struct message drained_notice; /* for `events->drained` to send */
 };
 
@@ -67,6 +67,11 @@ int worker_create(struct worker **worker, unsigned index, struct entry_point *en
 
 /** Starts the thread. Returns 0 or a negative errno value. */
 int worker_start(struct worker *w);
+
+/** Accepts connections although there is no generation, which the first one brings about else.
+ * Once.
+ */
+void worker_accept(struct worker *w);
 
 /** The worker uses `g`, which counts it among its holders, from its next request on. */
 void worker_publish(struct worker *w, struct generation *g);

@@ -259,9 +259,13 @@ def test_ten_thousand_idle_connections(upstream, proxy, capsys):
 
 def catches(pid, signum):
     """Whether the process has a handler for the signal, as the kernel says."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    mask = int(next(line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:")), 16)
-    return bool(mask >> (signum - 1) & 1)
+    """Whether a handler or a descriptor takes the signal, which then does not end the process. All signals are blocked
+    for a moment only, while a thread begins."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    caught, blocked = (next(int(line.split()[1], 16) for line in lines if line.startswith(name)) for name in ("SigCgt:", "SigBlk:"))
+    if blocked >> (signal.SIGWINCH - 1) & 1:
+        return False
+    return bool((caught | blocked) >> (signum - 1) & 1)
 
 
 @pytest.mark.differs("a reload in Traefik's first moments ends it")
@@ -271,7 +275,7 @@ def test_a_reload_during_the_start_waits(upstream, proxy, tmp_path):
     os.mkfifo(pipe)
     p = proxy(one_router(upstream().url), start=False, static={"log": {"filePath": str(pipe)}})
     p.start(wait=False)
-    wait_until(lambda: catches(p.pid, signal.SIGHUP) and catches(p.pid, signal.SIGUSR1), "the signals are caught")
+    wait_until(lambda: catches(p.process.pid, signal.SIGHUP) and catches(p.process.pid, signal.SIGUSR1), "the signals are caught")
     p.process.send_signal(signal.SIGHUP)
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     try:

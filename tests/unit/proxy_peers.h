@@ -109,19 +109,26 @@ static inline int peers_reserve(uint16_t *port)
 	return fd;
 }
 
-/* One GET on a connection that is kept. Returns the status, or 0 if the connection ended. */
-static inline int peers_get(struct wire_reader *r, const char *target)
+/* The status of the next response, whose body is read too, or 0 if the connection ended. */
+static inline int peers_answer(struct wire_reader *r)
 {
-	char head[4096], request[256];
+	char head[4096];
 	int status;
 
-	(void)snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: a.test\r\n\r\n", target);
-	if (!wire_send_bytes(r->fd, request, strlen(request)) ||
-	    !wire_read_head(r, head, sizeof head))
+	if (!wire_read_head(r, head, sizeof head))
 		return 0;
 	wire_must(sscanf(head, "HTTP/1.1 %d", &status) == 1);
 	wire_must(wire_read_body(r, head, false).whole);
 	return status;
+}
+
+/* One GET on a connection that is kept. Returns as `peers_answer`. */
+static inline int peers_get(struct wire_reader *r, const char *target)
+{
+	char request[256];
+
+	(void)snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: a.test\r\n\r\n", target);
+	return wire_send_bytes(r->fd, request, strlen(request)) ? peers_answer(r) : 0;
 }
 
 #endif

@@ -1,4 +1,4 @@
-/* exception: file 1018 lines: one origin script beside each behaviour of the client */
+/* exception: file 1020 lines: one origin script beside each behaviour of the client */
 #include <errno.h>
 #include <sched.h>
 #include <setjmp.h>

@@ -72,7 +72,7 @@ static void crew_open(struct crew *c)
 						 .cancelled = &c->cancelled,
 						 .problem = on_problem};
 	must(entry_points_create(&c->points, &c->built_for.entry_point_count, c->config, &e) == 0);
-	must(entry_points_listen(c->points, 1, WORKERS, &e) == 0);
+	must(entry_points_listen(c->points, 1, WORKERS, NULL, &e) == 0);
 	c->built_for.entry_points = c->points;
 	for (unsigned i = 0; i < WORKERS; i++) {
 		must(worker_create(&c->workers[i], i, c->points, 1, c->config, &c->events) == 0);

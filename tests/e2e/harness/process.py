@@ -18,6 +18,23 @@ def process_tree(pid):
     return pids
 
 
+def children(pid):
+    return [int(child) for file in Path(f"/proc/{pid}/task").glob("*/children") for child in file.read_text().split()]
+
+
+def server(pid):
+    """The process that serves: the youngest server below the supervisor `pid`, or `pid` itself if it is none."""
+    servers = [child for child in children(pid) if _name(child) == b"weir: server"]
+    return servers[-1] if servers else pid
+
+
+def _name(pid):
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0", 1)[0]
+    except OSError:
+        return b""
+
+
 def pss_bytes(pid):
     """Memory of the process tree, shared pages counted by their share."""
     total = 0

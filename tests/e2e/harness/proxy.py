@@ -256,7 +256,8 @@ class Proxy:
 
     @property
     def pid(self):
-        return self.process.pid
+        """Of the process that serves: below the supervisor, if there is one."""
+        return process.server(self.process.pid)
 
     def terminate(self):
         self.process.send_signal(signal.SIGTERM)

@@ -1,0 +1,49 @@
+/*
+ * Between the files of the supervisor.
+ */
+#ifndef CLI_SUPERVISOR_PRIVATE_H
+#define CLI_SUPERVISOR_PRIVATE_H
+
+#include <signal.h>
+
+#include "cli/supervisor.h"
+#include "net/socket_set.h"
+
+/** A server that runs; `pid` is 0 while none does. */
+struct server_process {
+	pid_t pid;
+	int notices; /* what it says, as datagrams; -1: it is not listened to (any more) */
+	bool ready;
+	uint64_t since_ns; /* that it was started, then that it is ready */
+};
+
+struct supervisor {
+	const struct cli_args *args;
+	char *program; /* its path: where a newer one is looked for */
+	char *pid_file;
+	struct socket_set sockets; /* those of one entry point have its name */
+	size_t workers;
+	sigset_t before; /* the signal mask for children */
+	int signals;     /* a signalfd */
+	struct server_process server;
+	struct server_process old; /* serves until `server` is ready; then drains */
+	pid_t checker;             /* the newer program, as it looks at the configuration */
+	uint64_t start_at_ns;      /* monotonic: when to start a server again; 0: not at all */
+	uint64_t back_off_ms;      /* of the last start */
+	bool was_ready;
+	bool owes_reload; /* a SIGHUP for the server, which does not catch it yet */
+	bool stopping;
+	bool done;
+	int status; /* to end with */
+};
+
+/** Starts a server. Returns 0 or a negative errno value with `e` filled in. */
+int supervisor_start_server(struct supervisor *s, struct weir_error *e);
+
+/** Starts `weir check` of the program at `s->program` with our arguments. Returns as above. */
+int supervisor_start_check(struct supervisor *s, struct weir_error *e);
+
+/** Becomes the program at `s->program`. Returns only if that failed: a negative errno value. */
+int supervisor_become(struct supervisor *s, struct weir_error *e);
+
+#endif

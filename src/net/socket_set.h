@@ -1,0 +1,47 @@
+/*
+ * Listening sockets under names, as they are handed from one program to the next: by systemd's
+ * socket activation (sd_listen_fds(3)), by the supervisor to the server, and through an upgrade.
+ * One name may stand for several sockets.
+ */
+#ifndef NET_SOCKET_SET_H
+#define NET_SOCKET_SET_H
+
+#include "core/slice.h"
+
+struct named_socket {
+	char *name; /* owned */
+	int fd;     /* owned; close-on-exec */
+};
+
+/** Owns its sockets. All zero is an empty set. */
+struct socket_set {
+	struct named_socket *list;
+	size_t count;
+	size_t capacity;
+};
+
+/**
+ * Takes over the sockets that the environment names (LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES), if
+ * they are meant for this process, and removes these variables. What is no listening TCP socket is
+ * left alone. Returns 0 or -ENOMEM. Before there are threads.
+ */
+int socket_set_inherit(struct socket_set *s);
+
+/** Takes over `fd`. Returns 0, or -ENOMEM with `fd` still the caller's. */
+int socket_set_add(struct socket_set *s, slice name, int fd);
+
+/** Moves up to `max` sockets of that name out of the set. Returns how many. */
+size_t socket_set_take(struct socket_set *s, slice name, int *fds, size_t max);
+
+/**
+ * Puts the sockets at descriptors 3, 4, … where the next program finds them, and sets the variables
+ * for a program that runs in this process: call between fork and exec, or before exec. What was at
+ * those descriptors is closed unless it is the set's. Returns the first descriptor behind the
+ * sockets, or a negative errno value.
+ */
+int socket_set_export(struct socket_set *s);
+
+/** Closes what is left. */
+void socket_set_free(struct socket_set *s);
+
+#endif

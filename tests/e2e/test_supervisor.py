@@ -1,0 +1,313 @@
+"""The supervisor: a server that dies is replaced, a newer program takes over, and nobody is refused meanwhile."""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from harness import process
+from harness.client import fetch
+from harness.message import Closed
+from harness.ports import free_port
+from harness.proxy import Proxy, memory_tells, merge, one_router, program, run_command
+from harness.waiting import wait_until
+from harness.yaml import to_yaml
+
+pytestmark = pytest.mark.differs("Traefik has no supervisor")
+
+DIED = "The server died; it is started again"
+
+
+def servers_of(p):
+    return [child for child in process.children(p.process.pid) if process.server(p.process.pid) != p.process.pid
+            and b"weir: server" in Path(f"/proc/{child}/cmdline").read_bytes()]
+
+
+def kill_server(p, signum=signal.SIGKILL):
+    """Returns the number of the server that was killed, once it is gone."""
+    victim = p.pid
+    assert victim != p.process.pid
+    os.kill(victim, signum)
+    wait_until(lambda: not Path(f"/proc/{victim}").exists(), "the server is gone")
+    return victim
+
+
+class Steady:
+    """Clients that ask one request per connection, without pause, and count what happened."""
+
+    def __init__(self, port, clients=4):
+        self.port, self.stopping = port, threading.Event()
+        self.good, self.cut, self.refused, self.bad = 0, 0, 0, []
+        self.lock = threading.Lock()
+        self.threads = [threading.Thread(target=self._run) for _ in range(clients)]
+
+    def _ask(self):
+        try:
+            status = fetch(self.port, timeout_s=20).status
+        except ConnectionRefusedError:
+            return "refused"
+        except (Closed, OSError):
+            return "cut"
+        return "good" if status == 200 else status
+
+    def _run(self):
+        while not self.stopping.is_set():
+            outcome = self._ask()
+            with self.lock:
+                if isinstance(outcome, int):
+                    self.bad.append(outcome)
+                else:
+                    setattr(self, outcome, getattr(self, outcome) + 1)
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stopping.set()
+        for thread in self.threads:
+            thread.join()
+
+
+def test_a_killed_server_is_replaced(upstream, proxy):
+    p = proxy(one_router(upstream().url), check_output=False)
+    first = kill_server(p)
+    assert p.fetch().status == 200
+    assert p.pid != first
+    assert DIED in p.wait_log(DIED)
+
+
+def test_kills_under_load_cost_requests_in_flight_only(upstream, proxy):
+    """Each kill can cut what is in progress; nobody is refused, and nobody gets a wrong answer."""
+    p = proxy(one_router(upstream().url), check_output=False)
+    kills, clients = 5, 4
+    with Steady(p.port, clients) as load:
+        for _ in range(kills):
+            before = load.good
+            wait_until(lambda: load.good >= before + 20, "requests are answered")
+            kill_server(p)
+    assert (load.refused, load.bad) == (0, [])
+    # What the kernel had accepted for the dead server is lost with it: at most a few per client and kill.
+    assert load.cut <= kills * clients * 2, load.cut
+
+
+@pytest.mark.parametrize("signum", [signal.SIGSEGV, signal.SIGABRT])
+def test_a_crash_says_what_it_was(upstream, proxy, signum):
+    p = proxy(one_router(upstream().url), check_output=False)
+    kill_server(p, signum)
+    assert p.fetch().status == 200
+    log = p.wait_log(DIED, f"signal {signum.value} (")
+    if memory_tells():  # sanitizers report in their own way
+        assert f"weir: the server dies of signal {signum.value}" in log
+        assert ", thread weir" in log
+
+
+def test_a_server_that_dies_at_once_is_started_less_and_less_often(upstream, proxy):
+    """A configuration that the server cannot start with, after the supervisor has."""
+    p = proxy(one_router(upstream().url), check_output=False)
+    static = p.directory / "static.yml"
+    good = static.read_text()
+    static.write_text("nonsense: true\n")
+    kill_server(p)
+    p.wait_log("exit status 1", "pauseMs=50", "pauseMs=100", "pauseMs=200")
+    static.write_text(good)
+    assert fetch(p.port, timeout_s=30).status == 200
+
+
+def test_a_start_that_fails_ends(tmp_path):
+    (tmp_path / "static.yml").write_text("entryPoints: {web: {address: \":notaport\"}}\n")
+    code, output = run_command(tmp_path, "--configFile=static.yml")
+    assert code == 1
+    assert output.count("error:") == 1, output
+
+
+def test_warnings_come_once(upstream, proxy):
+    p = proxy(one_router(upstream().url), static={"global": {"sendAnonymousUsage": False}, "accessLog": {}})
+    log = p.log()
+    warnings = [line for line in log.splitlines() if "accessLog" in line]
+    assert len(warnings) <= 1, log
+
+
+def test_signals_reach_the_server(upstream, proxy):
+    p = proxy(one_router(upstream().url), static={"log": {"filePath": "weir.log", "level": "INFO"}})
+    (p.directory / "weir.log").rename(p.directory / "old.log")
+    p.process.send_signal(signal.SIGUSR1)
+    wait_until(lambda: (p.directory / "weir.log").exists(), "the log is opened again")
+    p.terminate()
+    assert p.wait_exit() == 0
+    assert "I have to go" in (p.directory / "weir.log").read_text()
+
+
+def test_ctrl_c_is_one_signal(upstream, proxy):
+    """A terminal sends SIGINT to the whole group; two of them would end the server at once."""
+    p = proxy(one_router(upstream().url), start=False)
+    p.ports = {"web": free_port()}
+    p.write_files()
+    p._output = open(p.directory / "output.log", "wb")
+    p.process = subprocess.Popen([program(), "--configFile=static.yml"], cwd=p.directory, stdout=p._output,
+                                 stderr=subprocess.STDOUT, start_new_session=True)
+    p._output.close()
+    p.wait_listening()
+    p.wait_version()
+    os.killpg(p.process.pid, signal.SIGINT)
+    assert p.wait_exit() == 0
+    assert "Second signal" not in p.log()
+
+
+def test_the_server_does_not_outlive_the_supervisor(upstream, proxy):
+    p = proxy(one_router(upstream().url))
+    server = p.pid
+    p.process.kill()
+    p.process.wait()
+    p.expected_exit = -signal.SIGKILL
+    wait_until(lambda: not Path(f"/proc/{server}").exists(), "the server is gone")
+    p.spawn()
+    p.wait_version()
+    p.expected_exit = 0
+    assert p.fetch().status == 200
+
+
+def test_without_a_supervisor(upstream, proxy):
+    p = proxy(one_router(upstream().url), static={"weir": {"supervisor": {"enabled": False}}})
+    assert process.children(p.process.pid) == []
+    assert p.fetch().status == 200
+
+
+def test_the_supervisor_is_small(upstream, proxy):
+    p = proxy(one_router(upstream().url))
+    if memory_tells():
+        rollup = Path(f"/proc/{p.process.pid}/smaps_rollup").read_text()
+        private = sum(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Private"))
+        assert private < 4096, rollup
+    assert len(os.listdir(f"/proc/{p.process.pid}/fd")) < 20
+
+
+# --- upgrades
+
+
+@pytest.fixture
+def upgradable(upstream, tmp_path, monkeypatch):
+    """A proxy whose program is a copy, which a test may replace."""
+    copy = tmp_path / "weir"
+    shutil.copy(program(), copy)
+    monkeypatch.setenv("WEIR", str(copy))
+    with contextlib.ExitStack() as stack:
+        def make(**options):
+            server = upstream()
+            p = Proxy(tmp_path / "proxy", one_router(server.url),
+                      static={"weir": {"supervisor": {"pidFile": "weir.pid"}}}, check_output=False, **options)
+            stack.callback(p.stop)
+            return p.start(), copy
+
+        yield make
+
+
+def replace(path, content=None):
+    new = path.with_suffix(".new")
+    if content is None:
+        shutil.copy(path, new)
+    else:
+        new.write_bytes(content)
+        new.chmod(0o755)
+    new.rename(path)
+
+
+def ask_upgrade(p):
+    code, output = run_command(p.directory, "upgrade", "--configFile=static.yml")
+    assert code == 0 and str(p.process.pid) in output, output
+
+
+def test_an_upgrade_loses_nothing(upgradable):
+    p, binary = upgradable()
+    with Steady(p.port) as load:
+        for _ in range(2):
+            old, before = p.pid, load.good
+            wait_until(lambda: load.good >= before + 20, "requests are answered")
+            replace(binary)
+            ask_upgrade(p)
+            wait_until(lambda: p.pid not in (old, p.process.pid) and not Path(f"/proc/{old}").exists(), lambda: f"a new server serves alone\n{p.log()}", 60)
+            assert os.readlink(f"/proc/{p.process.pid}/exe") == str(binary)
+            before = load.good
+            wait_until(lambda: load.good >= before + 20, "requests are answered")
+    assert (load.refused, load.cut, load.bad) == (0, 0, []), p.log()
+    assert (p.directory / "weir.pid").read_text().strip() == str(p.process.pid)
+    p.terminate()
+    assert p.wait_exit() == 0
+    assert not (p.directory / "weir.pid").exists()
+
+
+def test_a_program_that_refuses_the_configuration_does_not_take_over(upgradable):
+    p, binary = upgradable()
+    server = p.pid
+    replace(binary, b"#!/bin/sh\necho no such option >&2\nexit 1\n")
+    p.process.send_signal(signal.SIGUSR2)
+    p.wait_log("The program is not upgraded", "no such option")
+    assert p.pid == server
+    assert p.fetch().status == 200
+
+
+def test_an_upgraded_server_that_dies_leaves_the_old_one(upgradable):
+    """It approves of the configuration, but then cannot listen on an entry point that is new."""
+    p, binary = upgradable()
+    server = p.pid
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        p.static_extra = merge(p.static_extra, {"entryPoints": {"more": {"address": f"127.0.0.1:{taken.getsockname()[1]}"}}})
+        (p.directory / "static.yml").write_text(to_yaml(p.static_configuration()))
+        replace(binary)
+        p.process.send_signal(signal.SIGUSR2)
+        p.wait_log("the old one goes on", "address already in use")
+        assert p.pid == server
+        assert p.fetch().status == 200
+    p.terminate()
+    assert p.wait_exit() == 0
+
+
+def test_an_upgrade_without_a_pid_file_says_what_to_do(upstream, proxy):
+    p = proxy(one_router(upstream().url))
+    code, output = run_command(p.directory, "upgrade", "--configFile=static.yml")
+    assert code == 1 and "pidFile" in output and "SIGUSR2" in output
+
+
+# --- sockets of the service manager
+
+
+ACTIVATE = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1", LISTEN_FDNAMES="web")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+def test_sockets_of_the_service_manager_are_used(upstream, proxy):
+    """systemd's protocol: LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES; the name is the entry point's."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        port = listening.getsockname()[1]
+        p = proxy(one_router(upstream().url), start=False)
+        p.ports = {"web": free_port()}
+        p.write_files()
+        activated = [sys.executable, "-c", ACTIVATE, str(listening.fileno()), program(), "--configFile=static.yml"]
+        with open(p.directory / "output.log", "wb") as output:
+            p.process = subprocess.Popen(activated, cwd=p.directory, stdout=output, stderr=subprocess.STDOUT,
+                                         pass_fds=[listening.fileno()])
+        configured, p.ports = p.ports, {"web": port}
+        p.wait_version()
+        assert p.fetch().status == 200
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", configured["web"]), timeout=5)
+        if process.server(p.process.pid) != p.process.pid:
+            kill_server(p)
+            assert p.fetch().status == 200
+        p.check_output = False

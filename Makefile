@@ -31,12 +31,8 @@ bench: build    ## weir beside nginx and HAProxy; writes docs/benchmarks.md
 	@scripts/install-deps bench
 	@scripts/bench
 
-install:        ## after make: binary, manual page and systemd unit below DESTDIR and PREFIX
-	@[ -x build/weir ] || { echo "there is no build/weir yet: run make first" >&2; exit 1; }
-	install -D -m 755 build/weir $(DESTDIR)$(PREFIX)/bin/weir
-	install -D -m 644 docs/weir.1 $(DESTDIR)$(PREFIX)/share/man/man1/weir.1
-	sed 's|@bindir@|$(PREFIX)/bin|' packaging/weir.service | install -D -m 644 /dev/stdin \
-		$(DESTDIR)$(PREFIX)/lib/systemd/system/weir.service
+install:        ## after make: weir, its manual and unit, and libweir-plugin; DESTDIR, PREFIX, LIBDIR
+	@DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' LIBDIR='$(LIBDIR)' scripts/install
 
 clean:          ## remove build/ (the engine stays in the user's cache)
 	rm -rf build compile_commands.json

@@ -48,7 +48,7 @@ def program():
     return str(path)
 
 
-def _is_sanitized():
+def sanitized():
     if ON_TRAEFIK:
         return False
     data = Path(program()).read_bytes()
@@ -59,7 +59,7 @@ def _is_sanitized():
 def memory_tells():
     """Whether PSS says how much the proxy needs: not under a sanitizer, which keeps what was freed, nor for Traefik,
     whose runtime gives memory back when it likes."""
-    return not ON_TRAEFIK and not _is_sanitized()
+    return not ON_TRAEFIK and not sanitized()
 
 
 def merge(base, extra):

@@ -99,6 +99,7 @@ enum weir_step {
  *   TOO_LARGE  the request's body passed `body_bytes` while the guest read it
  *   BODY       the embedder could not read or write a body
  *   EMBEDDER   another accessor of the embedder failed
+ *   CIRCUIT    not tried, because nearly all exchanges, or starts of instances, failed of late
  */
 #define WEIR_CAUSES(X) \
 	X(NONE, "none", 200) \
@@ -111,7 +112,8 @@ enum weir_step {
 	X(BUSY, "busy", 503) \
 	X(TOO_LARGE, "too large", 413) \
 	X(BODY, "body", 502) \
-	X(EMBEDDER, "embedder", 500)
+	X(EMBEDDER, "embedder", 500) \
+	X(CIRCUIT, "circuit", 503)
 
 enum weir_cause {
 #define X(name, text, status) WEIR_CAUSE_##name,
@@ -179,7 +181,19 @@ struct weir_limits {
 	uint64_t total_bytes;    /* of all instances of the plugin, and its image (no limit) */
 	uint64_t age_ms;         /* of an instance, which is then put back or replaced (no limit) */
 	uint32_t requests;       /* after which the same happens (no limit) */
-	uint64_t reserved[18];   /* 0 */
+	/*
+	 * So many failed exchanges within the window (50), if they are nine of ten or more, open
+	 * the plugin's circuit: exchanges fail with WEIR_CAUSE_CIRCUIT at once. After the wait one
+	 * is let through as a trial; its success closes the circuit, its failure doubles the wait.
+	 * Counted are failures by TRAP, ABI, EXIT, DEADLINE and MEMORY, of all pools. No limit:
+	 * never.
+	 */
+	uint32_t circuit_failures;
+	uint32_t start_failures;      /* the same for instances that do not start (5) */
+	uint64_t circuit_window_ms;   /* (60000) */
+	uint64_t circuit_wait_ms;     /* the first one (1000) */
+	uint64_t circuit_wait_max_ms; /* the longest one (30000) */
+	uint64_t reserved[14];        /* 0 */
 };
 
 /**
@@ -442,7 +456,11 @@ struct weir_plugin_stats {
 	struct weir_histogram restore;    /* instances put back: wall time */
 	struct weir_histogram call;       /* guest calls for exchanges: time that the guest ran */
 	struct weir_histogram queue_wait; /* exchanges that waited for an instance */
-	uint64_t reserved[136];           /* set to 0 */
+	uint64_t circuit_open;            /* 1: exchanges are refused now, */
+	uint64_t circuit_opened;          /* and how often that has begun */
+	uint64_t starts_stopped;          /* 1: instances are not started now, */
+	uint64_t starts_stopped_count;    /* and how often that has begun */
+	uint64_t reserved[132];           /* set to 0 */
 };
 
 /** Sums over all pools; each number is exact, the set is not one moment's. Any thread. */
@@ -631,6 +649,12 @@ const struct weir_exchange_facts *weir_exchange_facts(const struct weir_exchange
  * After WEIR_FAILED; else WEIR_CAUSE_NONE. NULL, from a failed begin, is allowed here and below.
  */
 enum weir_cause weir_exchange_cause(const struct weir_exchange *exchange);
+
+/**
+ * After WEIR_FAILED with BUSY or CIRCUIT: in how many milliseconds another attempt may succeed, at
+ * least 1; else 0.
+ */
+uint64_t weir_exchange_retry_ms(const struct weir_exchange *exchange);
 
 /**
  * After WEIR_FAILED: one line for the log, with the guest's stack. The library does not log it.

@@ -173,6 +173,11 @@ struct weir_plugin_config {
 	int64_t max_requests; /* 0: any */
 	int64_t max_age_ns;   /* 0: any */
 	enum plugin_failure failure;
+	int64_t circuit_failures; /* 0: never */
+	int64_t start_failures;   /* 0: never */
+	int64_t circuit_window_ns;
+	int64_t circuit_wait_ns;
+	int64_t circuit_wait_max_ns;
 };
 
 struct weir_plugins_config {

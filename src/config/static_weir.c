@@ -135,6 +135,22 @@ const struct option weir_plugin_options[] = {
 	OPT_ENUM("failure", struct weir_plugin_config, failure, failure_names, "closed",
 		 "What becomes of a request whose plugin failed. `closed`: it ends with an error. "
 		 "`open`: it goes on as if the middleware were not there."),
+	OPT_INT("circuitFailures", struct weir_plugin_config, circuit_failures, "50",
+		"Requests that the plugin has to fail within `circuitWindow`, and nine of ten of "
+		"all, for its circuit to open: requests are then refused with 503 until a trial "
+		"succeeds; 0: never.",
+		.min = 0, .max = UINT32_MAX - 1),
+	OPT_INT("startFailures", struct weir_plugin_config, start_failures, "5",
+		"The same for further instances that do not start.", .min = 0,
+		.max = UINT32_MAX - 1),
+	OPT_DURATION("circuitWindow", struct weir_plugin_config, circuit_window_ns, "60s",
+		     "The time within which failures are counted.", AT_LEAST(1000000)),
+	OPT_DURATION("circuitWait", struct weir_plugin_config, circuit_wait_ns, "1s",
+		     "Time from the opening of a circuit to the first trial; it doubles with each "
+		     "trial that fails.",
+		     AT_LEAST(1000000)),
+	OPT_DURATION("circuitMaxWait", struct weir_plugin_config, circuit_wait_max_ns, "30s",
+		     "Longest time between two trials.", AT_LEAST(1000000)),
 	OPT_END,
 };
 

@@ -83,18 +83,21 @@ static bool must_wait(struct plugin_visit *v, enum weir_step step)
 static void log_failure(const struct plugin_visit *v, const char *consequence)
 {
 	const struct weir_error *e = weir_exchange_error(v->guest);
+	enum weir_cause cause = weir_exchange_cause(v->guest);
 
-	log_error_with((LOG_TEXT("middlewareName", v->m->middleware.name),
-			LOG_STRING("middlewareType", "wasm"),
-			LOG_STRING("cause", weir_cause_text(weir_exchange_cause(v->guest))),
-			LOG_STRING("error", e->text)),
-		       "Plugin failed%s", consequence);
+	/* Which the opening of the circuit has been told of, once. */
+	LOG_WITH(cause == WEIR_CAUSE_CIRCUIT ? LOG_DEBUG : LOG_ERROR,
+		 (LOG_TEXT("middlewareName", v->m->middleware.name),
+		  LOG_STRING("middlewareType", "wasm"), LOG_STRING("cause", weir_cause_text(cause)),
+		  LOG_STRING("error", e->text)),
+		 "Plugin failed%s", consequence);
 }
 
 /* The client gets the status and nothing of what the guest did or said. */
 static enum middleware_verdict fail(struct plugin_visit *v)
 {
 	enum weir_cause cause = weir_exchange_cause(v->guest);
+	uint64_t retry_ms = weir_exchange_retry_ms(v->guest);
 	int status = (int)weir_cause_status(cause);
 	struct exchange *x = v->x;
 	slice text;
@@ -105,8 +108,10 @@ static enum middleware_verdict fail(struct plugin_visit *v)
 	x->early_fields = v->fields_before;
 	text = arena_format(&x->arena, "%s\n", status_text(status));
 	exchange_answer(x, status, text, true);
-	if (cause == WEIR_CAUSE_BUSY)
-		(void)fields_add_id(&x->response.fields, FIELD_RETRY_AFTER, SLICE("1"));
+	if (retry_ms > 0)
+		(void)fields_add_id(&x->response.fields, FIELD_RETRY_AFTER,
+				    arena_format(&x->arena, "%llu",
+						 (unsigned long long)(retry_ms + 999) / 1000));
 	return MW_ANSWERED;
 }
 

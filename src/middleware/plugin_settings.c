@@ -26,6 +26,11 @@ struct weir_host_options plugin_host_options(const struct weir_plugins_config *c
 	};
 }
 
+static uint32_t count_unless_zero(int64_t value)
+{
+	return value == 0 ? UINT32_MAX : (uint32_t)value;
+}
+
 struct weir_limits plugin_limits(const struct weir_plugin_config *c)
 {
 	return (struct weir_limits){
@@ -45,6 +50,11 @@ struct weir_limits plugin_limits(const struct weir_plugin_config *c)
 		.total_bytes = (uint64_t)c->total_bytes,
 		.requests = (uint32_t)c->max_requests,
 		.age_ms = clock_ns_to_ms(c->max_age_ns),
+		.circuit_failures = count_unless_zero(c->circuit_failures),
+		.start_failures = count_unless_zero(c->start_failures),
+		.circuit_window_ms = clock_ns_to_ms(c->circuit_window_ns),
+		.circuit_wait_ms = clock_ns_to_ms(c->circuit_wait_ns),
+		.circuit_wait_max_ms = clock_ns_to_ms(c->circuit_wait_max_ns),
 	};
 }
 

@@ -7,6 +7,9 @@
 #include "plugin/call.h"
 #include "plugin/pool.h"
 
+/* What a client is told that comes when all instances are busy. */
+#define BUSY_RETRY_MS 1000u
+
 /* How often an exchange that waits for memory looks again. */
 #define MEMORY_POLL_NS 10000000u
 
@@ -54,14 +57,44 @@ static void give_back(struct weir_exchange *e)
 		drop_instance(e);
 }
 
+static void tell_guard(struct weir_exchange *e, enum weir_cause cause)
+{
+	struct weir_plugin *p = e->pool->plugin;
+
+	if (cause == WEIR_CAUSE_START)
+		guard_note_failure(p, GUARD_STARTS, e->start_trial, e->error.text);
+	else if (guard_counts(cause))
+		guard_note_failure(p, GUARD_CALLS, e->trial, e->error.text);
+}
+
 /* The error's text has been set. */
 static enum weir_step fail(struct weir_exchange *e, enum weir_cause cause)
 {
 	e->cause = cause;
 	e->state = EXCHANGE_FAILED;
+	if (cause == WEIR_CAUSE_BUSY)
+		e->retry_ms = BUSY_RETRY_MS;
 	counter_add(&e->pool->counters.failures[cause], 1);
+	tell_guard(e, cause);
 	drop_instance(e);
 	return WEIR_FAILED;
+}
+
+static enum weir_step fail_refused(struct weir_exchange *e, enum guarded what)
+{
+	e->retry_ms = guard_retry_ms(e->pool->plugin, what);
+	(void)error_set(&e->error, -EBUSY, "%s failed nearly always: the next is tried in %llu ms",
+			what == GUARD_CALLS ? "its requests" : "starting its instances",
+			(unsigned long long)e->retry_ms);
+	return fail(e, WEIR_CAUSE_CIRCUIT);
+}
+
+/* The guest has done its part. */
+static void note_success(struct weir_exchange *e)
+{
+	if (UNLIKELY(e->trial))
+		guard_note_success(e->pool->plugin, GUARD_CALLS);
+	e->trial = false;
 }
 
 static enum weir_step fail_guest(struct weir_exchange *e)
@@ -146,6 +179,7 @@ static enum weir_step end_request(struct weir_exchange *e)
 	e->facts.features = e->features;
 	if ((uint32_t)result == 0) {
 		enter_state(e, EXCHANGE_REQUEST, EXCHANGE_OVER);
+		note_success(e);
 		give_back(e);
 		return WEIR_STOP;
 	}
@@ -156,6 +190,7 @@ static enum weir_step end_request(struct weir_exchange *e)
 		note_wall_left(e);
 		instance_hold(e->instance);
 	} else {
+		note_success(e);
 		give_back(e);
 	}
 	return WEIR_NEXT;
@@ -164,23 +199,33 @@ static enum weir_step end_request(struct weir_exchange *e)
 static enum weir_step end_response(struct weir_exchange *e)
 {
 	enter_state(e, EXCHANGE_RESPONSE, EXCHANGE_OVER);
+	note_success(e);
 	give_back(e);
 	return WEIR_DONE;
 }
 
 static enum weir_step wait_for_instance(struct weir_exchange *e);
 
+/* Instead of starting an instance: another one may become free. */
+static enum weir_step wait_for_another(struct weir_exchange *e)
+{
+	e->slot = false;
+	pool_drop_slot(e->pool);
+	return wait_for_instance(e);
+}
+
 static enum weir_step begin_start(struct weir_exchange *e)
 {
 	struct weir_plugin *p = e->pool->plugin;
 	uint64_t bytes = charge_estimate(p);
+	enum circuit_answer answer = guard_ask(p, GUARD_STARTS);
 
 	must(e->slot);
-	if (!pool_make_room(p, bytes)) {
-		e->slot = false;
-		pool_drop_slot(e->pool);
-		return wait_for_instance(e);
-	}
+	if (answer == CIRCUIT_REFUSE && e->pool->slots == 1)
+		return fail_refused(e, GUARD_STARTS);
+	if (answer == CIRCUIT_REFUSE || !pool_make_room(p, bytes))
+		return wait_for_another(e);
+	e->start_trial = answer == CIRCUIT_TRY;
 	if (instance_create(&e->instance, p, e->pool->seat, &e->pool->counters, bytes, &e->error) <
 	    0) {
 		budget_give(&p->budget, bytes);
@@ -228,6 +273,9 @@ static enum weir_step run_guest(struct weir_exchange *e)
 			return end_request(e);
 		if (e->state == EXCHANGE_RESPONSE)
 			return end_response(e);
+		if (e->start_trial)
+			guard_note_success(e->pool->plugin, GUARD_STARTS);
+		e->start_trial = false;
 		begin_request(e);
 	}
 }
@@ -324,6 +372,7 @@ enum weir_step weir_exchange_begin(struct weir_exchange **exchange, struct weir_
 				   const struct weir_http *http, void *x)
 {
 	struct weir_exchange *e;
+	enum circuit_answer answer;
 
 	pool_check(pool);
 	*exchange = e = make(pool, http, x);
@@ -331,6 +380,10 @@ enum weir_step weir_exchange_begin(struct weir_exchange **exchange, struct weir_
 		counter_add(&pool->counters.failures[WEIR_CAUSE_MEMORY], 1);
 		return WEIR_FAILED;
 	}
+	answer = guard_ask(pool->plugin, GUARD_CALLS);
+	if (answer == CIRCUIT_REFUSE)
+		return fail_refused(e, GUARD_CALLS);
+	e->trial = answer == CIRCUIT_TRY;
 	e->state = EXCHANGE_GRANTED;
 	e->instance = pool_take(pool);
 	if (e->instance == NULL) {
@@ -400,6 +453,14 @@ enum weir_cause weir_exchange_cause(const struct weir_exchange *e)
 		return WEIR_CAUSE_MEMORY;
 	OBJ_CHECK(e, EXCHANGE_MAGIC);
 	return e->cause;
+}
+
+uint64_t weir_exchange_retry_ms(const struct weir_exchange *e)
+{
+	if (e == NULL)
+		return 0;
+	OBJ_CHECK(e, EXCHANGE_MAGIC);
+	return e->retry_ms;
 }
 
 const struct weir_error *weir_exchange_error(const struct weir_exchange *e)

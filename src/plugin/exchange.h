@@ -42,6 +42,8 @@ struct weir_exchange {
 	void *x;
 	struct list link;  /* in the pool's queue */
 	bool slot;         /* it has the right to make an instance */
+	bool trial;        /* it shows whether the plugin works again, */
+	bool start_trial;  /* or its instances start */
 	bool after;        /* in handle_response */
 	bool frozen;       /* the response is beyond changes */
 	uint32_t features; /* as the guest sees them */
@@ -53,6 +55,7 @@ struct weir_exchange {
 	uint64_t wall_left_ns;
 	uint64_t body_wait_since_ns; /* 0: does not wait for a body */
 	uint64_t private_bytes;      /* of the instance when it began, if measured */
+	uint64_t retry_ms;           /* 0: nothing is known of another attempt */
 	struct weir_exchange_facts facts;
 	enum weir_cause cause;
 	struct weir_error error; /* last: not cleared */

@@ -23,7 +23,12 @@
 	X(table_elements, 1000000) \
 	X(requests, UINT32_MAX) \
 	X(age_ms, UINT64_MAX) \
-	X(total_bytes, UINT64_MAX)
+	X(total_bytes, UINT64_MAX) \
+	X(circuit_failures, 50) \
+	X(start_failures, 5) \
+	X(circuit_window_ms, 60000) \
+	X(circuit_wait_ms, 1000) \
+	X(circuit_wait_max_ms, 30000)
 
 /** Replaces each 0 by the value in `defaults`, or by the default where that is NULL. */
 void limits_fill(struct weir_limits *limits, const struct weir_limits *defaults);

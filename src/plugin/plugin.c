@@ -56,6 +56,7 @@ static bool keep_options(struct weir_plugin *p, const struct weir_plugin_options
 	p->facts.limits = o->limits;
 	limits_fill(&p->facts.limits, &p->host->options.limits);
 	p->budget.limit_bytes = p->facts.limits.total_bytes;
+	guard_init(p);
 	p->facts.isolation = o->isolation;
 	p->facts.init = o->init;
 	p->facts.name = keep_text(p, name_of(o));
@@ -338,6 +339,10 @@ void weir_plugin_stats(const struct weir_plugin *plugin, struct weir_plugin_stat
 	(void)pthread_mutex_unlock(&p->lock);
 	stats->reserved_bytes = atomic_load(&p->budget.used_bytes);
 	stats->budget_refusals = atomic_load(&p->budget.refusals);
+	stats->circuit_open = !circuit_closed(&p->guard.calls);
+	stats->circuit_opened = counter_get(&p->guard.calls.opened);
+	stats->starts_stopped = !circuit_closed(&p->guard.starts);
+	stats->starts_stopped_count = counter_get(&p->guard.starts.opened);
 	stats->destroyed = atomic_load(&p->destroyed);
 	stats->created = atomic_load(&p->created);
 	stats->live = stats->created - stats->destroyed;

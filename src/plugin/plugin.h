@@ -6,6 +6,7 @@
 
 #include "core/arena.h"
 #include "plugin/budget.h"
+#include "plugin/guard.h"
 #include "plugin/instance.h"
 #include "plugin/module.h"
 #include "plugin/restore.h"
@@ -36,6 +37,7 @@ struct weir_plugin {
 	struct arena arena; /* the texts below */
 	struct weir_plugin_facts facts;
 	struct budget budget;
+	struct guard guard;                  /* under `lock`, where it is not atomic */
 	uint64_t image_bytes;                /* taken from it */
 	_Atomic uint64_t changed_high_bytes; /* by instances, for themselves; 0: not known yet */
 	struct snapshot *snapshot; /* what instances begin as; NULL: each initialises itself */

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.differs("Traefik has no failure policy")
 WAYS = ["trap", "exit", "loop", "abi", "memory"]
 BODY = bytes(range(256)) * 1200
 KEPT = [("X-Kept", "1"), ("X-Also-Kept", "2"), ("X-Kept", "3")]
-LIMITS = {"callCPU": "50ms", "bodyBuffer": "1MiB"}
+LIMITS = {"callCPU": "50ms", "bodyBuffer": "1MiB", "circuitFailures": 0}
 
 
 def answer(connection, request):
@@ -161,3 +161,29 @@ def test_no_free_instance(upstream, proxy, policy):
         assert [r.status for r in responses] == [200] * 4
     else:
         assert [(r.status, r.get("Retry-After")) for r in responses] == [(503, "1")] * 4
+
+
+def failing(p, fail, count=1):
+    with p.connect() as client:
+        responses = [client.exchange(headers=[("X-Fail", fail)]) for _ in range(count)]
+    return responses
+
+
+@pytest.mark.parametrize("policy", ["open", "closed"])
+def test_circuit(upstream, proxy, policy):
+    """Ten failures open it: requests are refused, or pass, without the plugin; a trial that succeeds closes it."""
+    limits = {"circuitFailures": 10, "circuitWait": "200ms", "circuitMaxWait": "400ms", "failure": policy}
+    p = proxy(one_router(upstream().url, plugin={"guest": {}}), plugins={"guest": Plugin("fail")},
+              static={"weir": {"plugins": {"defaults": limits}}})
+    statuses = {r.status for r in failing(p, "request-trap", 10)}
+    assert statuses == ({200} if policy == "open" else {500})
+    p.wait_log("the circuit opens: 10 of the last 10 requests failed")
+    wait_until(lambda: failing(p, "request-trap") and p.log().count("Plugin failed") > 10, "a trial fails", 30)
+    if policy == "closed":
+        refused = wait_until(lambda: [r for r in failing(p, "request-trap") if r.status == 503], "a refusal")
+        assert refused[0].get("Retry-After") == "1"
+    with p.connect() as client:
+        wait_until(lambda: client.exchange().status == 200 and "the circuit closes" in p.log(), "a trial succeeds", 30)
+    assert [r.status for r in failing(p, "", 5)] == [200] * 5
+    assert p.log().count("the circuit opens") == p.log().count("the circuit closes") == 1
+    assert p.log().count("Plugin failed") < 40

@@ -199,12 +199,14 @@ static void allocations(void **state)
 /* In a child: exchanges until the address space is used up, and then all over again. */
 static int exhaust_address_space(slice wasm)
 {
-	const struct weir_plugin_options o = {.name = "test", .wasm = wasm};
+	const struct weir_plugin_options o = {
+		.name = "test", .wasm = wasm, .limits = {.start_failures = UINT32_MAX}};
 	const struct weir_pool_events events = {.wake = fake_wake};
 	const struct rlimit limit = {(rlim_t)40 << 30, (rlim_t)40 << 30};
 	struct weir_exchange *e[64];
 	struct bench *b = bench_new();
 	size_t begun = 0, refused = 0;
+	enum weir_step step;
 	struct fake f;
 
 	fake_init(&f);
@@ -215,8 +217,8 @@ static int exhaust_address_space(slice wasm)
 	    weir_pool_create(&b->pool, b->plugin, &events) != 0)
 		return 1;
 	for (size_t i = 0; i < ARRAY_LEN(e); i++) {
-		enum weir_step step = weir_exchange_begin(&e[i], b->pool, &fake_http, &f);
-
+		step = weir_exchange_begin(&e[i], b->pool, &fake_http, &f);
+		step = fake_drive(e[i], step);
 		begun += step == WEIR_WAIT_BODY;
 		refused += step == WEIR_FAILED && weir_exchange_cause(e[i]) == WEIR_CAUSE_START &&
 			   strstr(weir_exchange_error(e[i])->text, "instance cannot start") != NULL;
@@ -225,7 +227,8 @@ static int exhaust_address_space(slice wasm)
 		return 2;
 	for (size_t i = 0; i < ARRAY_LEN(e); i++)
 		weir_exchange_end(&e[i]);
-	if (weir_exchange_begin(&e[0], b->pool, &fake_http, &f) != WEIR_WAIT_BODY)
+	step = weir_exchange_begin(&e[0], b->pool, &fake_http, &f);
+	if (fake_drive(e[0], step) != WEIR_WAIT_BODY)
 		return 3;
 	weir_exchange_end(&e[0]);
 	bench_free(&b);

@@ -305,10 +305,10 @@ struct weir_host_options {
 
 /**
  * Makes the engine and its ticker thread (which sleeps while no guest runs). Installs handlers for
- * SIGSEGV, SIGILL and SIGFPE (on aarch64 also SIGBUS) once per process that pass on what is not the
- * engine's: install your own first. A second host is independent of the first: modules, memory
- * budget and ticker of its own. `options` are copied, NULL gives the defaults. Returns 0, -EINVAL
- * or another negative errno value.
+ * SIGSEGV, SIGILL and, on x86-64, SIGFPE once per process that pass on what is not the engine's:
+ * install your own first. A second host is independent of the first: modules, memory budget and
+ * ticker of its own. `options` are copied, NULL gives the defaults. A child of `fork` must
+ * not use the host. Returns 0, -EINVAL or another negative errno value.
  */
 int weir_host_create(struct weir_host **host, const struct weir_host_options *options,
 		     struct weir_error *error);
@@ -472,7 +472,7 @@ struct weir_pool_events {
 	/*
 	 * An exchange in WEIR_WAIT_INSTANCE may go on: step it soon. Called from within calls that
 	 * concern other exchanges of the pool; must not call the library. `x` is the one that
-	 * `weir_exchange_begin` was given.
+	 * `weir_exchange_begin` was given. NULL: exchanges are stepped at their wake times.
 	 */
 	void (*wake)(void *wake_context, struct weir_exchange *exchange, void *x);
 	void *wake_context;

@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -245,3 +246,39 @@ def test_names_of_the_program_do_not_clash(installed, tmp_path, linkage):
                                    REPOSITORY / "examples" / "blocking_server.c")
     with Server(installed, program, "auth", '{"token":"secret"}') as server:
         assert server.request("GET", "/")[0] == 401
+
+
+@pytest.fixture(scope="module")
+def embedder(installed, tmp_path_factory):
+    """Runs tests/e2e/library/embedder.c with a guest and arguments."""
+    program = compile_with_library(installed, tmp_path_factory.mktemp("embedder") / "embedder", "static", *STRICT,
+                                   Path(__file__).parent / "library" / "embedder.c")
+    return lambda guest, *arguments: subprocess.run(
+        [program, guests_directory() / f"{guest}.wasm", *arguments], capture_output=True, text=True, timeout=120)
+
+
+def test_program_is_its_own_compiler(embedder, tmp_path):
+    first, second = (embedder("counter", "compile", tmp_path / "cache") for _ in range(2))
+    assert (first.stdout, second.stdout) == ("compiled 1, from the cache 0\n", "compiled 0, from the cache 1\n"), first
+
+
+def test_faults_of_the_program_reach_its_handler(embedder):
+    assert embedder("counter", "fault").returncode == 42
+
+
+def test_program_may_fork(embedder):
+    done = embedder("counter", "fork")
+    assert done.returncode == 0, done.stderr
+
+
+def test_library_is_loaded_at_run_time(installed):
+    script = f"""
+import ctypes
+weir = ctypes.CDLL({str(library(installed) / "libweir-plugin.so.0")!r})
+weir.weir_version.restype = ctypes.c_char_p
+host = ctypes.c_void_p()
+assert weir.weir_host_create(ctypes.byref(host), None, None) == 0
+weir.weir_host_destroy(ctypes.byref(host))
+print(weir.weir_version().decode(), host.value)
+"""
+    assert run(sys.executable, "-c", script) == f"{pkg_config(installed, '--modversion')[0]} None\n"

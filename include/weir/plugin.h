@@ -341,7 +341,10 @@ struct weir_host_stats {
 	uint64_t cache_corrupt;        /* files that were damaged, swapped or not ours */
 	uint64_t cache_write_failures; /* artefacts that could not be stored */
 	uint64_t cache_evicted;        /* files removed to make room for others */
-	uint64_t reserved[54];         /* set to 0 */
+	uint64_t memory_bytes;         /* budget of all plugins together */
+	uint64_t memory_used_bytes;    /* what of it is reserved now */
+	uint64_t memory_refusals;      /* reservations that it had no room for */
+	uint64_t reserved[51];         /* set to 0 */
 };
 
 /** Each number is exact, the set is not one moment's. Any thread. */

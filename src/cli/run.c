@@ -13,6 +13,7 @@
 #include "cli/supervised.h"
 #include "cli/supervisor.h"
 #include "core/log.h"
+#include "observe/metrics.h"
 #include "provider/provider.h"
 #include "proxy/proxy.h"
 #include "weir/plugin.h"
@@ -25,6 +26,7 @@ struct server {
 	struct static_config *config;
 	struct socket_set sockets; /* that this process was started with */
 	struct proxy *proxy;
+	struct metrics *metrics; /* NULL: off */
 	struct aggregator *aggregator;
 	struct provider *file;
 	uv_signal_t signals[4];
@@ -38,7 +40,7 @@ static void on_configuration(void *context, struct dynamic_config *config)
 {
 	struct server *s = context;
 
-	if (dynamic_link(config, proxy_internal_services, proxy_internal_services_count) < 0) {
+	if (dynamic_link(config, internal_service_names, INTERNAL_SERVICE_COUNT) < 0) {
 		log_error("The configuration could not be linked: out of memory; the last one "
 			  "keeps serving");
 		return;
@@ -160,6 +162,8 @@ static int start(struct server *s, struct weir_error *e)
 		r = cli_configure_log(&s->config->log, e);
 	if (r == 0)
 		r = proxy_create(&s->proxy, &s->control, s->config, &s->sockets, e);
+	if (r == 0 && static_prometheus(s->config) != NULL)
+		r = metrics_create(&s->metrics, s->proxy, s->config, e);
 	if (r == 0)
 		r = start_providers(s, e);
 	if (r == 0)
@@ -185,7 +189,9 @@ static void finish(struct server *s)
 	if (s->file != NULL)
 		provider_destroy(&s->file);
 	aggregator_destroy(&s->aggregator);
+	metrics_stop(s->metrics);
 	proxy_destroy(&s->proxy);
+	metrics_destroy(&s->metrics);
 	loop_disarm(&s->control, &s->watchdog);
 	for (size_t i = 0; i < s->signal_count; i++)
 		uv_close((uv_handle_t *)&s->signals[i], NULL);

@@ -70,14 +70,12 @@ static bool is_enabled(const struct tree_node *node)
 static bool needs_internal(const struct static_config *c, const struct tree_node *root)
 {
 	const struct tree_node *api = tree_child(root, SLICE("api"));
-	const struct tree_node *prometheus =
-		tree_child(tree_child(root, SLICE("metrics")), SLICE("prometheus"));
-	const struct tree_node *there = tree_child(prometheus, SLICE("entryPoint"));
+	const struct prometheus_config *prometheus = static_prometheus(c);
 
 	if (is_true(tree_child(api, SLICE("insecure"))) && is_enabled(api))
 		return true;
-	if (is_enabled(prometheus) && !is_true(tree_child(prometheus, SLICE("manualRouting"))) &&
-	    (there == NULL || slice_equal(there->text, INTERNAL_ENTRY_POINT)))
+	if (prometheus != NULL && !prometheus->manual_routing &&
+	    slice_equal(prometheus->entry_point, INTERNAL_ENTRY_POINT))
 		return true;
 	return c->ping != NULL && !c->ping->manual_routing &&
 	       slice_equal(c->ping->entry_point, INTERNAL_ENTRY_POINT);
@@ -225,6 +223,25 @@ static void check_plugin_limits(const struct static_config *c, struct config_rep
 	}
 }
 
+const struct prometheus_config *static_prometheus(const struct static_config *c)
+{
+	return c->metrics != NULL ? c->metrics->prometheus : NULL;
+}
+
+static void check_prometheus(const struct static_config *c, const struct tree_node *root,
+			     struct config_report *report)
+{
+	const struct prometheus_config *p = static_prometheus(c);
+
+	if (p != NULL && !p->manual_routing && static_entry_point(c, p->entry_point) == NULL)
+		config_warn(report, NULL,
+			    place_below(tree_child(root, SLICE("metrics")), SLICE("prometheus"),
+					SLICE("entryPoint")),
+			    "metrics.prometheus.entryPoint: found \"%.*s\", expected the name of "
+			    "an entry point; nothing answers scrapes",
+			    SLICE_ARG(p->entry_point));
+}
+
 static void check_ping(const struct static_config *c, const struct tree_node *root,
 		       struct config_report *report)
 {
@@ -302,6 +319,7 @@ int static_decode(struct static_config *c, const struct tree *tree, struct confi
 	settle_log(&c->log, root, report);
 	check_providers(c, root, report);
 	check_ping(c, root, report);
+	check_prometheus(c, root, report);
 	check_plugin_limits(c, report);
 	check_combinations(root, report);
 	return report->errors > 0 ? -EINVAL : 0;

@@ -95,6 +95,21 @@ struct ping_config {
 	int64_t terminating_status;
 };
 
+/** metrics.prometheus */
+struct prometheus_config {
+	struct option_floats buckets; /* seconds, ascending */
+	bool add_entry_points_labels;
+	bool add_routers_labels;
+	bool add_services_labels;
+	slice entry_point;
+	bool manual_routing;
+};
+
+struct metrics_config {
+	bool add_internals;
+	struct prometheus_config *prometheus; /* NULL: off */
+};
+
 /** serversTransport: the transport named default@internal. */
 struct servers_transport_config {
 	int64_t max_idle_connections_per_host;
@@ -133,6 +148,7 @@ struct weir_limits_config {
 	int64_t servers_per_service;
 	int64_t middlewares_per_router;
 	int64_t generation_bytes; /* of what one dynamic configuration becomes */
+	int64_t metrics_bytes;    /* of one answer to a scrape */
 };
 
 /**
@@ -223,7 +239,8 @@ struct static_config {
 	struct option_list default_entry_points;
 	struct providers_config providers;
 	struct log_config log;
-	struct ping_config *ping; /* NULL: off */
+	struct ping_config *ping;       /* NULL: off */
+	struct metrics_config *metrics; /* NULL: off */
 	struct servers_transport_config servers_transport;
 	struct experimental_config experimental;
 	struct weir_config weir;
@@ -239,6 +256,9 @@ extern const struct option weir_plugin_options[];
 /** The limits of the plugin with that alias: its own, or the defaults. */
 const struct weir_plugin_config *static_plugin_limits(const struct static_config *c,
 						      const char *alias);
+
+/** `metrics.prometheus`, or NULL if it is off. */
+const struct prometheus_config *static_prometheus(const struct static_config *c);
 
 /** The entry point of exactly that name, or NULL. */
 struct entry_point_config *static_entry_point(const struct static_config *c, slice name);

@@ -1,10 +1,39 @@
+#include <errno.h>
+
+#include "config/static.h"
 #include "config/static_rows.h"
 
+static int check_buckets(const void *value, struct weir_error *error)
+{
+	const struct option_floats *buckets = value;
+
+	for (size_t i = 0; i < buckets->count; i++) {
+		if (!(buckets->items[i] > (i > 0 ? buckets->items[i - 1] : -1e9)) ||
+		    buckets->items[i] > 1e9)
+			return error_set(error, -EINVAL,
+					 "found %g in place %zu, expected ascending numbers of "
+					 "seconds",
+					 buckets->items[i], i + 1);
+	}
+	return 0;
+}
+
 static const struct option metrics_prometheus_rows[] = {
-	ROW("buckets", FLOATS, "0.1,0.3,1.2,5"), ROW("addEntryPointsLabels", BOOL, "true"),
-	ROW("addRoutersLabels", BOOL, NULL),     ROW("addServicesLabels", BOOL, "true"),
-	ROW("entryPoint", STRING, "traefik"),    ROW("manualRouting", BOOL, NULL),
-	ROW("headerLabels", PAIRS, NULL),        OPT_END,
+	OPT_FLOATS("buckets", struct prometheus_config, buckets, "0.1,0.3,1.2,5",
+		   "Bounds of the histograms of durations, in seconds.", .check = check_buckets),
+	OPT_BOOL("addEntryPointsLabels", struct prometheus_config, add_entry_points_labels, "true",
+		 "Count requests by entry point."),
+	OPT_BOOL("addRoutersLabels", struct prometheus_config, add_routers_labels, NULL,
+		 "Count requests by router."),
+	OPT_BOOL("addServicesLabels", struct prometheus_config, add_services_labels, "true",
+		 "Count requests by service."),
+	OPT_STRING("entryPoint", struct prometheus_config, entry_point, "traefik",
+		   "Entry point that answers `/metrics`."),
+	OPT_BOOL("manualRouting", struct prometheus_config, manual_routing, NULL,
+		 "Answer only where a router names the service `prometheus@internal`."),
+	OPT_NOWHERE("headerLabels", PAIRS, ACCEPTED, NULL,
+		    "Labels whose values are those of request headers."),
+	OPT_END,
 };
 
 static const struct option metrics_datadog_rows[] = {
@@ -70,12 +99,19 @@ static const struct option metrics_otlp_rows[] = {
 };
 
 const struct option metrics_rows[] = {
-	ROW("addInternals", BOOL, NULL),
-	TABLE("prometheus", POINTER, metrics_prometheus_rows, OPTION_ALLOW_EMPTY),
-	TABLE("datadog", POINTER, metrics_datadog_rows, OPTION_ALLOW_EMPTY),
-	TABLE("statsD", POINTER, metrics_stats_d_rows, OPTION_ALLOW_EMPTY),
-	TABLE("influxDB2", POINTER, metrics_influx_db2_rows, OPTION_ALLOW_EMPTY),
-	TABLE("otlp", POINTER, metrics_otlp_rows, OPTION_ALLOW_EMPTY),
+	OPT_BOOL("addInternals", struct metrics_config, add_internals, NULL,
+		 "Count requests for internal services, too."),
+	OPT_POINTER("prometheus", struct metrics_config, prometheus, metrics_prometheus_rows,
+		    "Metrics at `/metrics` in the text format of Prometheus.",
+		    .flags = OPTION_ALLOW_EMPTY),
+	OPT_NOWHERE_TABLE("datadog", POINTER, ACCEPTED, metrics_datadog_rows, OPTION_ALLOW_EMPTY,
+			  "Metrics sent to Datadog."),
+	OPT_NOWHERE_TABLE("statsD", POINTER, ACCEPTED, metrics_stats_d_rows, OPTION_ALLOW_EMPTY,
+			  "Metrics sent to StatsD."),
+	OPT_NOWHERE_TABLE("influxDB2", POINTER, ACCEPTED, metrics_influx_db2_rows,
+			  OPTION_ALLOW_EMPTY, "Metrics sent to InfluxDB."),
+	OPT_NOWHERE_TABLE("otlp", POINTER, ACCEPTED, metrics_otlp_rows, OPTION_ALLOW_EMPTY,
+			  "Metrics sent to OpenTelemetry."),
 	OPT_END,
 };
 

@@ -46,6 +46,9 @@ static const struct option limits_rows[] = {
 		"Most memory for routers and services of one dynamic configuration; one that needs "
 		"more is not taken.",
 		AT_LEAST(1 << 20)),
+	OPT_SIZE("metricsText", struct weir_limits_config, metrics_bytes, "64MiB",
+		 "Longest answer at `/metrics`; a longer one is refused with 500.",
+		 AT_LEAST(64 << 10)),
 	OPT_END,
 };
 

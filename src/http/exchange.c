@@ -107,6 +107,7 @@ struct exchange *exchange_begin(struct exchange_pool *pool, const struct exchang
 	x->walking = x->waiting = x->service_active = x->own_answer = x->failed = false;
 	x->on_release = NULL;
 	x->route = NULL;
+	x->account = NULL;
 	list_push(&pool->live, &x->link);
 	pool->live_count++;
 	counter_add(&pool->counters.begun, 1);

@@ -87,7 +87,8 @@ struct exchange {
 	/** Whoever routed the exchange cleans up here: unpins the generation, counts. Called once,
 	 * last. */
 	void (*on_release)(struct exchange *);
-	void *route; /* the router's own */
+	void *route;   /* the router's own */
+	void *account; /* of whoever counts; in the arena, or NULL */
 
 	struct body own_request_body;
 	struct body own_response_body;

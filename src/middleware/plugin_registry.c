@@ -10,37 +10,10 @@
 #include "core/map.h"
 #include "middleware/plugin_manifest.h"
 #include "middleware/plugin_private.h"
+#include "middleware/plugin_registry_private.h"
 #include "middleware/plugin_settings.h"
 
-#define REGISTRY_MAGIC 0x70726567u
 #define TICK_MS 1000u
-
-/** One declared plugin. */
-struct plugin_source {
-	slice alias;
-	const struct weir_plugin_config *limits;
-	const char *reason; /* why it cannot be used; NULL: it can */
-	slice wasm;
-	struct weir_module
-		*module; /* held with abortOnPluginFailure; else compiled when first used */
-	const char **envs;
-	size_t env_count;
-	struct weir_mount *mounts;
-	size_t mount_count;
-};
-
-struct plugin_registry {
-	uint32_t magic;
-	struct weir_host *host;
-	const struct static_config *config;
-	const struct loop_group *loops;
-	struct arena arena;
-	struct plugin_source *sources;
-	size_t source_count;
-	pthread_mutex_t lock; /* guards what follows and the counts of all uses */
-	struct map uses;
-	size_t live; /* uses whose parts are not all gone */
-};
 
 static enum log_level level_of(enum weir_log_level level)
 {
@@ -203,6 +176,7 @@ int plugin_registry_create(struct plugin_registry **registry, const struct stati
 	must(pthread_mutex_init(&r->lock, NULL) == 0);
 	options.log = on_guest_line;
 	options.log_enabled = is_level_enabled;
+	list_init(&r->all);
 	result = weir_host_create(&r->host, &options, e);
 	if (result == 0)
 		result = load_sources(r, e);
@@ -212,6 +186,12 @@ int plugin_registry_create(struct plugin_registry **registry, const struct stati
 	}
 	*registry = r;
 	return 0;
+}
+
+const struct weir_host *plugin_registry_host(const struct plugin_registry *r)
+{
+	OBJ_CHECK(r, REGISTRY_MAGIC);
+	return r->host;
 }
 
 void plugin_registry_destroy(struct plugin_registry **registry)
@@ -299,6 +279,7 @@ static int create_use(struct plugin_use **use, struct plugin_registry *r,
 	u->registry = r;
 	u->alias = s->alias;
 	u->fails_open = s->limits->failure == PLUGIN_FAILURE_OPEN;
+	u->source = (size_t)(s - r->sources);
 	result = weir_plugin_create(&u->plugin, r->host, &options, e);
 	if (result < 0) {
 		free(u);
@@ -336,6 +317,8 @@ static int add_use(struct plugin_registry *r, struct plugin_use *u, char *key)
 	(void)pthread_mutex_lock(&r->lock);
 	result = map_put(&r->uses, slice_from(key), u);
 	r->live += result == 0;
+	if (result == 0)
+		list_append(&r->all, &u->link);
 	(void)pthread_mutex_unlock(&r->lock);
 	if (result < 0) {
 		per_loop_discard(&u->pools);
@@ -390,6 +373,8 @@ static void on_parts_released(struct per_loop *p)
 
 	OBJ_CHECK(u, PLUGIN_USE_MAGIC);
 	(void)pthread_mutex_lock(&r->lock);
+	list_remove(&u->link);
+	plugin_totals_keep(u);
 	free_use(u);
 	r->live--;
 	(void)pthread_mutex_unlock(&r->lock);

@@ -25,6 +25,9 @@ void plugin_registry_visit_broken(const struct plugin_registry *registry,
 				  void (*visit)(void *context, slice alias, const char *why),
 				  void *context);
 
+/** The host of all plugins. */
+const struct weir_host *plugin_registry_host(const struct plugin_registry *registry);
+
 /** All uses must have been released and their parts freed. */
 void plugin_registry_destroy(struct plugin_registry **registry);
 
@@ -35,8 +38,10 @@ struct plugin_use {
 	uint32_t magic;
 	unsigned references; /* under the registry's lock */
 	struct plugin_registry *registry;
+	struct list link; /* in the registry's list of all, under its lock */
 	char *key;
 	slice alias;
+	size_t source; /* number of the declared plugin */
 	struct weir_plugin *plugin;
 	bool fails_open;         /* `failure: open` */
 	_Atomic uint64_t passed; /* requests and responses that went on without the plugin */

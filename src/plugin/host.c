@@ -154,10 +154,15 @@ void weir_host_stats(const struct weir_host *host, struct weir_host_stats *stats
 	struct weir_host *h = (struct weir_host *)(uintptr_t)host;
 
 	OBJ_CHECK(host, HOST_MAGIC);
-	*stats = (struct weir_host_stats){.modules = module_store_count(&h->modules),
+	*stats = (struct weir_host_stats){
+		.modules = module_store_count(&h->modules),
 #define X(name) .name = atomic_load_explicit(&host->code.name, memory_order_relaxed),
-					  CODE_COUNTERS(X)
+		CODE_COUNTERS(X)
 #undef X
+			.memory_bytes = host->budget.limit_bytes,
+		.memory_used_bytes = weir_host_memory_used(host),
+		.memory_refusals =
+			atomic_load_explicit(&host->budget.refusals, memory_order_relaxed),
 	};
 }
 

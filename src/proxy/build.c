@@ -125,6 +125,16 @@ static int find_transport(const struct build *b, const struct dynamic_load_balan
 	return 0;
 }
 
+static bool counts(const struct build *b, enum series_kind kind)
+{
+	const struct series_registry *r = b->g->world->series;
+
+	if (r == NULL)
+		return false;
+	return kind == SERIES_ROUTER ? series_registry_shape(r)->routers
+				     : series_registry_shape(r)->services;
+}
+
 /* `*made` is the generation's also after an error. */
 static int make_service(struct build *b, struct load_balancer **made,
 			const struct dynamic_service *c, struct weir_error *e)
@@ -154,6 +164,10 @@ static int make_service(struct build *b, struct load_balancer **made,
 	lb->magic = LOAD_BALANCER_MAGIC;
 	lb->service = (struct service){SERVICE_MAGIC, &load_balancer_class, c->object.name};
 	lb->pass_host_header = d->pass_host_header;
+	if (counts(b, SERIES_SERVICE) &&
+	    series_get(&lb->series, b->g->world->series, SERIES_SERVICE, c->object.name,
+		       (slice){NULL, 0}) < 0)
+		return error_set(e, -ENOMEM, "out of memory");
 	return fill_servers(b, lb, d, &options, e);
 }
 
@@ -177,6 +191,15 @@ static size_t find_index(void *const *objects, size_t count, slice name)
 	return count;
 }
 
+static struct service *find_internal(const struct generation_world *w, slice name)
+{
+	for (size_t i = 0; i < INTERNAL_SERVICE_COUNT; i++) {
+		if (w->internals[i] != NULL && slice_equal(name, w->internals[i]->name))
+			return w->internals[i];
+	}
+	return NULL;
+}
+
 /* The service of that name, made on first use. Returns 0 or a negative errno value and why not. */
 static int find_service(struct build *b, struct service **service, slice name, struct weir_error *e)
 {
@@ -184,15 +207,14 @@ static int find_service(struct build *b, struct service **service, slice name, s
 	size_t i = find_index((void *const *)g->config->services, g->service_count, name);
 	struct outcome *o = &b->services[i];
 
-	if (g->world->ping != NULL && slice_equal(name, g->world->ping->name)) {
-		*service = g->world->ping;
+	*service = find_internal(g->world, name);
+	if (*service != NULL)
 		return 0;
-	}
-	/* Names that no build could know were refused before: this is ping@internal. */
+	/* Names that no build could know were refused before: this one is name@internal. */
 	if (i == g->service_count)
-		return error_set(e, -ENOENT,
-				 "the service \"%.*s\" does not exist: ping is not switched on",
-				 SLICE_ARG(name));
+		return error_set(
+			e, -ENOENT, "the service \"%.*s\" does not exist: %.*s is not switched on",
+			SLICE_ARG(name), SLICE_ARG(slice_first(name, slice_find(name, '@'))));
 	if (!o->tried) {
 		int r = make_service(b, &g->services[i], g->config->services[i], e);
 
@@ -361,6 +383,10 @@ static int add_route(struct build *b, const struct dynamic_router *r, const stru
 	result = make_chain(b, &route->chain, r, p, e);
 	if (result < 0)
 		return result;
+	route->internal = find_internal(g->world, r->service) != NULL;
+	if (counts(b, SERIES_ROUTER) && series_get(&route->series, g->world->series, SERIES_ROUTER,
+						   r->object.name, r->service) < 0)
+		return error_set(e, -ENOMEM, "out of memory");
 	b->entries[p->index][b->entry_counts[p->index]++] = (struct router_entry){
 		.rule = route->rule, .priority = r->priority, .target = route};
 	return 0;
@@ -441,23 +467,26 @@ static int add_router(struct build *b, const struct dynamic_router *r)
 	return 0;
 }
 
-/* Traefik's ping@internal: a router that comes before all others on ping's entry point. */
-static int add_ping(struct build *b)
+/* As in Traefik a router that comes before all others on the service's entry point. */
+static int add_internal(struct build *b, enum internal_service which)
 {
 	struct generation *g = b->g;
-	const struct ping_config *c = g->world->config->ping;
-	const struct entry_point *p = c != NULL ? find_entry_point(g->world, c->entry_point) : NULL;
+	slice entry_point = internal_service_entry_point(which, g->world->config);
+	const struct entry_point *p = find_entry_point(g->world, entry_point);
 	struct route *route;
 
-	if (p == NULL || c->manual_routing)
+	if (p == NULL || g->world->internals[which] == NULL)
 		return 0;
 	route = ARENA_NEW(&g->arena, struct route);
 	if (route == NULL)
 		return -ENOMEM;
-	*route = (struct route){.generation = g, .entry_point = p, .name = SLICE("ping@internal")};
-	route->chain.service = g->world->ping;
+	*route = (struct route){.generation = g,
+				.entry_point = p,
+				.name = internal_service_names[which],
+				.internal = true};
+	route->chain.service = g->world->internals[which];
 	chain_finish(&route->chain);
-	if (rule_compile(SLICE("PathPrefix(`/ping`)"), RULE_V3, NULL, &route->rule, NULL) < 0)
+	if (rule_compile(internal_service_rule(which), RULE_V3, NULL, &route->rule, NULL) < 0)
 		return -ENOMEM;
 	g->routes[g->route_count++] = route;
 	b->entries[p->index][b->entry_counts[p->index]++] =
@@ -475,8 +504,9 @@ static int prepare(struct build *b)
 	g->middleware_count = c->middleware_count;
 	g->services = ARENA_ARRAY(&g->arena, struct load_balancer *, c->service_count);
 	g->middlewares = ARENA_ARRAY(&g->arena, struct middleware *, c->middleware_count);
-	/* Each router at most once on each entry point, and ping's. */
-	g->routes = ARENA_ARRAY(&g->arena, struct route *, c->router_count * points + 1);
+	/* Each router at most once on each entry point, and those of internal services. */
+	g->routes = ARENA_ARRAY(&g->arena, struct route *,
+				c->router_count * points + INTERNAL_SERVICE_COUNT);
 	g->routers = ARENA_ARRAY(&g->arena, struct router_set *, points);
 	g->shares = ARENA_ARRAY(&g->arena, struct generation_share, g->world->workers);
 	b->services = ARENA_ARRAY(&g->arena, struct outcome, c->service_count);
@@ -491,7 +521,8 @@ static int prepare(struct build *b)
 		return -ENOMEM;
 	}
 	for (size_t i = 0; i < points; i++) {
-		b->entries[i] = ARENA_ARRAY(&g->arena, struct router_entry, c->router_count + 1);
+		b->entries[i] = ARENA_ARRAY(&g->arena, struct router_entry,
+					    c->router_count + INTERNAL_SERVICE_COUNT);
 		if (b->entries[i] == NULL)
 			return -ENOMEM;
 	}
@@ -503,8 +534,8 @@ int build_routers(struct generation *g)
 	struct build b = {.g = g};
 	int r = prepare(&b);
 
-	if (r == 0)
-		r = add_ping(&b);
+	for (int i = 0; r == 0 && i < INTERNAL_SERVICE_COUNT; i++)
+		r = add_internal(&b, (enum internal_service)i);
 	for (size_t i = 0; r == 0 && i < g->config->router_count; i++)
 		r = atomic_load(g->world->cancelled) ? -ECANCELED
 						     : add_router(&b, g->config->routers[i]);

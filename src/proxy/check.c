@@ -21,7 +21,7 @@ static void on_broken_plugin(void *context, slice alias, const char *why)
 static int build(struct generation_world *w, struct dynamic_config *dynamic, struct weir_error *e)
 {
 	struct generation *g = NULL;
-	int r = dynamic_link(dynamic, proxy_internal_services, proxy_internal_services_count);
+	int r = dynamic_link(dynamic, internal_service_names, INTERNAL_SERVICE_COUNT);
 
 	if (r == 0)
 		r = generation_build(&g, w, dynamic, 1);
@@ -42,13 +42,14 @@ int proxy_check(const struct static_config *config, struct dynamic_config *dynam
 				     .problem = problem,
 				     .problem_context = context};
 	struct entry_point *points = NULL;
-	struct ping_service ping;
+	struct service internals[INTERNAL_SERVICE_COUNT];
 	int r = entry_points_create(&points, &w.entry_point_count, config, e);
 
 	w.entry_points = points;
-	if (config->ping != NULL) {
-		ping_service_init(&ping, &never, 503);
-		w.ping = &ping.service;
+	for (int i = 0; i < INTERNAL_SERVICE_COUNT; i++) {
+		internal_service_init_unused(&internals[i], (enum internal_service)i);
+		if (internal_service_wanted((enum internal_service)i, config))
+			w.internals[i] = &internals[i];
 	}
 	if (r == 0 && upstream_registry_create(&w.upstreams, &no_loops, 0) < 0)
 		r = error_set(e, -ENOMEM, "out of memory");

@@ -13,6 +13,9 @@
 
 #define ENTRY_POINT_MAGIC 0x656e7472u
 
+struct series_group;
+struct series_shape;
+
 struct entry_point {
 	uint32_t magic;
 	size_t index; /* among the process's entry points */
@@ -23,6 +26,9 @@ struct entry_point {
 	struct path_options path;
 	unsigned encoded_denied; /* enum path_encoded */
 	struct h1_server_options server;
+	/* Set by the proxy, which owns them; NULL: not counted. */
+	const struct series_shape *shape;
+	struct series_group *series;
 	int *fds; /* one listening socket per worker; -1 once handed over */
 };
 

@@ -47,8 +47,10 @@ void generation_destroy(struct generation **generation)
 	must(g->state == GENERATION_READY || g->state == GENERATION_DRAINING);
 	for (size_t i = 0; g->routers != NULL && i < g->world->entry_point_count; i++)
 		router_set_free(&g->routers[i]);
-	for (size_t i = 0; i < g->route_count; i++)
+	for (size_t i = 0; i < g->route_count; i++) {
 		rule_free(&g->routes[i]->rule);
+		series_release(&g->routes[i]->series);
+	}
 	for (size_t i = 0; i < g->middleware_count; i++)
 		middleware_destroy(&g->middlewares[i]);
 	for (size_t i = 0; i < g->service_count; i++) {

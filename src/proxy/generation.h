@@ -15,8 +15,10 @@
 #include "middleware/registry.h"
 #include "net/loop.h"
 #include "proxy/entry_point.h"
+#include "proxy/internal.h"
 #include "proxy/load_balancer.h"
 #include "proxy/router.h"
+#include "proxy/series.h"
 #include "proxy/upstream.h"
 
 /** What a router leads to. In its generation's arena. */
@@ -26,6 +28,8 @@ struct route {
 	slice name; /* "r1@file" */
 	struct rule *rule;
 	struct chain chain;
+	struct series_group *series; /* one reference; NULL: not counted */
+	bool internal;               /* leads to a service that exists without configuration */
 };
 
 /* X(NAME) */
@@ -55,8 +59,9 @@ struct generation_world {
 	const struct entry_point *entry_points;
 	size_t entry_point_count;
 	struct upstream_registry *upstreams;
+	struct series_registry *series; /* NULL: nothing is counted */
 	struct middleware_world middlewares;
-	struct service *ping; /* NULL: off */
+	struct service *internals[INTERNAL_SERVICE_COUNT]; /* NULL: off */
 	size_t workers;
 	const _Atomic bool *cancelled; /* the process ends: a build that has not ended gives up */
 	generation_problem_fn *problem;

@@ -2,7 +2,9 @@
 
 #include <errno.h>
 
+#include "core/clock.h"
 #include "core/log.h"
+#include "proxy/account.h"
 #include "proxy/entry_point.h"
 #include "proxy/generation.h"
 
@@ -10,6 +12,8 @@
 struct forwarding {
 	struct client_call call;
 	struct exchange *x;
+	uint64_t begun_ns; /* 0: not counted */
+	uint16_t code;     /* 0: no response yet */
 };
 
 static struct load_balancer *self(struct service *s)
@@ -36,13 +40,44 @@ static int status_of(int code)
 	}
 }
 
+static void count(const struct forwarding *f, uint16_t code, uint64_t response_bytes)
+{
+	struct exchange *x = f->x;
+	const struct load_balancer *b = self(x->chain->service);
+	const struct series_request request = {
+		.request_bytes = f->call.request_body->taken_bytes,
+		.response_bytes = response_bytes,
+		.duration_ns = clock_mono_ns() - f->begun_ns,
+	};
+
+	account_service(x, b->series, code, &request);
+}
+
+static void count_response(const struct forwarding *f)
+{
+	const struct body *b = f->call.response_body;
+
+	if (f->begun_ns != 0)
+		count(f, f->code != 0 ? f->code : 499, b->taken_bytes + b->bytes);
+}
+
+static uint16_t code_of(const struct exchange *x)
+{
+	const struct account *a = x->account;
+
+	return a != NULL ? series_code_of((enum series_protocol)a->key.protocol, &x->response) : 0;
+}
+
 static void on_responded(struct client_call *call)
 {
 	struct forwarding *f = container_of(call, struct forwarding, call);
 	struct exchange *x = f->x;
 
-	if (call->complete)
+	f->code = code_of(x);
+	if (call->complete) {
+		count_response(f);
 		exchange_service_done(x);
+	}
 	if (forwarded_answer(&x->response) < 0)
 		exchange_answer(x, 500, slice_from(status_text(500)), false);
 	exchange_respond(x);
@@ -57,7 +92,8 @@ static void on_informed(struct client_call *call, const struct response *interim
 
 static void on_failed(struct client_call *call, int code)
 {
-	struct exchange *x = container_of(call, struct forwarding, call)->x;
+	struct forwarding *f = container_of(call, struct forwarding, call);
+	struct exchange *x = f->x;
 	const struct body *b = x->request_body;
 	int status = status_of(code);
 
@@ -67,12 +103,17 @@ static void on_failed(struct client_call *call, int code)
 	log_debug_with((LOG_TEXT("serviceName", x->chain->service->name),
 			LOG_STRING("error", strerror(-code)), LOG_INTEGER("status", status)),
 		       "Request could not be forwarded");
+	if (f->begun_ns != 0)
+		count(f, (uint16_t)status, strlen(status_text(status)));
 	exchange_fail(x, status);
 }
 
 static void on_done(struct client_call *call)
 {
-	exchange_service_done(container_of(call, struct forwarding, call)->x);
+	struct forwarding *f = container_of(call, struct forwarding, call);
+
+	count_response(f);
+	exchange_service_done(f->x);
 }
 
 /* The request target for the upstream: with preservePath behind the path of the server's URL,
@@ -143,6 +184,8 @@ static void start(struct service *service, struct exchange *x)
 		return;
 	}
 	f->x = x;
+	if (b->series != NULL && x->account != NULL)
+		f->begun_ns = clock_mono_ns();
 	f->call = (struct client_call){.magic = CALL_MAGIC,
 				       .request = &x->request,
 				       .target = target,
@@ -164,6 +207,7 @@ static void cancel(struct service *service, struct exchange *x)
 	struct forwarding *f = x->service_state;
 
 	(void)self(service);
+	count_response(f);
 	client_cancel(&f->call);
 }
 
@@ -175,5 +219,6 @@ void load_balancer_release(struct load_balancer *b)
 	OBJ_CHECK(b, LOAD_BALANCER_MAGIC);
 	for (size_t i = 0; i < b->count; i++)
 		upstream_release(&b->servers[i].upstream);
+	series_release(&b->series);
 	b->magic = 0;
 }

@@ -6,6 +6,7 @@
 
 #include "http/exchange.h"
 #include "proxy/balancer.h"
+#include "proxy/series.h"
 #include "proxy/upstream.h"
 
 struct server {
@@ -21,6 +22,7 @@ struct load_balancer {
 	struct service service; /* first */
 	uint32_t magic;
 	bool pass_host_header;
+	struct series_group *series; /* one reference; NULL: not counted */
 	size_t count;
 	struct server *servers;
 	struct balancer balancer;

@@ -3,52 +3,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "core/clock.h"
 #include "core/log.h"
 #include "middleware/plugin_registry.h"
-#include "proxy/internal.h"
-#include "proxy/worker.h"
-
-#define PROXY_MAGIC 0x70726f78u
-
-const slice proxy_internal_services[] = {{PING_SERVICE_NAME, sizeof PING_SERVICE_NAME - 1}};
-const size_t proxy_internal_services_count = ARRAY_LEN(proxy_internal_services);
-
-struct proxy {
-	uint32_t magic;
-	struct loop *control;
-	const struct static_config *config;
-	struct entry_point *entry_points;
-	size_t entry_point_count;
-	struct worker **workers;
-	size_t worker_count;
-	size_t running_workers;
-	size_t drained_workers;
-	struct loop_group loops;
-	struct worker_events events;
-	struct generation_world world;
-	struct ping_service ping;
-	_Atomic bool terminating; /* read by ping on the workers, and by a build */
-
-	struct generation *current;
-	size_t generations_live; /* published and not destroyed */
-	uint64_t next_number;
-
-	/* One build at a time, in a thread of its own. */
-	pthread_t builder;
-	bool has_builder; /* else the build ran on the control thread */
-	struct message built_message;
-	bool building;
-	struct dynamic_config *build_config;
-	struct generation *built;
-	int build_result;
-	struct dynamic_config *waiting; /* the newest configuration that came meanwhile */
-
-	bool draining; /* no new configuration is taken */
-	void (*ready)(void *context);
-	void *ready_context;
-	proxy_drained_fn *drained;
-	void *drained_context;
-};
+#include "proxy/proxy_private.h"
 
 static size_t count_workers(const struct static_config *config)
 {
@@ -63,7 +21,7 @@ static void on_generation_ended(struct message *m)
 	OBJ_CHECK(p, PROXY_MAGIC);
 	log_debug_with((LOG_INTEGER("generation", g->number)), "Generation has ended");
 	generation_destroy(&g);
-	p->generations_live--;
+	counter_sub(&p->counters.generations_live, 1);
 }
 
 /* On the last holder's thread. */
@@ -157,8 +115,37 @@ static void fill_world(struct proxy *p)
 	if (p->config->ping != NULL) {
 		ping_service_init(&p->ping, &p->terminating,
 				  (int)p->config->ping->terminating_status);
-		p->world.ping = &p->ping.service;
+		p->world.internals[INTERNAL_PING] = &p->ping.service;
 	}
+}
+
+/* Without `metrics.prometheus` nothing is counted. */
+static int prepare_series(struct proxy *p, struct weir_error *e)
+{
+	const struct series_shape *shape = &p->shape;
+	int r = series_shape_init(&p->shape, p->config);
+
+	if (r < 0 || static_prometheus(p->config) == NULL)
+		return r < 0 ? error_set(e, r, "metrics: out of memory") : 0;
+	r = series_registry_create(&p->world.series, shape, count_workers(p->config));
+	for (size_t i = 0; r == 0 && i < p->entry_point_count; i++) {
+		struct entry_point *ep = &p->entry_points[i];
+
+		if (shape->entry_points || shape->routers || shape->services)
+			ep->shape = shape;
+		if (shape->entry_points)
+			r = series_get(&ep->series, p->world.series, SERIES_ENTRY_POINT, ep->name,
+				       (slice){NULL, 0});
+	}
+	return r < 0 ? error_set(e, r, "metrics: out of memory") : 0;
+}
+
+static void free_series(struct proxy *p)
+{
+	for (size_t i = 0; i < p->entry_point_count; i++)
+		series_release(&p->entry_points[i].series);
+	series_registry_destroy(&p->world.series);
+	series_shape_free(&p->shape);
 }
 
 int proxy_create(struct proxy **proxy, struct loop *control, const struct static_config *config,
@@ -179,6 +166,8 @@ int proxy_create(struct proxy **proxy, struct loop *control, const struct static
 	if (r == 0)
 		r = entry_points_listen(p->entry_points, p->entry_point_count,
 					count_workers(config), inherited, e);
+	if (r == 0)
+		r = prepare_series(p, e);
 	if (r == 0)
 		r = create_workers(p, e);
 	if (r == 0 && upstream_registry_create(&p->world.upstreams, &p->loops,
@@ -223,7 +212,9 @@ static void publish(struct proxy *p, struct generation *g)
 	generation_set_state(g, GENERATION_READY, GENERATION_CURRENT);
 	atomic_store(&g->holders, p->worker_count);
 	p->current = g;
-	p->generations_live++;
+	counter_add(&p->counters.generations_live, 1);
+	counter_add(&p->counters.reloads, 1);
+	atomic_store(&p->counters.last_reload_seconds, clock_wall_ns() / 1000000000u);
 	if (old != NULL)
 		generation_set_state(old, GENERATION_CURRENT, GENERATION_DRAINING);
 	for (size_t i = 0; i < p->worker_count; i++)
@@ -245,6 +236,7 @@ static void take_built(struct proxy *p)
 			publish(p, g);
 	} else if (p->build_result != -ECANCELED) {
 		must(p->build_result == -ENOMEM);
+		counter_add(&p->counters.reload_failures, 1);
 		log_error("The configuration could not be built: out of memory, or more than "
 			  "weir.limits.configurationMemory (%lld bytes) is needed; the last one "
 			  "keeps serving",
@@ -294,6 +286,14 @@ void proxy_apply(struct proxy *p, struct dynamic_config *config)
 	start_build(p);
 }
 
+void proxy_set_internal(struct proxy *p, enum internal_service which, struct service *service)
+{
+	OBJ_CHECK(p, PROXY_MAGIC);
+	OBJ_CHECK(service, SERVICE_MAGIC);
+	must(p->current == NULL && !p->building && p->world.internals[which] == NULL);
+	p->world.internals[which] = service;
+}
+
 bool proxy_is_ready(const struct proxy *p)
 {
 	OBJ_CHECK(p, PROXY_MAGIC);
@@ -341,7 +341,7 @@ static void end_generations(struct proxy *p)
 			worker_withdraw(p->workers[i]);
 		p->current = NULL;
 	}
-	while (p->generations_live > 0 || p->building)
+	while (counter_get(&p->counters.generations_live) > 0 || p->building)
 		(void)uv_run(&p->control->uv, UV_RUN_ONCE);
 	dynamic_destroy(&p->waiting);
 }
@@ -363,6 +363,7 @@ void proxy_destroy(struct proxy **proxy)
 		worker_destroy(&p->workers[i]);
 	plugin_registry_destroy(&p->world.middlewares.plugins);
 	upstream_registry_destroy(&p->world.upstreams);
+	free_series(p);
 	entry_points_destroy(&p->entry_points, p->entry_point_count, count_workers(p->config));
 	free(p->workers);
 	free(p->loops.loops);

@@ -8,15 +8,12 @@
 #include "config/static.h"
 #include "net/loop.h"
 #include "net/socket_set.h"
+#include "proxy/internal.h"
 
 struct proxy;
 
 /** Called on the control loop when the proxy has ended its last connection. */
 typedef void proxy_drained_fn(void *context);
-
-/** Services that exist without configuration, for `dynamic_link`. */
-extern const slice proxy_internal_services[];
-extern const size_t proxy_internal_services_count;
 
 /**
  * Opens the entry points, for which it takes what fits from `inherited` (NULL: nothing), reads the
@@ -30,6 +27,12 @@ int proxy_create(struct proxy **proxy, struct loop *control, const struct static
 
 /** Connections are accepted although there is no configuration. Once. Control thread. */
 void proxy_accept(struct proxy *p);
+
+/**
+ * Serves an internal service that is not the proxy's own; it outlives the proxy. Control thread,
+ * before the first configuration.
+ */
+void proxy_set_internal(struct proxy *p, enum internal_service which, struct service *service);
 
 /**
  * Builds a generation from a merged and linked configuration (a reference is taken) off all loops,

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "core/clock.h"
+#include "proxy/account.h"
 
 #define DRAIN_POLL_MS 20u
 
@@ -19,6 +20,13 @@ static void drop_hold(struct worker *w, struct generation *g)
 		w->events->released(g, w->events->context);
 }
 
+static void count_refused(struct exchange *x)
+{
+	const struct worker_entry *entry = x->route;
+
+	account_end(x, entry->entry_point, NULL);
+}
+
 /* The last thing in an exchange's life. */
 static void unpin(struct exchange *x)
 {
@@ -27,6 +35,7 @@ static void unpin(struct exchange *x)
 	struct worker *w = worker_of(x);
 
 	OBJ_CHECK(g, GENERATION_MAGIC);
+	account_end(x, route->entry_point, route);
 	must(g->shares[w->index].pins > 0);
 	if (--g->shares[w->index].pins == 0 && g != w->generation)
 		drop_hold(w, g);
@@ -75,6 +84,9 @@ static void handle(struct h1_server *s, struct exchange *x)
 	struct route *route = NULL;
 	int status;
 
+	account_begin(x, p);
+	x->route = entry;
+	x->on_release = count_refused;
 	if (forwarded_underscores(p->forwarded, &x->request.fields) != 0) {
 		exchange_refuse(x, 400, SLICE("Bad Request\n"), true);
 		return;
@@ -96,6 +108,8 @@ static void handle(struct h1_server *s, struct exchange *x)
 		exchange_refuse(x, 404, SLICE("404 page not found\n"), true);
 		return;
 	}
+	if (x->account != NULL && route->internal && !p->shape->internals)
+		account_drop(x);
 	w->generation->shares[w->index].pins++;
 	x->route = route;
 	x->on_release = unpin;

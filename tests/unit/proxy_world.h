@@ -37,7 +37,7 @@ static inline struct dynamic_config *world_dynamic(const char *text)
 	must(dynamic_parse(slice_from(text), TREE_YAML, "test.yml", NULL, &report, &config) == 0);
 	part = (struct dynamic_part){config, "file"};
 	must(dynamic_merge(&part, 1, &report, &merged) == 0);
-	must(dynamic_link(merged, proxy_internal_services, proxy_internal_services_count) == 0);
+	must(dynamic_link(merged, internal_service_names, INTERNAL_SERVICE_COUNT) == 0);
 	dynamic_destroy(&config);
 	arena_free(&arena);
 	return merged;
@@ -90,7 +90,7 @@ static inline void world_open(struct world *w, const char *static_text)
 	must(plugin_registry_create(&w->built_for.middlewares.plugins, w->config, &w->group, &e) ==
 	     0);
 	ping_service_init(&w->ping, &w->cancelled, 503);
-	w->built_for.ping = &w->ping.service;
+	w->built_for.internals[INTERNAL_PING] = &w->ping.service;
 }
 
 /* All generations must be gone. */

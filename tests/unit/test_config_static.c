@@ -327,8 +327,22 @@ static const struct {
 	 "entryPoints:\n  web:\n    address: \":8000\"\n  traefik:\n    address: \":8080\"\n",
 	 "warning: flag --api.insecure: api: accepted without effect\n"},
 	{{.args = {WEB, "--metrics.prometheus.entryPoint=web"}},
-	 "entryPoints:\n  web:\n    address: \":8000\"\n",
-	 "warning: flag --metrics.prometheus.entryPoint: metrics: accepted without effect\n"},
+	 "entryPoints:\n  web:\n    address: \":8000\"\nmetrics:\n  prometheus:\n    entryPoint: "
+	 "web\n",
+	 ""},
+	{{.args = {WEB, "--metrics.prometheus"}},
+	 "entryPoints:\n  web:\n    address: \":8000\"\n  traefik:\n    address: \":8080\"\n"
+	 "metrics:\n  prometheus: {}\n",
+	 ""},
+	{{.args = {WEB, "--metrics.prometheus.manualRouting"}},
+	 "entryPoints:\n  web:\n    address: \":8000\"\nmetrics:\n  prometheus:\n    "
+	 "manualRouting: true\n",
+	 ""},
+	{{.args = {WEB, "--metrics.prometheus.entryPoint=nope"}},
+	 "entryPoints:\n  web:\n    address: \":8000\"\nmetrics:\n  prometheus:\n    entryPoint: "
+	 "nope\n",
+	 "warning: flag --metrics.prometheus.entryPoint: metrics.prometheus.entryPoint: found "
+	 "\"nope\", expected the name of an entry point; nothing answers scrapes\n"},
 	{{.args = {WEB, "--ping.entryPoint=nope"}},
 	 "entryPoints:\n  web:\n    address: \":8000\"\nping:\n  entryPoint: nope\n",
 	 "warning: flag --ping.entryPoint: ping.entryPoint: found \"nope\", expected the name of "

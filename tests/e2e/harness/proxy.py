@@ -19,6 +19,7 @@ from . import process
 from .client import Client, fetch
 from .guests import REPOSITORY, guest
 from .message import Closed
+from .metrics import scrape, unbalanced
 from .ports import free_port
 from .waiting import wait_until
 from .yaml import to_yaml
@@ -111,8 +112,11 @@ class Plugin:
 
 
 class Proxy:
+    """With plugins, or with `metrics`, the entry point `traefik` serves metrics, and when the proxy is stopped its
+    plugins' instances must add up."""
+
     def __init__(self, directory, dynamic, static=None, plugins=None, environment=None, limits=None, dropped=(),
-                 check_output=True):
+                 check_output=True, metrics=None):
         self.directory = Path(directory)
         self.dynamic = dynamic
         self.static_extra = static or {}
@@ -121,6 +125,7 @@ class Proxy:
         self.limits = limits or {}
         self.dropped = dropped
         self.check_output = check_output
+        self.metrics = bool(plugins) and not ON_TRAEFIK if metrics is None else metrics
         self.process = None
         self.ports = {"web": None}
         self.version = 0
@@ -138,6 +143,8 @@ class Proxy:
             "log": {"level": "INFO"},
             "providers": {"providersThrottleDuration": "50ms", "file": {"filename": "dynamic.yml"}},
         }
+        if self.metrics:
+            static["metrics"] = {"prometheus": {}}
         if self.plugins:
             static["experimental"] = {"localPlugins": {alias: self._plugin_entry(alias) for alias in self.plugins}}
         if ON_TRAEFIK:
@@ -206,6 +213,8 @@ class Proxy:
 
     def entry_point_names(self):
         names = list(self.static_extra.get("entryPoints", {}))
+        if self.metrics and "traefik" not in names:
+            names.append("traefik")
         return names if "web" in names else ["web"] + names
 
     def spawn(self, arguments=("--configFile=static.yml",)):
@@ -276,6 +285,7 @@ class Proxy:
             return
         died_early = not self.running and self.expected_exit == 0 and self.process.returncode != 0
         if self.running:
+            self.check_balance()
             self.terminate()
         try:
             code = self.wait_exit()
@@ -289,7 +299,23 @@ class Proxy:
             fatal = _FATAL_OUTPUT.search(log)
             assert not fatal, f"the proxy printed {fatal.group()!r}\n{log}"
 
+    def check_balance(self):
+        """What is under way may come to its end first."""
+        if not self.metrics or ON_TRAEFIK:
+            return
+        wrong = None
+
+        def balanced():
+            nonlocal wrong
+            wrong = unbalanced(self.scrape())
+            return not wrong
+
+        wait_until(balanced, lambda: f"the plugins' instances add up: {wrong}", interval_s=0.05)
+
     # --- observations
+
+    def scrape(self):
+        return scrape(self.ports["traefik"])
 
     def log(self):
         return (self.directory / "output.log").read_text(errors="replace")

@@ -1,0 +1,56 @@
+/*
+ * What the plugins of the process have counted, by declared plugin: all of its configurations
+ * together, those that have gone included, so that the numbers are as many as the plugins that the
+ * static configuration declares, whatever dynamic ones come and go.
+ */
+#ifndef MIDDLEWARE_PLUGIN_TOTALS_H
+#define MIDDLEWARE_PLUGIN_TOTALS_H
+
+#include "core/counter.h"
+#include "middleware/plugin_registry.h"
+
+/* X(member of struct weir_plugin_stats, kind, help) */
+#define PLUGIN_COUNTERS(X) \
+	X(created, COUNTER, "Instances made") \
+	X(destroyed, COUNTER, "Instances destroyed") \
+	X(live, GAUGE, "Instances that exist: created less destroyed") \
+	X(idle, GAUGE, "Instances that wait for an exchange") \
+	X(in_use, GAUGE, "Instances that are initialised, or held by an exchange") \
+	X(waiting, GAUGE, "Exchanges that wait for an instance") \
+	X(exchanges, COUNTER, "Exchanges that came to the plugin") \
+	X(reserved_bytes, GAUGE, "Memory reserved of the budget, images included") \
+	X(private_bytes, GAUGE, "Memory that instances have for themselves, when last measured") \
+	X(linear_bytes, GAUGE, "Sizes of the memories of instances, as the plugin sees them") \
+	X(budget_refusals, COUNTER, "Reservations that the plugin's own budget had no room for") \
+	X(restores, COUNTER, "Instances that were put back to how they were initialised") \
+	X(restored_bytes, COUNTER, "Memory that was copied to put instances back") \
+	X(cpu_ns, COUNTER, "CPU time of the plugin's code, initialisation included") \
+	X(yields, COUNTER, "Slices of time that ended before the call that they were part of") \
+	X(log_lines_dropped, COUNTER, "Log lines beyond the limit of one exchange")
+
+/* X(member of struct weir_plugin_stats, help) */
+#define PLUGIN_HISTOGRAMS(X) \
+	X(init, "Time to make an instance that initialises itself") \
+	X(clone, "Time to make an instance as a copy of the first one") \
+	X(restore, "Time to put an instance back") \
+	X(call, "Time that the plugin's code ran in one call of an exchange") \
+	X(queue_wait, "Time that exchanges waited for an instance")
+
+/** One declared plugin. */
+struct plugin_totals {
+	slice alias;
+	uint64_t configurations; /* in use, or draining */
+	uint64_t image_bytes;    /* of all of them */
+	struct weir_plugin_stats stats;
+};
+
+/** How many plugins are declared. */
+size_t plugin_totals_count(const struct plugin_registry *registry);
+
+/**
+ * Fills in `totals`, one for each declared plugin. The registry's lock is not held for longer than
+ * it takes to copy pointers. Returns 0 or -ENOMEM. Any thread.
+ */
+int plugin_totals_read(struct plugin_registry *registry, struct plugin_totals *totals);
+
+#endif

@@ -1,0 +1,286 @@
+#include "observe/render.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "middleware/plugin_totals.h"
+#include "observe/process.h"
+#include "proxy/stats.h"
+
+/* Families of the process's own objects have no labels, others the name of their object. */
+struct object {
+	slice name;
+	const void *numbers;
+};
+
+/* While one text is made. */
+struct rendering {
+	struct str *out;
+	struct str name; /* of the family at hand */
+	const struct family *family;
+};
+
+static const struct family_group *begin(struct rendering *r, enum family_group_id id, size_t i)
+{
+	const struct family_group *g = &family_groups[id];
+
+	r->family = &g->families[i];
+	str_clear(&r->name);
+	family_add_name(&r->name, r->family);
+	exposition_family(r->out, str_slice(&r->name), r->family->type, r->family->help);
+	return g;
+}
+
+/* Counters of workers are atomic; these are sums of them that nobody else sees. */
+static uint64_t number_at(const void *object, size_t offset)
+{
+	uint64_t value;
+
+	_Static_assert(sizeof(_Atomic uint64_t) == sizeof value, "read as plain numbers");
+	memcpy(&value, (const char *)object + offset, sizeof value);
+	return value;
+}
+
+static const uint64_t *plugin_bounds(void)
+{
+	static _Thread_local uint64_t bounds[WEIR_HISTOGRAM_BUCKETS - 1];
+
+	for (size_t i = 0; i < ARRAY_LEN(bounds); i++)
+		bounds[i] = UINT64_C(1) << (WEIR_HISTOGRAM_FIRST_BITS + 2 * i);
+	return bounds;
+}
+
+static void add_histogram(struct rendering *r, const struct label *labels, size_t count,
+			  const struct weir_histogram *h)
+{
+	const struct exposition_histogram shown = {.bounds_ns = plugin_bounds(),
+						   .bound_count = WEIR_HISTOGRAM_BUCKETS - 1,
+						   .counts = h->counts,
+						   .sum_ns = h->sum_ns};
+
+	exposition_histogram(r->out, str_slice(&r->name), labels, count, &shown);
+}
+
+static void add_sample(struct rendering *r, const struct label *labels, size_t count,
+		       const void *object)
+{
+	const struct family *f = r->family;
+	slice name = str_slice(&r->name);
+
+	if (f->type == METRIC_HISTOGRAM)
+		add_histogram(r, labels, count,
+			      (const struct weir_histogram *)((const char *)object + f->offset));
+	else if (family_is_time(f))
+		exposition_seconds(r->out, name, labels, count, number_at(object, f->offset));
+	else
+		exposition_number(r->out, name, labels, count, number_at(object, f->offset));
+}
+
+/* One object without a name. */
+static void add_object(struct rendering *r, enum family_group_id id, const void *object)
+{
+	for (size_t i = 0; i < family_groups[id].count; i++) {
+		(void)begin(r, id, i);
+		add_sample(r, NULL, 0, object);
+	}
+}
+
+/* Objects that one label names. */
+static void add_objects(struct rendering *r, enum family_group_id id, const char *label,
+			const struct object *objects, size_t count)
+{
+	for (size_t i = 0; count > 0 && i < family_groups[id].count; i++) {
+		(void)begin(r, id, i);
+		for (size_t n = 0; n < count; n++) {
+			const struct label labels[] = {{label, objects[n].name}};
+
+			add_sample(r, labels, ARRAY_LEN(labels), objects[n].numbers);
+		}
+	}
+}
+
+static void add_failures(struct rendering *r, const struct plugin_totals *totals, size_t count)
+{
+	if (count > 0)
+		(void)begin(r, FAMILIES_FAILURES, 0);
+	for (size_t i = 0; i < count; i++) {
+		for (int cause = WEIR_CAUSE_NONE + 1; cause < WEIR_CAUSE_COUNT; cause++) {
+			const char *text = weir_cause_text((enum weir_cause)cause);
+			const struct label labels[] = {{"cause", slice_from(text)},
+						       {"plugin", totals[i].alias}};
+
+			exposition_number(r->out, str_slice(&r->name), labels, ARRAY_LEN(labels),
+					  totals[i].stats.failures[cause]);
+		}
+	}
+}
+
+static int add_plugins(struct rendering *r, struct plugin_registry *registry)
+{
+	size_t count = plugin_totals_count(registry);
+	struct plugin_totals *totals = calloc(count + 1, sizeof *totals);
+	struct object *objects = calloc(count + 1, sizeof *objects);
+	struct weir_host_stats host;
+	int result =
+		totals != NULL && objects != NULL ? plugin_totals_read(registry, totals) : -ENOMEM;
+
+	weir_host_stats(plugin_registry_host(registry), &host);
+	add_object(r, FAMILIES_HOST, &host);
+	for (size_t i = 0; result == 0 && i < count; i++)
+		objects[i] = (struct object){totals[i].alias, &totals[i]};
+	if (result == 0) {
+		add_objects(r, FAMILIES_PLUGINS, "plugin", objects, count);
+		add_failures(r, totals, count);
+	}
+	free(objects);
+	free(totals);
+	return result;
+}
+
+static int add_entry_points(struct rendering *r, const struct proxy *p)
+{
+	size_t count = proxy_entry_points(p);
+	struct h1_server_counters *sums = calloc(count + 1, sizeof *sums);
+	struct object *objects = calloc(count + 1, sizeof *objects);
+
+	if (sums != NULL && objects != NULL) {
+		for (size_t i = 0; i < count; i++)
+			objects[i] =
+				(struct object){proxy_entry_point_stats(p, i, &sums[i]), &sums[i]};
+		add_objects(r, FAMILIES_ENTRY_POINTS, "entrypoint", objects, count);
+		(void)begin(r, FAMILIES_CONNECTIONS, 0);
+		for (size_t i = 0; i < count; i++) {
+			const struct label labels[] = {{"entrypoint", objects[i].name},
+						       {"protocol", SLICE("TCP")}};
+
+			add_sample(r, labels, ARRAY_LEN(labels), &sums[i]);
+		}
+	}
+	free(objects);
+	free(sums);
+	return sums != NULL && objects != NULL ? 0 : -ENOMEM;
+}
+
+/* The families of requests, one pass over the objects for each, so that a family is in one piece.
+ */
+struct requests {
+	struct rendering *r;
+	const struct series_shape *shape;
+	enum series_kind kind;
+	enum request_family member;
+};
+
+/* In the order of the alphabet, as Traefik has them. */
+static size_t request_labels(struct label *labels, const struct series_group *g,
+			     struct series_key key, char *code)
+{
+	size_t n = 0;
+
+	(void)snprintf(code, 8, "%u", key.code);
+	labels[n++] = (struct label){"code", slice_from(code)};
+	if (g->kind == SERIES_ENTRY_POINT)
+		labels[n++] = (struct label){"entrypoint", g->name};
+	labels[n++] = (struct label){"method", series_method_text((enum method)key.method)};
+	labels[n++] = (struct label){"protocol",
+				     series_protocol_text((enum series_protocol)key.protocol)};
+	if (g->kind == SERIES_ROUTER)
+		labels[n++] = (struct label){"router", g->name};
+	if (g->kind != SERIES_ENTRY_POINT)
+		labels[n++] =
+			(struct label){"service", g->kind == SERIES_ROUTER ? g->service : g->name};
+	return n;
+}
+
+static void add_request(const struct requests *q, const struct series_group *g,
+			const struct series_sum *s)
+{
+	const struct exposition_histogram h = {.bounds_ns = q->shape->bounds_ns,
+					       .bound_count = q->shape->bound_count,
+					       .counts = s->buckets,
+					       .sum_ns = s->totals.duration_ns};
+	slice name = str_slice(&q->r->name);
+	struct label labels[5];
+	char code[8];
+	size_t n = request_labels(labels, g, s->key, code);
+
+	switch (q->member) {
+	case REQUESTS_TOTAL:
+		exposition_number(q->r->out, name, labels, n, s->requests);
+		break;
+	case REQUESTS_DURATION:
+		exposition_histogram(q->r->out, name, labels, n, &h);
+		break;
+	case REQUESTS_BYTES:
+		exposition_number(q->r->out, name, labels, n, s->totals.request_bytes);
+		break;
+	default:
+		exposition_number(q->r->out, name, labels, n, s->totals.response_bytes);
+	}
+}
+
+static void on_group(void *context, const struct series_group *g, const struct series_sum *sums,
+		     size_t count)
+{
+	const struct requests *q = context;
+
+	for (size_t i = 0; g->kind == q->kind && i < count; i++)
+		add_request(q, g, &sums[i]);
+}
+
+static int add_requests(struct rendering *r, struct series_registry *series, enum series_kind kind,
+			enum family_group_id id)
+{
+	int result = 0;
+
+	for (size_t i = 0; result == 0 && i < REQUEST_FAMILY_COUNT; i++) {
+		struct requests q = {.r = r,
+				     .shape = series_registry_shape(series),
+				     .kind = kind,
+				     .member = (enum request_family)i};
+
+		(void)begin(r, id, i);
+		result = series_visit(series, on_group, &q);
+	}
+	return result;
+}
+
+static int add_all_requests(struct rendering *r, struct series_registry *series)
+{
+	const struct series_shape *shape = series_registry_shape(series);
+	int result = 0;
+
+	if (shape->entry_points)
+		result = add_requests(r, series, SERIES_ENTRY_POINT, FAMILIES_ENTRY_POINT_REQUESTS);
+	if (result == 0 && shape->routers)
+		result = add_requests(r, series, SERIES_ROUTER, FAMILIES_ROUTER_REQUESTS);
+	if (result == 0 && shape->services)
+		result = add_requests(r, series, SERIES_SERVICE, FAMILIES_SERVICE_REQUESTS);
+	return result;
+}
+
+int metrics_render(struct str *out, struct proxy *p, const struct scrape_numbers *scrapes)
+{
+	struct rendering r = {.out = out};
+	struct process_numbers process;
+	struct proxy_stats stats;
+	int result;
+
+	proxy_stats(p, &stats);
+	process_read(&process);
+	add_object(&r, FAMILIES_PROXY, &stats);
+	add_object(&r, FAMILIES_RELOADS, &stats);
+	add_object(&r, FAMILIES_EXCHANGES, &stats.exchanges);
+	add_object(&r, FAMILIES_BUFFERS, &stats.buffers);
+	add_object(&r, FAMILIES_UPSTREAMS, &stats.upstreams);
+	add_object(&r, FAMILIES_SCRAPES, scrapes);
+	add_object(&r, FAMILIES_PROCESS, &process);
+	result = add_entry_points(&r, p);
+	if (result == 0)
+		result = add_plugins(&r, proxy_plugins(p));
+	if (result == 0 && proxy_series(p) != NULL)
+		result = add_all_requests(&r, proxy_series(p));
+	if (r.name.failed || out->failed)
+		result = -ENOMEM;
+	str_free(&r.name);
+	return result;
+}

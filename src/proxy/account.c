@@ -1,0 +1,63 @@
+#include "proxy/account.h"
+
+#include "core/clock.h"
+#include "proxy/generation.h"
+
+void account_begin(struct exchange *x, const struct entry_point *p)
+{
+	struct account *a;
+
+	x->account = NULL;
+	if (p->shape == NULL)
+		return;
+	a = ARENA_NEW(&x->arena, struct account);
+	if (a == NULL)
+		return;
+	a->begun_ns = clock_mono_ns();
+	a->shape = p->shape;
+	a->key.method = (uint8_t)x->client_method;
+	a->key.protocol = (uint8_t)series_protocol_of(&x->request);
+	x->account = a;
+}
+
+void account_drop(struct exchange *x)
+{
+	x->account = NULL;
+}
+
+static void add(struct exchange *x, struct series_group *group, uint16_t code,
+		const struct series_request *request)
+{
+	const struct account *a = x->account;
+	struct series_key key = a->key;
+
+	key.code = code;
+	if (group != NULL)
+		series_add(&group->workers[x->loop->index], a->shape, key, request);
+}
+
+void account_end(struct exchange *x, const struct entry_point *p, const struct route *route)
+{
+	const struct account *a = x->account;
+	struct series_request request;
+	uint16_t code;
+
+	if (a == NULL)
+		return;
+	request = (struct series_request){
+		.request_bytes = x->own_request_body.taken_bytes,
+		.response_bytes = x->response_body->taken_bytes,
+		.duration_ns = clock_mono_ns() - a->begun_ns,
+	};
+	code = series_code_of((enum series_protocol)a->key.protocol, &x->response);
+	add(x, p->series, code, &request);
+	if (route != NULL)
+		add(x, route->series, code, &request);
+}
+
+void account_service(struct exchange *x, struct series_group *group, uint16_t code,
+		     const struct series_request *request)
+{
+	if (x->account != NULL)
+		add(x, group, code, request);
+}

@@ -1,0 +1,51 @@
+/*
+ * Private to proxy.c and stats.c.
+ */
+#ifndef PROXY_PROXY_PRIVATE_H
+#define PROXY_PROXY_PRIVATE_H
+
+#include "proxy/proxy.h"
+#include "proxy/stats.h"
+#include "proxy/worker.h"
+
+#define PROXY_MAGIC 0x70726f78u
+
+struct proxy {
+	uint32_t magic;
+	struct loop *control;
+	const struct static_config *config;
+	struct entry_point *entry_points;
+	size_t entry_point_count;
+	struct worker **workers;
+	size_t worker_count;
+	size_t running_workers;
+	size_t drained_workers;
+	struct loop_group loops;
+	struct worker_events events;
+	struct generation_world world;
+	struct ping_service ping;
+	_Atomic bool terminating; /* read by ping on the workers, and by a build */
+
+	struct generation *current;
+	struct series_shape shape;
+	struct proxy_counters counters;
+	uint64_t next_number;
+
+	/* One build at a time, in a thread of its own. */
+	pthread_t builder;
+	bool has_builder; /* else the build ran on the control thread */
+	struct message built_message;
+	bool building;
+	struct dynamic_config *build_config;
+	struct generation *built;
+	int build_result;
+	struct dynamic_config *waiting; /* the newest configuration that came meanwhile */
+
+	bool draining; /* no new configuration is taken */
+	void (*ready)(void *context);
+	void *ready_context;
+	proxy_drained_fn *drained;
+	void *drained_context;
+};
+
+#endif

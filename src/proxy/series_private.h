@@ -1,0 +1,29 @@
+/*
+ * Private to series*.c: adding up the cells of all workers.
+ */
+#ifndef PROXY_SERIES_PRIVATE_H
+#define PROXY_SERIES_PRIVATE_H
+
+#include "proxy/series.h"
+
+/** Room for the sums of one object, used again for the next one. */
+struct series_sums {
+	struct series_sum *sums;
+	uint64_t *buckets;
+	size_t count, capacity;
+	size_t bucket_count;
+};
+
+/** Returns 0 or -ENOMEM. */
+int series_sums_init(struct series_sums *all, const struct series_shape *shape, size_t workers);
+
+/** Frees the room. */
+void series_sums_free(struct series_sums *all);
+
+/** Adds up one object that has a part on each of `count` workers. Any thread. */
+void series_sum(struct series_sums *all, struct series *workers, size_t count);
+
+/** Frees the cells of one part. No worker uses it any more. */
+void series_free(struct series *s);
+
+#endif

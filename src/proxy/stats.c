@@ -1,0 +1,59 @@
+#include "proxy/stats.h"
+
+#include "proxy/proxy_private.h"
+
+void proxy_stats(const struct proxy *p, struct proxy_stats *stats)
+{
+	OBJ_CHECK(p, PROXY_MAGIC);
+	*stats = (struct proxy_stats){.workers = p->worker_count};
+#define X(name, kind, help) counter_add(&stats->proxy.name, counter_get(&p->counters.name));
+	PROXY_COUNTERS(X)
+#undef X
+	for (size_t i = 0; i < p->worker_count; i++) {
+		const struct worker *w = p->workers[i];
+
+#define X(name, kind, help) \
+	counter_add(&stats->exchanges.name, counter_get(&w->exchanges.counters.name));
+		EXCHANGE_COUNTERS(X)
+#undef X
+#define X(name, kind, help) \
+	counter_add(&stats->buffers.name, counter_get(&w->loop.buffers.counters.name));
+		BUFFER_COUNTERS(X)
+#undef X
+		upstream_registry_count(p->world.upstreams, i, &stats->upstreams);
+	}
+	if (p->world.series != NULL)
+		stats->series_refused = series_refused(p->world.series);
+}
+
+size_t proxy_entry_points(const struct proxy *p)
+{
+	OBJ_CHECK(p, PROXY_MAGIC);
+	return p->entry_point_count;
+}
+
+slice proxy_entry_point_stats(const struct proxy *p, size_t at, struct h1_server_counters *sum)
+{
+	OBJ_CHECK(p, PROXY_MAGIC);
+	must(at < p->entry_point_count);
+	for (size_t i = 0; i < p->worker_count; i++) {
+		const struct h1_server_counters *from = &p->workers[i]->entries[at].server.counters;
+
+#define X(name, kind, help) counter_add(&sum->name, counter_get(&from->name));
+		H1_SERVER_COUNTERS(X)
+#undef X
+	}
+	return p->entry_points[at].name;
+}
+
+struct series_registry *proxy_series(const struct proxy *p)
+{
+	OBJ_CHECK(p, PROXY_MAGIC);
+	return p->world.series;
+}
+
+struct plugin_registry *proxy_plugins(const struct proxy *p)
+{
+	OBJ_CHECK(p, PROXY_MAGIC);
+	return p->world.middlewares.plugins;
+}

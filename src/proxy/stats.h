@@ -1,0 +1,53 @@
+/*
+ * What the proxy and its workers have counted. Any thread may ask while the proxy exists; nobody
+ * waits for it.
+ */
+#ifndef PROXY_STATS_H
+#define PROXY_STATS_H
+
+#include "http/h1_server.h"
+#include "proxy/proxy.h"
+#include "proxy/series.h"
+#include "proxy/upstream.h"
+
+/* X(NAME, kind, help): counters of the process, written by the control thread only. */
+#define PROXY_COUNTERS(X) \
+	X(generations_live, GAUGE, "Configurations in use: the current one and those that drain") \
+	X(reloads, COUNTER, "Configurations that came into effect") \
+	X(reload_failures, COUNTER, "Configurations that could not be built for lack of memory") \
+	X(last_reload_seconds, GAUGE, "When the last configuration came into effect, since 1970")
+
+struct proxy_counters {
+#define X(name, kind, help) _Atomic uint64_t name;
+	PROXY_COUNTERS(X)
+#undef X
+};
+
+/** Sums over all workers. */
+struct proxy_stats {
+	struct proxy_counters proxy;
+	struct exchange_counters exchanges;
+	struct buffer_counters buffers;
+	struct client_counters upstreams;
+	uint64_t workers;
+	uint64_t series_refused;
+};
+
+/** Each number is exact, the set is not one moment's. */
+void proxy_stats(const struct proxy *p, struct proxy_stats *stats);
+
+/** How many entry points there are. */
+size_t proxy_entry_points(const struct proxy *p);
+
+/** Adds to `sum` what the workers have counted on entry point number `i`, and returns its name. */
+slice proxy_entry_point_stats(const struct proxy *p, size_t i, struct h1_server_counters *sum);
+
+/** The counts of requests; NULL if there are none. */
+struct series_registry *proxy_series(const struct proxy *p);
+
+struct plugin_registry;
+
+/** The plugins. */
+struct plugin_registry *proxy_plugins(const struct proxy *p);
+
+#endif

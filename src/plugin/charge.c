@@ -52,6 +52,7 @@ static void measure(struct instance *i)
 	int64_t bytes;
 
 	c->since_bytes = 0;
+	c->faults = restore_thread_faults();
 	if (!instance_memory(i, NULL, &memory))
 		return;
 	bytes = restore_private_bytes(&i->plugin->host->restorer, memory.base, memory.size_bytes);
@@ -101,12 +102,32 @@ static bool widen(struct instance *i)
 	return used <= c->reserved_bytes;
 }
 
+static bool within_reserved(const struct charge *c)
+{
+	return c->measured &&
+	       c->measured_bytes + c->since_bytes + OVERHEAD_BYTES <= c->reserved_bytes;
+}
+
+/* Each page of its own takes a page fault of the thread. Others than this instance have some, too.
+ */
+static bool within_by_faults(struct charge *c)
+{
+	if (!c->measured)
+		return false;
+	c->since_bytes =
+		MIN(c->since_bytes, (restore_thread_faults() - c->faults) * image_page_bytes());
+	return within_reserved(c);
+}
+
 bool charge_note(struct instance *i, uint64_t ran_ns)
 {
 	struct charge *c = &i->charge;
 
+	/* A copy runs no code of the guest's while it starts. */
+	if (i->state == INSTANCE_STARTING && i->plugin->snapshot != NULL)
+		return true;
 	c->since_bytes += (ran_ns / PAGE_CHANGE_NS + 1) * image_page_bytes();
-	if (c->measured_bytes + c->since_bytes + OVERHEAD_BYTES <= c->reserved_bytes && c->measured)
+	if (within_reserved(c) || within_by_faults(c))
 		return true;
 	measure(i);
 	shrink(i);
@@ -117,8 +138,15 @@ void charge_measured(struct instance *i, uint64_t bytes)
 {
 	set_measured(i, bytes);
 	i->charge.since_bytes = 0;
+	i->charge.faults = i->restored.faults;
 	note_high(i->plugin, bytes);
 	shrink(i);
+}
+
+void charge_move(struct instance *i)
+{
+	i->charge.measured = false;
+	i->restored = (struct restore_memo){0};
 }
 
 void charge_settle(struct instance *i)

@@ -17,7 +17,8 @@ struct charge {
 	uint64_t reserved_bytes;
 	uint64_t measured_bytes; /* of its own memory, when it was last looked at */
 	uint64_t since_bytes;    /* that it can have changed since then at most */
-	bool measured;           /* ever since it serves */
+	uint64_t faults;         /* of the thread, when it was last looked at */
+	bool measured;           /* ever since it serves, by this thread */
 };
 
 /** What a new instance has to reserve. */
@@ -29,6 +30,9 @@ bool charge_note(struct instance *i, uint64_t ran_ns);
 
 /** The instance's memory has been put back: so much of it is its own now. */
 void charge_measured(struct instance *i, uint64_t bytes);
+
+/** Another thread takes the instance over: what is known about it has to be found out anew. */
+void charge_move(struct instance *i);
 
 /** Looks anew, and gives back what is reserved in excess. */
 void charge_settle(struct instance *i);

@@ -288,6 +288,7 @@ void instance_move(struct instance *i, struct ticker_seat *seat, struct counters
 	counter_sub(&i->counters->linear_bytes, i->linear_bytes);
 	i->seat = seat;
 	i->counters = counters;
+	charge_move(i);
 	counter_add(&i->counters->idle, 1);
 	counter_add(&i->counters->private_bytes, i->charge.measured_bytes);
 	counter_add(&i->counters->linear_bytes, i->linear_bytes);

@@ -13,6 +13,7 @@
 #include "core/str.h"
 #include "plugin/charge.h"
 #include "plugin/counters.h"
+#include "plugin/restore.h"
 #include "plugin/suspension.h"
 #include "plugin/ticker.h"
 #include "plugin/wasi.h"
@@ -93,6 +94,7 @@ struct instance {
 	uint64_t since_ns;
 	bool rested; /* nothing has happened since `instance_rest` */
 	struct charge charge;
+	struct restore_memo restored;
 	uint64_t linear_bytes; /* size of its memory when last noted */
 	struct wasi *wasi;
 	struct guest_call call;

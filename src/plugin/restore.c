@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 /* Linux 6.7's <linux/fs.h>, which older systems lack. */
@@ -49,13 +50,27 @@ struct visit {
 	uint8_t *base;
 	size_t size_bytes;
 	size_t found_bytes;
+	struct restore_memo *memo; /* NULL: they are not noted */
 };
+
+static void note_run(struct restore_memo *memo, size_t offset, size_t n)
+{
+	size_t page = image_page_bytes();
+
+	if (memo->run_count < RESTORE_RUNS_MAX)
+		memo->runs[memo->run_count++] =
+			(struct restore_run){(uint32_t)(offset / page), (uint32_t)(n / page)};
+	else
+		memo->known = false;
+}
 
 static void visit(struct visit *v, size_t offset, size_t n)
 {
 	if (v->from != NULL)
 		memcpy(v->base + offset, v->from + offset, n);
 	v->found_bytes += n;
+	if (v->memo != NULL)
+		note_run(v->memo, offset, n);
 }
 
 static int walk_by_scan(int fd, struct visit *v)
@@ -140,7 +155,40 @@ static int64_t walk(const struct restorer *r, struct visit *v)
 	return e < 0 ? e : (int64_t)v->found_bytes;
 }
 
-int64_t restore_memory(const struct restorer *r, const struct image *image, uint8_t *base)
+uint64_t restore_thread_faults(void)
+{
+	struct rusage usage;
+
+	must(getrusage(RUSAGE_THREAD, &usage) == 0);
+	return (uint64_t)usage.ru_minflt + (uint64_t)usage.ru_majflt;
+}
+
+static void visit_known(struct visit *v, const struct restore_memo *memo)
+{
+	size_t page = image_page_bytes();
+
+	for (uint32_t i = 0; i < memo->run_count; i++)
+		visit(v, memo->runs[i].first * page, memo->runs[i].count * page);
+}
+
+static int64_t copy_back(const struct restorer *r, struct visit *v, struct restore_memo *memo)
+{
+	uint64_t faults = restore_thread_faults();
+	int64_t bytes;
+
+	if (memo->known && memo->faults == faults) {
+		visit_known(v, memo);
+		return (int64_t)v->found_bytes;
+	}
+	*memo = (struct restore_memo){.faults = faults, .known = true};
+	v->memo = memo;
+	bytes = walk(r, v);
+	memo->known = memo->known && bytes >= 0;
+	return bytes;
+}
+
+int64_t restore_memory(const struct restorer *r, const struct image *image, uint8_t *base,
+		       struct restore_memo *memo)
 {
 	struct visit v = {.base = base};
 
@@ -148,7 +196,8 @@ int64_t restore_memory(const struct restorer *r, const struct image *image, uint
 	v.from = image->view;
 	v.size_bytes = image->bytes;
 	if (r->method != WEIR_RESTORE_DROP)
-		return walk(r, &v);
+		return copy_back(r, &v, memo);
+	memo->known = false;
 	if (image->bytes > 0 && madvise(base, image->bytes, MADV_DONTNEED) < 0)
 		return -errno;
 	return 0;
@@ -170,11 +219,12 @@ bool restore_verify(const struct image *image, const uint8_t *base)
 /* One page of three is changed: that one must be found, and no other. */
 static int try_on(const struct restorer *r, const struct image *image, uint8_t *base)
 {
+	struct restore_memo memo = {0};
 	size_t page = image_page_bytes();
 	int64_t bytes;
 
 	base[page + 1]++;
-	bytes = restore_memory(r, image, base);
+	bytes = restore_memory(r, image, base, &memo);
 	if (bytes < 0)
 		return (int)bytes;
 	if (!restore_verify(image, base) ||

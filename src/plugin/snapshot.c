@@ -116,7 +116,8 @@ bool snapshot_restore(const struct snapshot *s, struct instance *i, bool drop)
 	OBJ_CHECK(s, SNAPSHOT_MAGIC);
 	if (!instance_memory(i, NULL, &memory) || memory.size_bytes != s->image->bytes)
 		return false;
-	bytes = restore_memory(drop ? &dropper : &host->restorer, s->image, memory.base);
+	bytes = restore_memory(drop ? &dropper : &host->restorer, s->image, memory.base,
+			       &i->restored);
 	if (bytes < 0 || !restore_wasi(s, i))
 		return false;
 	snapshot_enter(s, i);

@@ -463,6 +463,7 @@ static void restored_memories(void **state)
 		memset(bytes + i * page, (int)(i % 251) + 1, page);
 	assert_int_equal(image_create(&image, bytes, pages * page, NULL, NULL), 0);
 	for (size_t m = 0; m < ARRAY_LEN(methods); m++) {
+		struct restore_memo memo = {0};
 		struct restorer r;
 
 		if (restorer_open(&r, methods[m], NULL) < 0)
@@ -479,12 +480,53 @@ static void restored_memories(void **state)
 			/* Reading must not make a page count. */
 			assert_int_equal(base[page] & 0, 0);
 			assert_true(count == 0 || !restore_verify(image, base));
-			assert_true(restore_memory(&r, image, base) >= 0);
+			assert_true(restore_memory(&r, image, base, &memo) >= 0);
 			assert_true(restore_verify(image, base));
 		}
 		assert_int_equal(munmap(base, pages * page), 0);
 		restorer_close(&r);
 	}
+	image_destroy(&image);
+	free(bytes);
+}
+
+/* Without a page fault of the thread there is nothing new to find, and nobody looks; the pages that
+ * are known are put back. */
+static void known_pages(void **state)
+{
+	const struct restorer blind = {.method = WEIR_RESTORE_SCAN, .pagemap_fd = -1};
+	size_t page = image_page_bytes(), pages = 16;
+	uint8_t *bytes = calloc(pages, page), *base;
+	struct restore_memo memo = {0};
+	struct image *image = NULL;
+	struct restorer r;
+	int64_t got = -1;
+
+	(void)state;
+	assert_non_null(bytes);
+	memset(bytes, 7, pages * page);
+	assert_int_equal(image_create(&image, bytes, pages * page, NULL, NULL), 0);
+	assert_int_equal(restorer_open(&r, WEIR_RESTORE_AUTO, NULL), 0);
+	base = mmap(NULL, pages * page, PROT_READ | PROT_WRITE, MAP_PRIVATE, image->fd, 0);
+	assert_true(base != MAP_FAILED);
+	for (int attempt = 0; r.method != WEIR_RESTORE_DROP && got < 0; attempt++) {
+		/* A sanitizer has page faults of its own, at times. */
+		assert_true(attempt < 100);
+		base[0]++;
+		base[5 * page]++;
+		assert_int_equal(restore_memory(&r, image, base, &memo), 2 * page);
+		assert_true(memo.known);
+		base[1]++;
+		base[5 * page + 1]++;
+		got = restore_memory(&blind, image, base, &memo);
+	}
+	assert_true(got == (int64_t)(2 * page) || r.method == WEIR_RESTORE_DROP);
+	assert_true(restore_verify(image, base));
+	base[9 * page]++;
+	assert_true(restore_memory(&r, image, base, &memo) >= 0);
+	assert_true(restore_verify(image, base));
+	assert_int_equal(munmap(base, pages * page), 0);
+	restorer_close(&r);
 	image_destroy(&image);
 	free(bytes);
 }
@@ -594,6 +636,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(images),
 		cmocka_unit_test(restored_memories),
+		cmocka_unit_test(known_pages),
 		TEST(state_ends_with_the_request),
 		TEST(state_stays_in_its_instance),
 		TEST(clones_are_apart),

@@ -12,6 +12,9 @@ run: build      ## the demo: a backend, weir and a plugin on localhost
 test:           ## all tests; SUITES="unit e2e" chooses
 	@scripts/test release $(SUITES)
 
+test-long:      ## the tests that look for what only much load brings to light: an hour
+	@scripts/test release long
+
 check:          ## format, clang-tidy, cppcheck, dependencies, sizes
 	@scripts/check
 
@@ -38,6 +41,6 @@ clean:          ## remove build/ (the engine stays in the user's cache)
 	rm -rf build compile_commands.json
 
 help:           ## this list
-	@sed -n 's/^\([a-z]*\):[a-z ]*## /\1\t/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z-]*\):[a-z ]*## /\1\t/p' Makefile | expand -t 12
 
-.PHONY: build run test check format asan tsan fuzz bench install clean help
+.PHONY: build run test test-long check format asan tsan fuzz bench install clean help

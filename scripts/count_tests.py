@@ -40,6 +40,10 @@ def e2e(logs, build):
     return junit(logs / "e2e.xml")
 
 
+def long(logs, build):
+    return tuple(a + b for a, b in zip(unit(logs, build), junit(logs / "long.xml")))
+
+
 def differential(logs, build):
     return junit(logs / "differential.xml")
 

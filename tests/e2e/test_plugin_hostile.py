@@ -1,78 +1,46 @@
 """Hostile guests: whatever one request does to its instance, fifty parallel innocent requests through the same plugin
-are answered correctly, nothing leaks, and the client never sees what the guest said."""
+are answered correctly, nothing leaks, and the client never sees what the guest said. Under every isolation."""
 
 import pytest
 
 from harness.load import Innocents, together
-from harness.message import Closed
 from harness.proxy import ON_TRAEFIK, Plugin, merge, one_router
-from harness.waiting import wait_until
+from harness.siege import BUDGET, assert_plain_error, attack, check_innocent, hostile, siege
 
-NEVER_SHOWN = (b"guest", b"wasm", b"unreachable", b"trap", b"exit", b"secret", b"handle_request")
-BUDGET = {"weir": {"plugins": {"defaults": {"callCPU": "300ms", "exchangeTime": "2s", "memory": "32MiB",
-                                            "bodyBuffer": "8MiB"}}}}
-
-
-def check_innocent(response):
-    assert (response.status, response.body) == (200, b"ok")
-    assert response.get("X-Guest-Secret") is None
+ISOLATIONS = ["reuse"] if ON_TRAEFIK else ["reuse", "reset", "fresh"]
+each_isolation = pytest.mark.parametrize("proxy", ISOLATIONS, indirect=True)
 
 
-def assert_plain_error(response, statuses=(500,)):
-    """A fixed answer: no text, header or status of the guest."""
-    assert response.status in statuses, response.start_line
-    assert response.get("X-Guest-Secret") is None
-    assert response.all("X-Huge-0") == []
-    if not ON_TRAEFIK:  # which shows the client the error with its stack
-        lowered = response.body.lower()
-        assert not any(word in lowered for word in NEVER_SHOWN), response.body
-        assert len(response.body) < 200
+@pytest.fixture
+def proxy(request, proxy):
+    """As everywhere, with the isolation that is asked for."""
+    isolation = getattr(request, "param", "reuse")
+    if isolation == "reuse":
+        return proxy
 
+    def make(dynamic, static=None, **options):
+        wanted = {"weir": {"plugins": {"defaults": {"isolation": isolation}}}}
+        return proxy(dynamic, static=merge(static or {}, wanted), **options)
 
-def attack(proxy, target="/evil"):
-    """One hostile request; its answer, or None when the connection ended without one."""
-    try:
-        return proxy.fetch(target=target, timeout_s=60)
-    except Closed:
-        return None
-
-
-def siege(proxy, targets, innocents=50, check=assert_plain_error):
-    for target in targets[:2]:
-        attack(proxy, target)
-    with proxy.flat(memory_bytes=24 << 20, descriptors=60, threads=2, timeout_s=60):
-        with Innocents(proxy.port, check_innocent, innocents) as load:
-            wait_until(lambda: load.answered > innocents or load.failures, "the innocents get going")
-            for target in targets:
-                response = attack(proxy, target)
-                if response is not None:
-                    check(response)
-                else:
-                    assert ON_TRAEFIK, "the connection ended without an answer"
-            done = load.answered
-            wait_until(lambda: load.answered > done + innocents or load.failures, "innocents after the attack", 60)
-    assert proxy.running
-    check_innocent(proxy.fetch(target="/innocent"))
-
-
-def hostile(proxy, server, guest, config=None, **options):
-    return proxy(one_router(server.url, plugin={"guest": config or {}}), plugins={"guest": Plugin(guest)},
-                 static=BUDGET, **options)
+    return make
 
 
 @pytest.mark.differs("Traefik sends what the guest had set before it trapped")
 @pytest.mark.parametrize("features", [0, 2])
+@each_isolation
 def test_trap_in_the_request_phase(upstream, proxy, features):
     server = upstream()
     siege(hostile(proxy, server, "trap", {"phase": "request", "features": features}), ["/evil"] * 20)
     assert not any("evil" in r.target for r in server.requests)
 
 
+@each_isolation
 def test_trap_in_the_response_phase_with_buffering(upstream, proxy):
     """The response must not get out: a guest that guards responses failed."""
     siege(hostile(proxy, upstream(), "trap", {"phase": "response", "features": 2}), ["/evil"] * 20)
 
 
+@each_isolation
 def test_trap_in_the_response_phase_without_buffering(upstream, proxy):
     """The response is on its way already."""
     def check(response):
@@ -84,6 +52,7 @@ def test_trap_in_the_response_phase_without_buffering(upstream, proxy):
 @pytest.mark.differs("Traefik goes on with an instance that has exited")
 @pytest.mark.parametrize("code", [0, 1, 77])
 @pytest.mark.parametrize("phase", ["request", "response"])
+@each_isolation
 def test_exit(upstream, proxy, phase, code):
     def check(response):
         assert response.status in ((500,) if phase == "request" else (200, 500))
@@ -93,6 +62,7 @@ def test_exit(upstream, proxy, phase, code):
 
 @pytest.mark.differs("nothing ends a loop in Traefik")
 @pytest.mark.parametrize("phase", ["request", "response"])
+@each_isolation
 def test_endless_loop(upstream, proxy, phase):
     def check(response):
         assert response.status in ((500, 504) if phase == "request" else (200, 500, 504))
@@ -101,6 +71,7 @@ def test_endless_loop(upstream, proxy, phase):
 
 
 @pytest.mark.differs("nothing ends a loop in Traefik")
+@each_isolation
 def test_many_loops_at_once(upstream, proxy):
     p = hostile(proxy, upstream(), "loop", {"phase": "request"})
     with Innocents(p.port, check_innocent, 10):
@@ -108,11 +79,13 @@ def test_many_loops_at_once(upstream, proxy):
             assert_plain_error(response, (500, 503, 504))
 
 
+@each_isolation
 def test_recursion(upstream, proxy):
     siege(hostile(proxy, upstream(), "recursion"), ["/evil"] * 10)
 
 
 @pytest.mark.differs("Traefik sets no memory limit")
+@each_isolation
 def test_memory_bomb(upstream, proxy):
     p = hostile(proxy, upstream(), "memory-bomb")
     siege(p, ["/evil"] * 10)
@@ -121,6 +94,7 @@ def test_memory_bomb(upstream, proxy):
 
 @pytest.mark.differs("Traefik takes what a guest gives")
 @pytest.mark.parametrize("side", ["request", "response"])
+@each_isolation
 def test_huge_headers(upstream, proxy, side):
     siege(hostile(proxy, upstream(), "huge-headers", {"side": side}), ["/evil"] * 5,
           check=lambda r: assert_plain_error(r, (500, 502)))
@@ -128,11 +102,13 @@ def test_huge_headers(upstream, proxy, side):
 
 @pytest.mark.differs("Traefik takes what a guest gives")
 @pytest.mark.parametrize("side", ["request", "response"])
+@each_isolation
 def test_huge_body(upstream, proxy, side):
     siege(hostile(proxy, upstream(), "huge-body", {"side": side}), ["/evil"] * 3)
 
 
 @pytest.mark.differs("nothing ends a loop in Traefik")
+@each_isolation
 def test_endless_log(upstream, proxy):
     p = hostile(proxy, upstream(), "endless-log")
     siege(p, ["/evil"] * 3, innocents=20, check=lambda r: assert_plain_error(r, (500, 504)))
@@ -140,6 +116,7 @@ def test_endless_log(upstream, proxy):
 
 
 @pytest.mark.differs("sleep returns at once in Traefik")
+@each_isolation
 def test_long_sleep(upstream, proxy):
     siege(hostile(proxy, upstream(), "sleeper"), ["/evil"] * 3, check=lambda r: r.status in (200, 500, 504))
 
@@ -149,6 +126,7 @@ WASI_CALLS, WASI_POINTERS = 34, 6
 
 
 @pytest.mark.parametrize("phase", ["request", "response"])
+@each_isolation
 def test_wild_pointers_into_http_handler(upstream, proxy, phase):
     p = hostile(proxy, upstream(), "wild", {"phase": phase})
     targets = [f"/evil/{call}/{pointer}" for call in range(HOST_CALLS) for pointer in range(HOST_POINTERS)]
@@ -160,6 +138,7 @@ MUST_TRAP = [5, 7, 11, 13, 14, 15, 16, 17, 18, 19, 20, 22]
 
 
 @pytest.mark.parametrize("call", MUST_TRAP)
+@each_isolation
 def test_wild_pointer_traps(upstream, proxy, call):
     server = upstream()
     p = hostile(proxy, server, "wild", {"phase": "request"})
@@ -183,6 +162,7 @@ def test_wild_pointers_while_initialising(upstream, proxy, call):
         assert p.fetch(host=f"p{pointer}.example").status in (200, 404)
 
 
+@each_isolation
 def test_wild_pointers_into_wasi(upstream, proxy, tmp_path):
     (tmp_path / "mounted").mkdir()
     (tmp_path / "mounted" / "x").write_text("x")
@@ -200,6 +180,7 @@ REFUSED_UNBUFFERED = ["set_response_header", "set_status", "write_response_body"
 
 
 @pytest.mark.parametrize("call", REFUSED_ALWAYS)
+@each_isolation
 def test_request_cannot_change_after_next(upstream, proxy, call):
     p = hostile(proxy, upstream(), "after", {"features": 3, "call": call})
     response = attack(p, "/")
@@ -210,6 +191,7 @@ def test_request_cannot_change_after_next(upstream, proxy, call):
 
 
 @pytest.mark.parametrize("call", REFUSED_UNBUFFERED)
+@each_isolation
 def test_response_cannot_change_unbuffered(upstream, proxy, call):
     p = hostile(proxy, upstream(), "after", {"features": 0, "call": call})
     response = attack(p, "/")
@@ -247,6 +229,7 @@ def test_status_is_always_readable(upstream, proxy, features):
 # --- one plugin's fault is not another's
 
 @pytest.mark.differs("Traefik sends what the guest had set before it trapped")
+@each_isolation
 def test_other_plugins_do_not_notice(upstream, proxy):
     server = upstream()
     http = one_router(server.url, rule="Host(`evil.example`)", plugin={"trap": {"phase": "request"}})["http"]

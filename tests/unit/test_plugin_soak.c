@@ -84,14 +84,12 @@ static const struct {
 	" (drop (call $get_method (i32.const 512) (i32.const 8)))" \
 	" (local.set $n (i32.load8_u (i32.const 512)))" ON("84", "unreachable") ON( \
 		"69", "(call $exit (i32.const 3))") ON("65", "(call $set_method (i32.const -1) " \
-							     "(i32.const 5))") ON("76", \
-										  "(loop (br 0))") \
-		ON("79", SLEEP("3600000000000")) ON("83", \
-						    "(local.set $n (i32.const 0)) (loop (br_if 0 " \
-						    "(i32.ne (local.tee $n" \
-						    " (i32.add (local.get $n) (i32.const 1))) " \
-						    "(i32.const 5000000))))") ON("78", \
-										 SLEEP("1000000")) \
+							     "(i32.const 5))") \
+		ON("76", "(loop (br 0))") ON("79", SLEEP("3600000000000")) ON( \
+			"83", "(local.set $n (i32.const 0)) (loop (br_if 0 " \
+			      "(i32.ne (local.tee $n" \
+			      " (i32.add (local.get $n) (i32.const 1))) " \
+			      "(i32.const 5000000))))") ON("78", SLEEP("1000000")) \
 			ON("71", "(drop (memory.grow (i32.const 2)))") ON( \
 				"68", "(memory.fill (i32.const 131072) (i32.const 1) (i32.const " \
 				      "262144))") \

@@ -188,7 +188,9 @@ int dynamic_decode(struct dynamic_config *config, const struct tree_node *root,
 	r = refusals.failed ? -ENOMEM : take_all(config, &values, &refusals);
 	if (r == 0) {
 		dynamic_check(config);
-		r = dynamic_hash_all(config);
+		r = dynamic_hash_objects(config);
+		if (r == 0)
+			r = dynamic_hash_whole(config);
 	}
 	if (r == 0)
 		warn_of_disabled(config, report);

@@ -1,5 +1,4 @@
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "config/dynamic_private.h"
@@ -18,10 +17,9 @@ struct hasher {
 /* With its length, so that neighbours cannot run into each other. */
 static void add(struct hasher *h, slice s)
 {
-	char length[24];
-	int n = snprintf(length, sizeof length, "%zu:", s.n);
+	uint64_t length = s.n;
 
-	sha256_add(&h->sha, slice_of(length, (size_t)n));
+	sha256_add(&h->sha, slice_of((const char *)&length, sizeof length));
 	sha256_add(&h->sha, s);
 }
 
@@ -32,10 +30,9 @@ static void add_text(struct hasher *h)
 	str_clear(&h->text);
 }
 
-static void add_count(struct hasher *h, size_t count)
+static void add_count(struct hasher *h, uint64_t count)
 {
-	str_add_u64(&h->text, count);
-	add_text(h);
+	sha256_add(&h->sha, slice_of((const char *)&count, sizeof count));
 }
 
 static int by_key(const void *a, const void *b)
@@ -169,33 +166,41 @@ static void add_rows(struct hasher *h, const struct option *table, const char *o
 	}
 }
 
-int dynamic_hash_all(struct dynamic_config *config)
+int dynamic_hash_objects(struct dynamic_config *config)
 {
-	struct hasher all = {0};
-	struct str text = {0};
-	bool failed = false;
+	struct hasher one = {0};
 
-	sha256_begin(&all.sha);
 	for (enum dynamic_kind kind = 0; kind < DYNAMIC_KIND_COUNT; kind++) {
-		add_count(&all, dynamic_count(config, kind));
 		for (size_t i = 0; i < dynamic_count(config, kind); i++) {
 			struct dynamic_object *o = dynamic_at(config, kind, i);
-			struct hasher one = {.text = text};
 
 			sha256_begin(&one.sha);
 			add(&one, o->name);
 			add_rows(&one, dynamic_kind_options(kind), (const char *)o);
 			sha256_end(&one.sha, o->hash.bytes);
-			add(&all, slice_of((const char *)o->hash.bytes, sizeof o->hash.bytes));
-			text = one.text;
-			failed |= one.failed;
 		}
 	}
-	failed |= all.failed;
+	str_free(&one.text);
+	return one.failed ? -ENOMEM : 0;
+}
+
+int dynamic_hash_whole(struct dynamic_config *config)
+{
+	struct hasher all = {0};
+
+	sha256_begin(&all.sha);
+	for (enum dynamic_kind kind = 0; kind < DYNAMIC_KIND_COUNT; kind++) {
+		add_count(&all, dynamic_count(config, kind));
+		for (size_t i = 0; i < dynamic_count(config, kind); i++) {
+			const struct dynamic_object *o = dynamic_at(config, kind, i);
+
+			add(&all, o->name);
+			add(&all, slice_of((const char *)o->hash.bytes, sizeof o->hash.bytes));
+		}
+	}
 	sha256_end(&all.sha, config->hash.bytes);
-	str_free(&text);
 	str_free(&all.text);
-	return failed ? -ENOMEM : 0;
+	return all.failed ? -ENOMEM : 0;
 }
 
 bool dynamic_hash_equal(const struct dynamic_hash *a, const struct dynamic_hash *b)

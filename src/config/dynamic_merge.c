@@ -201,7 +201,7 @@ int dynamic_merge(const struct dynamic_part *parts, size_t count, struct config_
 	for (enum dynamic_kind kind = 0; kind < DYNAMIC_KIND_COUNT && r == 0; kind++)
 		r = merge_kind(c, kind, parts, count, report);
 	if (r == 0)
-		r = dynamic_hash_all(c);
+		r = dynamic_hash_whole(c);
 	if (r == 0)
 		*merged = c;
 	else

@@ -82,7 +82,11 @@ slice dynamic_qualify(struct arena *arena, slice name, const char *provider);
 int dynamic_qualify_references(struct arena *arena, enum dynamic_kind kind,
 			       struct dynamic_object *object, const char *provider);
 
-/** Hashes every object, then all of them together. Returns 0 or -ENOMEM. */
-int dynamic_hash_all(struct dynamic_config *config);
+/** Hashes every object by its name and values. Returns 0 or -ENOMEM. */
+int dynamic_hash_objects(struct dynamic_config *config);
+
+/** Hashes all of them together: their names, which may have got a provider since, and hashes. Returns 0
+ * or -ENOMEM. */
+int dynamic_hash_whole(struct dynamic_config *config);
 
 #endif

@@ -85,8 +85,8 @@ int dynamic_qualify_references(struct arena *arena, enum dynamic_kind kind,
 /** Hashes every object by its name and values. Returns 0 or -ENOMEM. */
 int dynamic_hash_objects(struct dynamic_config *config);
 
-/** Hashes all of them together: their names, which may have got a provider since, and hashes. Returns 0
- * or -ENOMEM. */
+/** Hashes all of them together: their names, which may have got a provider since, and their hashes.
+ * Returns 0 or -ENOMEM. */
 int dynamic_hash_whole(struct dynamic_config *config);
 
 #endif

@@ -29,7 +29,11 @@ int cli_healthcheck(const struct cli_args *args);
  */
 int cli_upgrade(const struct cli_args *args);
 
-/** `weir version`: prints versions of weir and of what is built in. */
+/** `weir plugin COMMAND FILE [options]`: looks at plugins, runs and measures them. */
+int cli_plugin(const struct cli_args *args);
+
+/** `weir version [--json]`: prints versions of weir and of what is built in, and how memory of
+ * plugins is put back on this system. */
 int cli_version(const struct cli_args *args);
 
 /** `weir help`, `weir --help`: prints commands and flags. */

@@ -9,9 +9,9 @@ static const struct {
 	const char *name;
 	int (*run)(const struct cli_args *args);
 } commands[] = {
-	{"check", cli_check},     {"healthcheck", cli_healthcheck},
-	{"upgrade", cli_upgrade}, {"version", cli_version},
-	{"help", cli_help},       {CLI_COMPILER, cli_compiler},
+	{"check", cli_check},         {"healthcheck", cli_healthcheck}, {"plugin", cli_plugin},
+	{"upgrade", cli_upgrade},     {"version", cli_version},         {"help", cli_help},
+	{CLI_COMPILER, cli_compiler},
 };
 
 int main(int argc, char **argv)
@@ -30,7 +30,8 @@ int main(int argc, char **argv)
 				return commands[i].run(&args);
 		}
 		(void)fprintf(stderr,
-			      "weir: unknown command \"%s\", expected check, healthcheck, upgrade, "
+			      "weir: unknown command \"%s\", expected check, healthcheck, plugin, "
+			      "upgrade, "
 			      "version, help or flags\n",
 			      name);
 		return 1;

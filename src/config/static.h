@@ -249,8 +249,9 @@ struct static_config {
 /** All keys of Traefik's static configuration, and `weir`. */
 extern const struct option static_options[];
 
-/** The rows below `weir`, and those of one plugin. */
+/** The rows below `weir`, below `weir.plugins`, and those of one plugin. */
 extern const struct option weir_options[];
+extern const struct option weir_plugins_options[];
 extern const struct option weir_plugin_options[];
 
 /** The limits of the plugin with that alias: its own, or the defaults. */

@@ -157,7 +157,7 @@ const struct option weir_plugin_options[] = {
 	OPT_END,
 };
 
-static const struct option plugins_rows[] = {
+const struct option weir_plugins_options[] = {
 	OPT_STRING("directory", struct weir_plugins_config, directory, "./plugins-local",
 		   "Where local plugins lie, as `src/<moduleName>/`.", .flags = OPTION_PATH),
 	OPT_SIZE("binarySize", struct weir_plugins_config, binary_bytes, "64MiB",
@@ -220,6 +220,7 @@ const struct option weir_options[] = {
 		   "The process that restarts and upgrades the server."),
 	OPT_OBJECT("limits", struct weir_config, limits, limits_rows,
 		   "What one process holds at most."),
-	OPT_OBJECT("plugins", struct weir_config, plugins, plugins_rows, "WebAssembly plugins."),
+	OPT_OBJECT("plugins", struct weir_config, plugins, weir_plugins_options,
+		   "WebAssembly plugins."),
 	OPT_END,
 };

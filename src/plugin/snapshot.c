@@ -129,7 +129,7 @@ bool snapshot_restore(const struct snapshot *s, struct instance *i, bool drop)
 	return true;
 }
 
-static bool same_value(const wasmtime_val_t *a, const wasmtime_val_t *b)
+bool snapshot_same_value(const wasmtime_val_t *a, const wasmtime_val_t *b)
 {
 	if (a->kind != b->kind)
 		return false;
@@ -159,7 +159,7 @@ bool snapshot_verify(const struct snapshot *s, struct instance *i)
 		wasmtime_val_t value;
 
 		wasmtime_global_get(i->context, &i->globals[n], &value);
-		if (!same_value(&value, &s->globals[n]))
+		if (!snapshot_same_value(&value, &s->globals[n]))
 			return false;
 	}
 	return true;

@@ -41,4 +41,7 @@ bool snapshot_restore(const struct snapshot *s, struct instance *i, bool drop);
 /** Whether memory, globals and descriptors are as in the snapshot: looks at each byte. */
 bool snapshot_verify(const struct snapshot *s, struct instance *i);
 
+/** Whether two values of a global, which are numbers or vectors, are the same bits. */
+bool snapshot_same_value(const wasmtime_val_t *a, const wasmtime_val_t *b);
+
 #endif

@@ -35,3 +35,15 @@ def module_without_memory():
     exports = b"\x02\x0ehandle_request\x00\x00\x0fhandle_response\x00\x01"
     code = b"\x02\x04\x00\x42\x01\x0b\x02\x00\x0b"
     return b"\0asm\x01\0\0\0" + _section(1, types) + _section(3, functions) + _section(7, exports) + _section(10, code)
+
+
+def module_that_changes_tables():
+    """A handler whose handle_request sets an element of its table: its state cannot be copied."""
+    types = b"\x02\x60\x00\x01\x7e\x60\x02\x7f\x7f\x00"
+    functions = b"\x02\x00\x01"
+    table = b"\x01\x70\x00\x02"
+    memory = b"\x01\x00\x01"
+    exports = b"\x03\x06memory\x02\x00\x0ehandle_request\x00\x00\x0fhandle_response\x00\x01"
+    code = b"\x02\x0a\x00\x41\x00\xd0\x70\x26\x00\x42\x01\x0b\x02\x00\x0b"
+    sections = ((1, types), (3, functions), (4, table), (5, memory), (7, exports), (10, code))
+    return b"\0asm\x01\0\0\0" + b"".join(_section(number, content) for number, content in sections)

@@ -320,6 +320,12 @@ int weir_host_create(struct weir_host **host, const struct weir_host_options *op
  */
 int weir_compiler_main(void);
 
+/**
+ * Before the host's end: ends compilers, so that whoever waits for a module or a plugin need not do
+ * so for long, and refuses new ones with -ECANCELED. Any thread.
+ */
+void weir_host_cancel(struct weir_host *host);
+
 /** All plugins must have gone. NULL is allowed in `*host`. */
 void weir_host_destroy(struct weir_host **host);
 

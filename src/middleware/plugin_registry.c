@@ -194,6 +194,12 @@ const struct weir_host *plugin_registry_host(const struct plugin_registry *r)
 	return r->host;
 }
 
+void plugin_registry_cancel(struct plugin_registry *r)
+{
+	OBJ_CHECK(r, REGISTRY_MAGIC);
+	weir_host_cancel(r->host);
+}
+
 void plugin_registry_destroy(struct plugin_registry **registry)
 {
 	struct plugin_registry *r;

@@ -28,6 +28,9 @@ void plugin_registry_visit_broken(const struct plugin_registry *registry,
 /** The host of all plugins. */
 const struct weir_host *plugin_registry_host(const struct plugin_registry *registry);
 
+/** The process ends: what is being compiled is given up, and its errors are of no interest. */
+void plugin_registry_cancel(struct plugin_registry *registry);
+
 /** All uses must have been released and their parts freed. */
 void plugin_registry_destroy(struct plugin_registry **registry);
 

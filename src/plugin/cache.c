@@ -2,9 +2,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -171,6 +171,7 @@ int cache_put(struct cache *c, const struct artefact_key *key, int fd, uint64_t 
 	      struct weir_error *error)
 {
 	char name[NAME_BYTES], temporary[64];
+	uint64_t number;
 	struct stat s;
 	int r;
 
@@ -182,8 +183,12 @@ int cache_put(struct cache *c, const struct artefact_key *key, int fd, uint64_t 
 				 "%lld bytes of code are more than all may have, %llu",
 				 (long long)s.st_size, (unsigned long long)c->bytes_max);
 	name_of(name, key);
-	(void)snprintf(temporary, sizeof temporary, CACHE_TEMPORARY "%d-%u", (int)getpid(),
-		       atomic_fetch_add(&c->written, 1));
+	/* Writers may be in other containers, where process numbers are the same. */
+	if (getrandom(&number, sizeof number, 0) != (ssize_t)sizeof number)
+		return error_set(error, -errno, "no random number for a name: %s",
+				 strerrordesc_np(errno));
+	(void)snprintf(temporary, sizeof temporary, CACHE_TEMPORARY "%016llx",
+		       (unsigned long long)number);
 	r = write_file(c, temporary, name, fd);
 	if (r < 0)
 		return error_set(error, r, "%s", strerrordesc_np(-r));

@@ -14,7 +14,6 @@ enum cache_find { CACHE_HIT, CACHE_MISS, CACHE_CORRUPT };
 struct cache {
 	int directory; /* -1: none */
 	uint64_t bytes_max;
-	_Atomic uint32_t written; /* for names that nobody else uses */
 };
 
 /**

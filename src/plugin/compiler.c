@@ -15,6 +15,9 @@
 #include "plugin/compiler_job.h"
 #include "plugin/output.h"
 
+/* So often it is looked whether anybody still wants the result. */
+#define LOOK_MS 100
+
 /* Descriptors to be renamed must not be among the names. */
 #define DESCRIPTORS_FROM 16
 
@@ -164,13 +167,14 @@ static int spawn(struct child *child)
 	return -r;
 }
 
+/* How long to wait at once; 0: no longer. */
 static int left_ms(const struct child *child)
 {
 	uint64_t now_ns = clock_mono_ns();
 
-	if (now_ns >= child->deadline_ns)
+	if (now_ns >= child->deadline_ns || atomic_load(&child->compiler->cancelled))
 		return 0;
-	return (int)MIN((child->deadline_ns - now_ns) / 1000000 + 1, (uint64_t)60 * 1000);
+	return (int)MIN((child->deadline_ns - now_ns) / 1000000 + 1, (uint64_t)LOOK_MS);
 }
 
 /* Until all descriptors of the pipe are closed, which they are when the child ends. */
@@ -258,6 +262,8 @@ static int judge(const struct child *child, const struct artefact_key *key,
 {
 	int r;
 
+	if (child->late && atomic_load(&child->compiler->cancelled))
+		return error_set(error, -ECANCELED, "is no longer to be compiled");
 	if (child->late)
 		return error_set(error, -ETIMEDOUT, "takes more than %llu ms to compile",
 				 (unsigned long long)child->compiler->timeout_ms);
@@ -311,7 +317,8 @@ int compiler_run(struct compiler *c, slice original, slice rewritten,
 		(void)pthread_cond_wait(&c->ended, &c->lock);
 	c->jobs++;
 	(void)pthread_mutex_unlock(&c->lock);
-	r = run(c, original, rewritten, key, error);
+	r = atomic_load(&c->cancelled) ? error_set(error, -ECANCELED, "is no longer to be compiled")
+				       : run(c, original, rewritten, key, error);
 	(void)pthread_mutex_lock(&c->lock);
 	c->jobs--;
 	(void)pthread_cond_signal(&c->ended);

@@ -6,6 +6,7 @@
 #define PLUGIN_COMPILER_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "core/error.h"
 #include "plugin/artefact.h"
@@ -16,7 +17,8 @@ struct compiler {
 	uint64_t timeout_ms;
 	uint64_t memory_bytes;
 	uint32_t jobs_max;
-	uint32_t jobs; /* under the lock */
+	_Atomic bool cancelled; /* ends what is in progress, and is its error */
+	uint32_t jobs;          /* under the lock */
 	pthread_mutex_t lock;
 	pthread_cond_t ended;
 };
@@ -29,7 +31,8 @@ void compiler_free(struct compiler *c);
 /**
  * Compiles in a child of its own; blocks, also while `jobs_max` others are compiling. Returns a
  * descriptor of a checked artefact, which the caller closes, or -EINVAL (does not compile), -ENOMEM
- * or -ETIMEDOUT (needs more than it may), -EIO (the compiler failed), each with the reason.
+ * or -ETIMEDOUT (needs more than it may), -EIO (the compiler failed), -ECANCELED, each with the
+ * reason.
  */
 int compiler_run(struct compiler *c, slice original, slice rewritten,
 		 const struct artefact_key *key, struct weir_error *error);

@@ -57,9 +57,9 @@ static bool settle(const struct compiler_job *job)
 		return false;
 	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	(void)signal(SIGXFSZ, SIG_IGN);
-	(void)setpriority(PRIO_PROCESS, 0, NICE);
-	offer_to_oom_killer();
+	(void)!nice(NICE);
 	limit(RLIMIT_CORE, 0);
+	offer_to_oom_killer();
 	if (job->memory_bytes == UINT64_MAX)
 		return true;
 	limit(RLIMIT_FSIZE, job->memory_bytes);

@@ -89,6 +89,12 @@ int weir_host_create(struct weir_host **host, const struct weir_host_options *op
 	return 0;
 }
 
+void weir_host_cancel(struct weir_host *host)
+{
+	OBJ_CHECK(host, HOST_MAGIC);
+	atomic_store(&host->code.compiler.cancelled, true);
+}
+
 void weir_host_destroy(struct weir_host **host)
 {
 	struct weir_host *h;

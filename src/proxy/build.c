@@ -436,7 +436,7 @@ static bool is_repeated(struct option_list names, size_t at)
 	return false;
 }
 
-/* Only lack of memory is an error here: everything else disables the router. */
+/* Lack of memory and the end of the build are errors here: everything else disables the router. */
 static int add_router(struct build *b, const struct dynamic_router *r)
 {
 	const struct generation_world *w = b->g->world;
@@ -461,6 +461,9 @@ static int add_router(struct build *b, const struct dynamic_router *r)
 		result = add_route(b, r, p, &e);
 		if (result == -ENOMEM)
 			return result;
+		/* What failed because of that is nobody's mistake. */
+		if (result < 0 && atomic_load(w->cancelled))
+			return -ECANCELED;
 		if (result < 0)
 			tell(b, r, p->name, e.text);
 	}

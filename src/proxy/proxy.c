@@ -307,6 +307,14 @@ void proxy_on_ready(struct proxy *p, void (*ready)(void *context), void *context
 	p->ready_context = context;
 }
 
+/* A plugin that is being compiled would be waited for. */
+static void cancel_build(struct proxy *p)
+{
+	atomic_store(&p->terminating, true);
+	if (p->world.middlewares.plugins != NULL)
+		plugin_registry_cancel(p->world.middlewares.plugins);
+}
+
 void proxy_drain(struct proxy *p, proxy_drained_fn *drained, void *context)
 {
 	OBJ_CHECK(p, PROXY_MAGIC);
@@ -314,7 +322,7 @@ void proxy_drain(struct proxy *p, proxy_drained_fn *drained, void *context)
 	p->draining = true;
 	p->drained = drained;
 	p->drained_context = context;
-	atomic_store(&p->terminating, true);
+	cancel_build(p);
 	for (size_t i = 0; i < p->worker_count; i++)
 		worker_drain(p->workers[i]);
 }
@@ -354,7 +362,7 @@ void proxy_destroy(struct proxy **proxy)
 		return;
 	OBJ_TAKE(p, proxy, PROXY_MAGIC);
 	p->draining = true;
-	atomic_store(&p->terminating, true);
+	cancel_build(p);
 	end_connections(p);
 	end_generations(p);
 	for (size_t i = 0; i < p->worker_count; i++)

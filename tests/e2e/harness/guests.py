@@ -24,8 +24,17 @@ def guest(name):
     return path.read_bytes()
 
 
+def _number(value):
+    """Unsigned LEB128."""
+    out = bytearray()
+    while value >= 128:
+        out.append(value & 127 | 128)
+        value >>= 7
+    return bytes(out) + bytes([value])
+
+
 def _section(number, content):
-    return bytes([number, len(content)]) + content
+    return bytes([number]) + _number(len(content)) + content
 
 
 def module_without_memory():
@@ -47,3 +56,15 @@ def module_that_changes_tables():
     code = b"\x02\x0a\x00\x41\x00\xd0\x70\x26\x00\x42\x01\x0b\x02\x00\x0b"
     sections = ((1, types), (3, functions), (4, table), (5, memory), (7, exports), (10, code))
     return b"\0asm\x01\0\0\0" + b"".join(_section(number, content) for number, content in sections)
+
+
+def large_module(functions=1000, statements=250):
+    """A plugin that passes every request on, with this much code that nobody calls: 3 MB."""
+    types = b"\x03\x60\x00\x01\x7e\x60\x02\x7f\x7f\x00\x60\x01\x7f\x01\x7f"
+    exports = b"\x03\x06memory\x02\x00\x0ehandle_request\x00\x00\x0fhandle_response\x00\x01"
+    # local 0 = load32(local 0 + offset) * factor
+    body = b"\x00" + b"".join(b"\x20\x00\x28\x02" + _number(i % 1000) + b"\x41" + bytes([i % 60]) + b"\x6c\x21\x00"
+                             for i in range(statements)) + b"\x20\x00\x0b"
+    code = b"\x04\x00\x42\x01\x0b\x02\x00\x0b" + functions * (_number(len(body)) + body)
+    return (b"\0asm\x01\0\0\0" + _section(1, types) + _section(3, _number(functions + 2) + b"\x00\x01" + b"\x02" * functions) +
+            _section(5, b"\x01\x00\x01") + _section(7, exports) + _section(10, _number(functions + 2) + code))

@@ -25,10 +25,17 @@ static void on_signal(int number)
 	stopping = 1;
 }
 
+/* The plugin's own bytes: they must not reach a terminal as they are. */
 static void on_log(void *context, const struct weir_log_line *line)
 {
 	(void)context;
-	fprintf(stderr, "plugin: %.*s\n", (int)line->text.n, line->text.p);
+	fputs("log: ", stderr);
+	for (size_t i = 0; i < line->text.n; i++) {
+		unsigned char c = (unsigned char)line->text.p[i];
+
+		fputc(c < ' ' || c == 127 ? '?' : c, stderr);
+	}
+	fputc('\n', stderr);
 }
 
 static void sleep_until(uint64_t ns)

@@ -125,7 +125,7 @@ enum weir_cause {
 /** Room for the causes of later versions. */
 #define WEIR_CAUSES_MAX 24
 
-/** The text or the status of a row of WEIR_CAUSES. Any thread. */
+/** The text or the status of a row of WEIR_CAUSES; "unknown" and 500 for others. Any thread. */
 const char *weir_cause_text(enum weir_cause cause);
 unsigned weir_cause_status(enum weir_cause cause);
 

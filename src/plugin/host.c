@@ -6,6 +6,9 @@
 #include "plugin/plugin.h"
 #include "plugin/version.h"
 
+/* For values of later headers than this library's. */
+#define UNKNOWN "unknown"
+
 #define SLICE_US_DEFAULT 2000u
 #define MODULE_BYTES_DEFAULT ((uint64_t)64 * 1024 * 1024)
 #define COMPILE_MS_DEFAULT 120000u
@@ -121,8 +124,7 @@ const char *weir_cause_text(enum weir_cause cause)
 #undef X
 	};
 
-	must((size_t)cause < ARRAY_LEN(texts));
-	return texts[cause];
+	return (size_t)cause < ARRAY_LEN(texts) ? texts[cause] : UNKNOWN;
 }
 
 unsigned weir_cause_status(enum weir_cause cause)
@@ -133,8 +135,7 @@ unsigned weir_cause_status(enum weir_cause cause)
 #undef X
 	};
 
-	must((size_t)cause < ARRAY_LEN(statuses));
-	return statuses[cause];
+	return (size_t)cause < ARRAY_LEN(statuses) ? statuses[cause] : 500;
 }
 
 const char *weir_step_text(enum weir_step step)
@@ -145,8 +146,7 @@ const char *weir_step_text(enum weir_step step)
 #undef X
 	};
 
-	must((size_t)step < ARRAY_LEN(texts));
-	return texts[step];
+	return (size_t)step < ARRAY_LEN(texts) ? texts[step] : UNKNOWN;
 }
 
 uint64_t weir_host_memory_used(const struct weir_host *host)
@@ -186,8 +186,7 @@ const char *weir_isolation_text(enum weir_isolation isolation)
 #undef X
 	};
 
-	must((size_t)isolation < ARRAY_LEN(texts));
-	return texts[isolation];
+	return (size_t)isolation < ARRAY_LEN(texts) ? texts[isolation] : UNKNOWN;
 }
 
 const char *weir_init_text(enum weir_init init)
@@ -198,8 +197,7 @@ const char *weir_init_text(enum weir_init init)
 #undef X
 	};
 
-	must((size_t)init < ARRAY_LEN(texts));
-	return texts[init];
+	return (size_t)init < ARRAY_LEN(texts) ? texts[init] : UNKNOWN;
 }
 
 const char *weir_restore_text(enum weir_restore restore)
@@ -210,6 +208,5 @@ const char *weir_restore_text(enum weir_restore restore)
 #undef X
 	};
 
-	must((size_t)restore < ARRAY_LEN(texts));
-	return texts[restore];
+	return (size_t)restore < ARRAY_LEN(texts) ? texts[restore] : UNKNOWN;
 }

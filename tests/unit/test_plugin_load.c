@@ -423,6 +423,19 @@ static void two_hosts(void **state)
 	bench_free(&b);
 }
 
+/* A program that was built with a later header may ask. */
+static void unknown_values(void **state)
+{
+	(void)state;
+	assert_string_equal(weir_cause_text(WEIR_CAUSE_COUNT), "unknown");
+	assert_int_equal(weir_cause_status(WEIR_CAUSE_COUNT), 500);
+	assert_string_equal(weir_cause_text((enum weir_cause) - 1), "unknown");
+	assert_string_equal(weir_step_text((enum weir_step)99), "unknown");
+	assert_string_equal(weir_isolation_text((enum weir_isolation)3), "unknown");
+	assert_string_equal(weir_init_text((enum weir_init)2), "unknown");
+	assert_string_equal(weir_restore_text((enum weir_restore)9), "unknown");
+}
+
 static void default_host(void **state)
 {
 	struct weir_host *host;
@@ -453,6 +466,7 @@ int main(void)
 		TEST(version),
 		TEST(reserved_members),
 		TEST(two_hosts),
+		TEST(unknown_values),
 		TEST(default_host),
 	};
 

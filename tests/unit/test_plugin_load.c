@@ -373,7 +373,7 @@ static void version(void **state)
 static void reserved_members(void **state)
 {
 	struct bench *b = *state;
-	struct weir_host_options h = {.reserved = {[0] = 1}};
+	struct weir_host_options h = {.reserved = {1}};
 	struct weir_plugin_options o = {.reserved = {[3] = 1}};
 	struct weir_pool_events events = {.wake = fake_wake, .reserved = {1}};
 	struct weir_host *host;
@@ -384,8 +384,8 @@ static void reserved_members(void **state)
 	assert_string_equal(b->error.text,
 			    "struct weir_host_options sets reserved[0]: it was not zeroed, or it "
 			    "is of a later version than this library (" WEIR_VERSION ")");
-	h = (struct weir_host_options){
-		.limits = {.reserved = {[ARRAY_LEN(h.limits.reserved) - 1] = 1}}};
+	h = (struct weir_host_options){0};
+	h.limits.reserved[ARRAY_LEN(h.limits.reserved) - 1] = 1;
 	assert_int_equal(weir_host_create(&host, &h, &b->error), -EINVAL);
 	assert_int_equal(bench_load(b, "(module " WHOLE ")", &o), -EINVAL);
 	o = (struct weir_plugin_options){.limits = {.reserved = {1}}};

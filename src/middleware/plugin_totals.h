@@ -26,7 +26,11 @@
 	X(restored_bytes, COUNTER, "Memory that was copied to put instances back") \
 	X(cpu_ns, COUNTER, "CPU time of the plugin's code, initialisation included") \
 	X(yields, COUNTER, "Slices of time that ended before the call that they were part of") \
-	X(log_lines_dropped, COUNTER, "Log lines beyond the limit of one exchange")
+	X(log_lines_dropped, COUNTER, "Log lines beyond the limit of one exchange") \
+	X(circuit_open, GAUGE, "Configurations whose circuit is open: exchanges are refused") \
+	X(circuit_opened, COUNTER, "Times that a circuit opened") \
+	X(starts_stopped, GAUGE, "Configurations that start no instance for a while") \
+	X(starts_stopped_count, COUNTER, "Times that starting instances was stopped for a while")
 
 /* X(member of struct weir_plugin_stats, help) */
 #define PLUGIN_HISTOGRAMS(X) \

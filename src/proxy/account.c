@@ -7,7 +7,6 @@ void account_begin(struct exchange *x, const struct entry_point *p)
 {
 	struct account *a;
 
-	x->account = NULL;
 	if (p->shape == NULL)
 		return;
 	a = ARENA_NEW(&x->arena, struct account);

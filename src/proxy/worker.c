@@ -84,7 +84,9 @@ static void handle(struct h1_server *s, struct exchange *x)
 	struct route *route = NULL;
 	int status;
 
-	account_begin(x, p);
+	/* Neither does Traefik count what Go's server answers before it. */
+	if (answer_of_server(&x->request) == 0)
+		account_begin(x, p);
 	x->route = entry;
 	x->on_release = count_refused;
 	if (forwarded_underscores(p->forwarded, &x->request.fields) != 0) {

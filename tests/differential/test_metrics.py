@@ -1,0 +1,128 @@
+"""Traefik's metrics: the same requests give the same series with the same values."""
+
+import os
+
+import pytest
+
+from harness.client import Client, fetch, request_bytes
+from harness.message import Closed
+from harness.metrics import Metrics
+from harness.waiting import wait_until
+from rig.messages import get, post, raw, service
+
+# Counted the same way by both, all of them once per request.
+KINDS = ("entrypoint", "router", "service")
+COMPARED = [f"traefik_{kind}_{name}" for kind in KINDS
+            for name in ("requests_total", "requests_bytes_total", "responses_bytes_total", "request_duration_seconds_count")]
+
+STATIC = {"metrics": {"prometheus": {"addRoutersLabels": True}}, "ping": {}}
+DYNAMIC = {"http": {
+    "routers": {
+        "all": {"rule": "Host(`site.example`)", "service": "s"},
+        "none": {"rule": "Host(`none.example`)", "service": "none"},
+        "refused": {"rule": "Host(`refused.example`)", "service": "refused"},
+        "pong": {"rule": "Host(`pong.example`)", "service": "ping@internal"},
+    },
+    "services": {"s": service("a"), "none": service(),
+                 "refused": {"loadBalancer": {"servers": [{"url": "http://127.0.0.1:1"}]}}},
+}}
+
+CASES = {
+    "get": get(),
+    "head": get(method="HEAD"),
+    "post": post(body=b"seven77"),
+    "chunked": post(chunks=(b"three", b"pieces", b"!")),
+    "delete": get(method="DELETE"),
+    "options": get(method="OPTIONS"),
+    "patch": get(method="PATCH"),
+    "trace": get(method="TRACE"),
+    "other-method": get(method="PROPFIND"),
+    "no-router": get(host="unknown.example"),
+    "no-server": get(host="none.example"),
+    "refused": get(host="refused.example"),
+    "internal": get(host="pong.example"),
+    "event-stream": get("/", ("Accept", "text/event-stream")),
+    "event-stream-in-list": get("/", ("Accept", "text/html, Text/Event-Stream")),
+    "event-stream-quality": get("/", ("Accept", "text/event-stream;q=0.5")),
+    "grpc": get("/", ("Content-Type", "application/grpc")),
+    "grpc-web": get("/", ("Content-Type", "application/grpc-web+proto")),
+    "encoded-slash": get("/a%2Fb"),
+    "bad-escape": get("/%zz"),
+    "dots": get("/a/../b"),
+    "connect": raw("CONNECT site.example:80 HTTP/1.1", "Host: site.example:80"),
+    "options-star": raw("OPTIONS * HTTP/1.1", "Host: site.example"),
+    "version-1.0": get(version="1.0"),
+    "bad-field": raw("GET / HTTP/1.1", "Host: site.example", "X: a\x01b"),
+    "no-host": raw("GET / HTTP/1.1"),
+}
+
+
+@pytest.fixture(scope="module")
+def pair(pairs):
+    return pairs(static=STATIC, dynamic=DYNAMIC, entry_points=("web", "traefik"))
+
+
+def scrape(instance):
+    response = fetch(instance.ports["traefik"], target="/metrics")
+    assert response.status == 200
+    # Go's own families are no concern of ours, and its summaries neither.
+    lines = [line for line in response.body.decode().splitlines(keepends=True)
+             if line.startswith(("traefik_", "# HELP traefik_", "# TYPE traefik_"))]
+    return Metrics("".join(lines))
+
+
+def values(metrics):
+    return {(name, *sorted(labels)): value for name in COMPARED for labels, value in metrics.all(name).items()}
+
+
+def growth(instance, message):
+    """What one request on a connection of its own adds: both count it a moment after its answer."""
+    before = values(scrape(instance))
+    with Client(instance.ports["web"]) as client:
+        client.send(message)
+        try:
+            client.response("HEAD" if message.startswith(b"HEAD") else "GET")
+        except Closed:
+            pass
+    # One more, which is surely counted: what came before it is, too.
+    fetch(instance.ports["web"], "PUT", host="marker.nowhere", body=b"x")
+
+    def marked():
+        after = values(scrape(instance))
+        added = {key: value - before.get(key, 0) for key, value in after.items() if value != before.get(key, 0)}
+        puts = {key: added.pop(key) for key in list(added) if ("method", "PUT") in key}
+        return added if puts else None
+
+    return wait_until(lambda: [found] if (found := marked()) is not None else None, "the requests are counted")[0]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_growth(pair, name):
+    theirs, ours = growth(pair.traefik, CASES[name]), growth(pair.weir, CASES[name])
+    assert ours == theirs
+
+
+def test_reloads(pair):
+    """Each new configuration is one more."""
+    def reload(instance, version):
+        before = scrape(instance).value("traefik_config_reloads_total")
+        text = instance.files["dynamic.yml"].replace("none.example", f"none{version}.example")
+        instance.write("next.yml", text)
+        os.replace(instance.directory / "next.yml", instance.directory / "dynamic.yml")
+        wait_until(lambda: fetch(instance.ports["web"], host=f"none{version}.example").status == 503, "it is in effect")
+        return scrape(instance).value("traefik_config_reloads_total") - before
+
+    assert [reload(pair.weir, version) for version in (1, 2)] == [reload(pair.traefik, version) for version in (1, 2)] == [1, 1]
+
+
+def test_open_connections(pair):
+    def connections(instance):
+        with Client(instance.ports["web"]) as first, Client(instance.ports["web"]) as second:
+            for client in (first, second):
+                client.send(request_bytes(host="site.example"))
+                assert client.response().status == 200
+            wait_until(lambda: scrape(instance).value("traefik_open_connections", entrypoint="web", protocol="TCP") == 2, "two are open")
+        wait_until(lambda: scrape(instance).value("traefik_open_connections", entrypoint="web", protocol="TCP") == 0, "none is left")
+
+    connections(pair.traefik)
+    connections(pair.weir)

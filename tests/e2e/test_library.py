@@ -306,3 +306,13 @@ weir.weir_host_destroy(ctypes.byref(host))
 print(weir.weir_version().decode(), host.value)
 """
     assert run(sys.executable, "-c", script) == f"{pkg_config(installed, '--modversion')[0]} None\n"
+
+
+def test_documentation_names_what_there_is():
+    text = (REPOSITORY / "docs" / "embedding.md").read_text()
+    known = "".join(header.read_text() for header in HEADERS) + (REPOSITORY / "src" / "plugin" / "weir-plugin.map").read_text()
+    words = set(re.findall(r"\b(?:weir|WEIR)_\w+", text)) - {"weir_", "WEIR_"}
+    steps = {f"WEIR_{name}" for name in re.findall(r"^\tX\((\w+), \"", known, re.M)}
+    causes = {f"WEIR_CAUSE_{name}" for name in re.findall(r"^\tX\((\w+), \"", known, re.M)}
+    assert len(words) > 30
+    assert {word for word in words - steps - causes if not re.search(rf"\b{word}\b", known)} == set()

@@ -14,6 +14,7 @@ struct outcome {
 
 struct build {
 	struct generation *g;
+	const struct generation *previous; /* NULL: none */
 	struct outcome *middlewares;   /* parallel to the configuration's */
 	struct outcome *services;      /* the same */
 	struct router_entry **entries; /* per entry point, room for every router */
@@ -228,12 +229,61 @@ static int find_service(struct build *b, struct service **service, slice name, s
 	return 0;
 }
 
-static int make_middleware(struct build *b, struct middleware **made,
-			   const struct dynamic_middleware *c, struct weir_error *e)
+static void tell_kept(const struct build *b, const struct dynamic_middleware *c, const char *why)
 {
+	const struct generation_world *w = b->g->world;
+	const struct generation_problem problem = {.kind = "middleware",
+						   .name = c->object.name,
+						   .place = &c->object.place,
+						   .why = why,
+						   .kept = true};
+
+	w->problem(w->problem_context, &problem);
+}
+
+/* Makes middleware number `i` of what its last good version was made of. Returns 0, -ENOENT if there
+ * is none, or -ENOMEM. */
+static int make_as_before(struct build *b, size_t i)
+{
+	struct generation *g = b->g;
+	const struct generation *p = b->previous;
+	const struct dynamic_middleware *c = g->config->middlewares[i];
+	struct weir_error ignored = {0};
+	size_t at;
+	int r;
+
+	if (p == NULL || c->plugin_alias.n == 0)
+		return -ENOENT;
+	at = find_index((void *const *)p->config->middlewares, p->middleware_count, c->object.name);
+	if (at == p->middleware_count || p->middlewares[at] == NULL ||
+	    !slice_equal(p->origins[at].values->plugin_alias, c->plugin_alias))
+		return -ENOENT;
+	r = middleware_create(&g->middlewares[i], p->origins[at].values, &g->world->middlewares,
+			      &ignored);
+	if (r < 0)
+		return r == -ENOMEM ? r : -ENOENT;
+	g->origins[i] = p->origins[at];
+	g->kept[g->kept_count++] = dynamic_ref(p->origins[at].config);
+	return 0;
+}
+
+static int make_middleware(struct build *b, size_t i, struct weir_error *e)
+{
+	struct generation *g = b->g;
+	const struct dynamic_middleware *c = g->config->middlewares[i];
+	int r, kept;
+
 	if (c->object.disabled.n > 0)
 		return error_set(e, -EINVAL, "%.*s", SLICE_ARG(c->object.disabled));
-	return middleware_create(made, c, &b->g->world->middlewares, e);
+	r = middleware_create(&g->middlewares[i], c, &g->world->middlewares, e);
+	if (r == 0)
+		g->origins[i] = (struct middleware_origin){c, g->config};
+	if (r == 0 || r == -ENOMEM)
+		return r;
+	kept = make_as_before(b, i);
+	if (kept == 0)
+		tell_kept(b, c, e->text);
+	return kept == -ENOENT ? r : kept;
 }
 
 /* As find_service. */
@@ -247,7 +297,7 @@ static int find_middleware(struct build *b, struct middleware **middleware, slic
 	if (i == g->middleware_count)
 		return error_set(e, -ENOENT, "middleware \"%.*s\" does not exist", SLICE_ARG(name));
 	if (!o->tried) {
-		int r = make_middleware(b, &g->middlewares[i], g->config->middlewares[i], e);
+		int r = make_middleware(b, i, e);
 
 		if (r == -ENOMEM || (r < 0 && keep_reason(b, o, r, e) == -ENOMEM))
 			return -ENOMEM;
@@ -507,6 +557,8 @@ static int prepare(struct build *b)
 	g->middleware_count = c->middleware_count;
 	g->services = ARENA_ARRAY(&g->arena, struct load_balancer *, c->service_count);
 	g->middlewares = ARENA_ARRAY(&g->arena, struct middleware *, c->middleware_count);
+	g->origins = ARENA_ARRAY(&g->arena, struct middleware_origin, c->middleware_count);
+	g->kept = ARENA_ARRAY(&g->arena, struct dynamic_config *, c->middleware_count);
 	/* Each router at most once on each entry point, and those of internal services. */
 	g->routes = ARENA_ARRAY(&g->arena, struct route *,
 				c->router_count * points + INTERNAL_SERVICE_COUNT);
@@ -516,7 +568,8 @@ static int prepare(struct build *b)
 	b->middlewares = ARENA_ARRAY(&g->arena, struct outcome, c->middleware_count);
 	b->entries = ARENA_ARRAY(&g->arena, struct router_entry *, points);
 	b->entry_counts = ARENA_ARRAY(&g->arena, size_t, points);
-	if (g->services == NULL || g->middlewares == NULL || g->routes == NULL ||
+	if (g->services == NULL || g->middlewares == NULL || g->origins == NULL ||
+	    g->kept == NULL || g->routes == NULL ||
 	    g->routers == NULL || g->shares == NULL || b->services == NULL ||
 	    b->middlewares == NULL || b->entries == NULL || b->entry_counts == NULL) {
 		g->service_count = g->middleware_count = 0;
@@ -532,9 +585,9 @@ static int prepare(struct build *b)
 	return 0;
 }
 
-int build_routers(struct generation *g)
+int build_routers(struct generation *g, const struct generation *previous)
 {
-	struct build b = {.g = g};
+	struct build b = {.g = g, .previous = previous};
 	int r = prepare(&b);
 
 	for (int i = 0; r == 0 && i < INTERNAL_SERVICE_COUNT; i++)

@@ -8,8 +8,8 @@
 
 /**
  * Fills in routes, services, middlewares and router sets. Returns 0, -ENOMEM or -ECANCELED; what
- * was made so far is the generation's.
+ * was made so far is the generation's. `previous` is as for `generation_build`.
  */
-int build_routers(struct generation *g);
+int build_routers(struct generation *g, const struct generation *previous);
 
 #endif

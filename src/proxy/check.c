@@ -24,7 +24,7 @@ static int build(struct generation_world *w, struct dynamic_config *dynamic, str
 	int r = dynamic_link(dynamic, internal_service_names, INTERNAL_SERVICE_COUNT);
 
 	if (r == 0)
-		r = generation_build(&g, w, dynamic, 1);
+		r = generation_build(&g, w, dynamic, NULL, 1);
 	if (r < 0)
 		return error_set(e, r,
 				 "the configuration cannot be built: out of memory, or more than "

@@ -16,7 +16,8 @@ void generation_set_state(struct generation *g, enum generation_state from,
 }
 
 int generation_build(struct generation **generation, const struct generation_world *world,
-		     struct dynamic_config *config, uint64_t number)
+		     struct dynamic_config *config, const struct generation *previous,
+		     uint64_t number)
 {
 	struct generation *g = calloc(1, sizeof *g);
 	int r;
@@ -30,7 +31,7 @@ int generation_build(struct generation **generation, const struct generation_wor
 	g->config = dynamic_ref(config);
 	arena_init(&g->arena, ARENA_BLOCK_BYTES,
 		   (size_t)world->config->weir.limits.generation_bytes);
-	r = build_routers(g);
+	r = build_routers(g, previous);
 	generation_set_state(g, GENERATION_BUILDING, GENERATION_READY);
 	if (r < 0)
 		generation_destroy(&g);
@@ -57,6 +58,8 @@ void generation_destroy(struct generation **generation)
 		if (g->services[i] != NULL)
 			load_balancer_release(g->services[i]);
 	}
+	for (size_t i = 0; i < g->kept_count; i++)
+		dynamic_destroy(&g->kept[i]);
 	dynamic_destroy(&g->config);
 	arena_free(&g->arena);
 	g->magic = 0;

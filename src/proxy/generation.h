@@ -43,11 +43,12 @@ enum generation_state {
 
 /** Something that is not served, and why. */
 struct generation_problem {
-	const char *kind; /* "router" or "plugin" */
+	const char *kind; /* "router", "middleware" or "plugin" */
 	slice name;
 	slice entry_point;              /* empty: all of them */
 	const struct tree_place *place; /* where it was written; NULL: unknown */
 	const char *why;
+	bool kept; /* it is served, as it was before */
 };
 
 /** Called by the thread that builds. */
@@ -86,6 +87,12 @@ struct generation_share {
 
 _Static_assert(sizeof(struct generation_share) >= 64, "as long as a cache line");
 
+/** What a middleware was made of: of its generation's configuration, or of an older one. */
+struct middleware_origin {
+	const struct dynamic_middleware *values; /* NULL: there is no middleware */
+	struct dynamic_config *config;           /* that holds the values; borrowed */
+};
+
 #define GENERATION_MAGIC 0x67656e65u
 
 /** Lifetime: `generation_build` to `generation_destroy`, on the control thread but for the build.
@@ -103,6 +110,9 @@ struct generation {
 	struct load_balancer **services;
 	size_t service_count;
 	struct middleware **middlewares;
+	struct middleware_origin *origins; /* parallel to `middlewares` */
+	struct dynamic_config **kept;      /* references: older configurations that origins are of */
+	size_t kept_count;
 	size_t middleware_count;
 	_Atomic size_t holders;          /* workers that may still use it */
 	struct generation_share *shares; /* one per worker */
@@ -112,11 +122,13 @@ struct generation {
 /**
  * Builds from a merged and linked configuration, of which it takes a reference. What is wrong with
  * one router, service or middleware disables that one and is a `problem`; only lack of memory fails
- * the build. Blocks (plugins are compiled and initialised): not on a loop. Returns 0, -ENOMEM, or
- * -ECANCELED.
+ * the build. A plugin's middleware that cannot be made goes on as it was in `previous` (which lives
+ * as long as the build; NULL: none), if it was there. Blocks (plugins are compiled and
+ * initialised): not on a loop. Returns 0, -ENOMEM, or -ECANCELED.
  */
 int generation_build(struct generation **generation, const struct generation_world *world,
-		     struct dynamic_config *config, uint64_t number);
+		     struct dynamic_config *config, const struct generation *previous,
+		     uint64_t number);
 
 /** Nobody holds it: READY (never published) or DRAINING with no holders. */
 void generation_destroy(struct generation **generation);

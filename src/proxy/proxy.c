@@ -88,6 +88,7 @@ static int start_workers(struct proxy *p, struct weir_error *e)
 static void log_problem(void *context, const struct generation_problem *problem)
 {
 	const bool on_one = problem->entry_point.n > 0;
+	const bool of_router = !problem->kept;
 	struct str text = {0};
 
 	(void)context;
@@ -97,10 +98,13 @@ static void log_problem(void *context, const struct generation_problem *problem)
 	}
 	str_add(&text, slice_from(problem->why));
 	const struct log_field fields[] = {LOG_STRING("error", text.failed ? problem->why : text.p),
-					   LOG_TEXT("routerName", problem->name),
+					   LOG_TEXT(of_router ? "routerName" : "middlewareName",
+						    problem->name),
 					   LOG_TEXT("entryPointName", problem->entry_point)};
 
-	log_write(LOG_ERROR, fields, ARRAY_LEN(fields) - !on_one, "Router is disabled");
+	log_write(LOG_ERROR, fields, ARRAY_LEN(fields) - !on_one,
+		  of_router ? "Router is disabled"
+			    : "Middleware goes on as it was: its new configuration does not work");
 	str_free(&text);
 }
 
@@ -111,7 +115,7 @@ static void fill_world(struct proxy *p)
 	p->world.entry_points = p->entry_points;
 	p->world.entry_point_count = p->entry_point_count;
 	p->world.workers = p->worker_count;
-	p->world.cancelled = &p->terminating;
+	p->world.cancelled = &p->give_up;
 	if (p->config->ping != NULL) {
 		ping_service_init(&p->ping, &p->terminating,
 				  (int)p->config->ping->terminating_status);
@@ -200,7 +204,7 @@ static void *run_build(void *context)
 {
 	struct proxy *p = context;
 
-	p->build_result = generation_build(&p->built, &p->world, p->build_config, p->next_number);
+	p->build_result = generation_build(&p->built, &p->world, p->build_config, p->current, p->next_number);
 	must(loop_post(p->control, &p->built_message));
 	return NULL;
 }
@@ -252,6 +256,7 @@ static void on_built(struct message *m)
 	if (p->has_builder)
 		must(pthread_join(p->builder, NULL) == 0);
 	p->building = false;
+	p->gave_up = p->build_result == -ECANCELED;
 	dynamic_destroy(&p->build_config);
 	take_built(p);
 	if (p->waiting != NULL && !p->draining) {
@@ -264,6 +269,7 @@ static void on_built(struct message *m)
 static void start_build(struct proxy *p)
 {
 	p->building = true;
+	atomic_store(&p->give_up, false);
 	p->built_message.run = on_built;
 	/* A thread of its own: libuv's may all be waiting for name servers. Without one, reloads
 	 * stall signals. */
@@ -280,6 +286,10 @@ void proxy_apply(struct proxy *p, struct dynamic_config *config)
 	if (p->building) {
 		dynamic_destroy(&p->waiting);
 		p->waiting = dynamic_ref(config);
+		/* Nobody needs what is being built; but if changes never end, one must be finished
+		 * now and then. */
+		if (!p->gave_up)
+			atomic_store(&p->give_up, true);
 		return;
 	}
 	p->build_config = dynamic_ref(config);
@@ -311,6 +321,7 @@ void proxy_on_ready(struct proxy *p, void (*ready)(void *context), void *context
 static void cancel_build(struct proxy *p)
 {
 	atomic_store(&p->terminating, true);
+	atomic_store(&p->give_up, true);
 	if (p->world.middlewares.plugins != NULL)
 		plugin_registry_cancel(p->world.middlewares.plugins);
 }
@@ -343,13 +354,16 @@ static void end_connections(struct proxy *p)
  * gone. */
 static void end_generations(struct proxy *p)
 {
+	/* A build looks at the current one. */
+	while (p->building)
+		(void)uv_run(&p->control->uv, UV_RUN_ONCE);
 	if (p->current != NULL) {
 		generation_set_state(p->current, GENERATION_CURRENT, GENERATION_DRAINING);
 		for (size_t i = 0; i < p->worker_count; i++)
 			worker_withdraw(p->workers[i]);
 		p->current = NULL;
 	}
-	while (counter_get(&p->counters.generations_live) > 0 || p->building)
+	while (counter_get(&p->counters.generations_live) > 0)
 		(void)uv_run(&p->control->uv, UV_RUN_ONCE);
 	dynamic_destroy(&p->waiting);
 }

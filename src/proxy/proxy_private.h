@@ -24,7 +24,7 @@ struct proxy {
 	struct worker_events events;
 	struct generation_world world;
 	struct ping_service ping;
-	_Atomic bool terminating; /* read by ping on the workers, and by a build */
+	_Atomic bool terminating; /* read by ping on the workers */
 
 	struct generation *current;
 	struct series_shape shape;
@@ -36,6 +36,8 @@ struct proxy {
 	bool has_builder; /* else the build ran on the control thread */
 	struct message built_message;
 	bool building;
+	_Atomic bool give_up;  /* read by the build */
+	bool gave_up;          /* the last build did: the next one may not */
 	struct dynamic_config *build_config;
 	struct generation *built;
 	int build_result;

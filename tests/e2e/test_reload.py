@@ -251,3 +251,27 @@ def test_middlewares_of_a_service(upstream, proxy):
     dynamic["http"]["services"]["s"]["middlewares"] = ["m"]
     response = proxy(dynamic, plugins={"header": Plugin("header")}).fetch()
     assert (response.get("X-I"), response.body) == ("service", b"one")
+
+
+@pytest.mark.differs("Traefik disables the router")
+def test_a_plugin_that_no_longer_starts_goes_on_as_it_was(upstream, proxy):
+    """Also through reloads that change other things; until a configuration works again."""
+    u = upstream()
+
+    def configuration(phase, more=None):
+        return merge(one_router(u.url, plugin={"trap": {"phase": phase}}), more or {})
+
+    another = {"http": {"routers": {"fresh": {"rule": "Path(`/fresh`)", "service": "s", "middlewares": ["broken"]}},
+                        "middlewares": {"broken": {"plugin": {"trap": {"phase": "init"}}}}}}
+    p = proxy(configuration("request"), plugins={"trap": Plugin("trap")})
+    assert [p.fetch(target=target).status for target in ("/", "/evil/")] == [200, 500]
+    p.apply(configuration("init"))
+    log = p.wait_log("Middleware goes on as it was: its new configuration does not work")
+    assert "middlewareName=m@file" in log and "error instantiating guest" in log
+    assert [p.fetch(target=target).status for target in ("/", "/evil/")] == [200, 500]
+    # One that never worked disables its router, which leaves the path to another one.
+    p.apply(configuration("init", another))
+    assert "routerName=fresh@file" in p.wait_log("Router is disabled")
+    assert [p.fetch(target=target).status for target in ("/", "/evil/")] == [200, 500]
+    p.apply(configuration("none"))
+    assert [p.fetch(target=target).status for target in ("/", "/evil/")] == [200, 200]

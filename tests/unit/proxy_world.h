@@ -108,7 +108,7 @@ static inline void world_close(struct world *w)
 static inline int world_build(struct world *w, const char *text, struct generation **g)
 {
 	struct dynamic_config *config = world_dynamic(text);
-	int r = generation_build(g, &w->built_for, config, 1);
+	int r = generation_build(g, &w->built_for, config, NULL, 1);
 
 	dynamic_destroy(&config);
 	return r;

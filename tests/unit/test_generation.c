@@ -292,7 +292,7 @@ static void lack_of_memory_fails_the_build(void **state)
 	do {
 		allocations = 0;
 		failing_at = ++n;
-		r = generation_build(&g, &w.built_for, config, 1);
+		r = generation_build(&g, &w.built_for, config, NULL, 1);
 		failing_at = 0;
 		assert_int_equal(w.problems, 0);
 		if (r < 0) {

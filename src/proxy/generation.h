@@ -64,7 +64,8 @@ struct generation_world {
 	struct middleware_world middlewares;
 	struct service *internals[INTERNAL_SERVICE_COUNT]; /* NULL: off */
 	size_t workers;
-	const _Atomic bool *cancelled; /* the process ends: a build that has not ended gives up */
+	const _Atomic bool
+		*cancelled; /* nobody needs it any more: a build that has not ended gives up */
 	generation_problem_fn *problem;
 	void *problem_context;
 };
@@ -111,7 +112,7 @@ struct generation {
 	size_t service_count;
 	struct middleware **middlewares;
 	struct middleware_origin *origins; /* parallel to `middlewares` */
-	struct dynamic_config **kept;      /* references: older configurations that origins are of */
+	struct dynamic_config **kept; /* references: older configurations that origins are of */
 	size_t kept_count;
 	size_t middleware_count;
 	_Atomic size_t holders;          /* workers that may still use it */

@@ -97,10 +97,10 @@ static void log_problem(void *context, const struct generation_problem *problem)
 		str_add(&text, SLICE(": "));
 	}
 	str_add(&text, slice_from(problem->why));
-	const struct log_field fields[] = {LOG_STRING("error", text.failed ? problem->why : text.p),
-					   LOG_TEXT(of_router ? "routerName" : "middlewareName",
-						    problem->name),
-					   LOG_TEXT("entryPointName", problem->entry_point)};
+	const struct log_field fields[] = {
+		LOG_STRING("error", text.failed ? problem->why : text.p),
+		LOG_TEXT(of_router ? "routerName" : "middlewareName", problem->name),
+		LOG_TEXT("entryPointName", problem->entry_point)};
 
 	log_write(LOG_ERROR, fields, ARRAY_LEN(fields) - !on_one,
 		  of_router ? "Router is disabled"
@@ -204,7 +204,8 @@ static void *run_build(void *context)
 {
 	struct proxy *p = context;
 
-	p->build_result = generation_build(&p->built, &p->world, p->build_config, p->current, p->next_number);
+	p->build_result =
+		generation_build(&p->built, &p->world, p->build_config, p->current, p->next_number);
 	must(loop_post(p->control, &p->built_message));
 	return NULL;
 }

@@ -36,8 +36,8 @@ struct proxy {
 	bool has_builder; /* else the build ran on the control thread */
 	struct message built_message;
 	bool building;
-	_Atomic bool give_up;  /* read by the build */
-	bool gave_up;          /* the last build did: the next one may not */
+	_Atomic bool give_up; /* read by the build */
+	bool gave_up;         /* the last build did: the next one may not */
 	struct dynamic_config *build_config;
 	struct generation *built;
 	int build_result;

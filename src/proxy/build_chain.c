@@ -1,0 +1,181 @@
+#include "proxy/build_private.h"
+
+#include <errno.h>
+
+static void tell_kept(const struct build *b, const struct dynamic_middleware *c, const char *why)
+{
+	const struct generation_world *w = b->g->world;
+	const struct generation_problem problem = {.kind = "middleware",
+						   .name = c->object.name,
+						   .place = &c->object.place,
+						   .why = why,
+						   .kept = true};
+
+	w->problem(w->problem_context, &problem);
+}
+
+/* Makes middleware number `i` of what its last good version was made of. Returns 0, -ENOENT if
+ * there is none, or -ENOMEM. */
+static int make_as_before(struct build *b, size_t i)
+{
+	struct generation *g = b->g;
+	const struct generation *p = b->previous;
+	const struct dynamic_middleware *c = g->config->middlewares[i];
+	struct weir_error ignored = {0};
+	size_t at;
+	int r;
+
+	if (p == NULL || c->plugin_alias.n == 0)
+		return -ENOENT;
+	at = build_find_index((void *const *)p->config->middlewares, p->middleware_count,
+			      c->object.name);
+	if (at == p->middleware_count || p->middlewares[at] == NULL ||
+	    !slice_equal(p->origins[at].values->plugin_alias, c->plugin_alias))
+		return -ENOENT;
+	r = middleware_create(&g->middlewares[i], p->origins[at].values, &g->world->middlewares,
+			      &ignored);
+	if (r < 0)
+		return r == -ENOMEM ? r : -ENOENT;
+	g->origins[i] = p->origins[at];
+	g->kept[g->kept_count++] = dynamic_ref(p->origins[at].config);
+	return 0;
+}
+
+static int make_middleware(struct build *b, size_t i, struct weir_error *e)
+{
+	struct generation *g = b->g;
+	const struct dynamic_middleware *c = g->config->middlewares[i];
+	int r, kept;
+
+	if (c->object.disabled.n > 0)
+		return error_set(e, -EINVAL, "%.*s", SLICE_ARG(c->object.disabled));
+	r = middleware_create(&g->middlewares[i], c, &g->world->middlewares, e);
+	if (r == 0)
+		g->origins[i] = (struct middleware_origin){c, g->config};
+	if (r == 0 || r == -ENOMEM)
+		return r;
+	kept = make_as_before(b, i);
+	if (kept == 0)
+		tell_kept(b, c, e->text);
+	return kept == -ENOENT ? r : kept;
+}
+
+/* As find_service. */
+static int find_middleware(struct build *b, struct middleware **middleware, slice name,
+			   struct weir_error *e)
+{
+	struct generation *g = b->g;
+	size_t i =
+		build_find_index((void *const *)g->config->middlewares, g->middleware_count, name);
+	struct outcome *o = &b->middlewares[i];
+
+	if (i == g->middleware_count)
+		return error_set(e, -ENOENT, "middleware \"%.*s\" does not exist", SLICE_ARG(name));
+	if (!o->tried) {
+		int r = make_middleware(b, i, e);
+
+		if (r == -ENOMEM || (r < 0 && build_keep_reason(b, o, r, e) == -ENOMEM))
+			return -ENOMEM;
+		o->tried = true;
+	}
+	if (o->reason != NULL)
+		return error_set(e, -EINVAL, "middleware \"%.*s\": %s", SLICE_ARG(name), o->reason);
+	*middleware = g->middlewares[i];
+	return 0;
+}
+
+/* The chain of that name that can be used, or NULL. */
+static const struct dynamic_chain *find_chain(const struct build *b, slice name)
+{
+	const struct dynamic_middleware *m = dynamic_middleware_find(b->g->config, name);
+
+	return m != NULL && m->object.disabled.n == 0 ? m->chain : NULL;
+}
+
+/* How many middlewares the names come to, chains and what they hold included; stops past `max`. */
+static size_t count_middlewares(const struct build *b, struct option_list names, size_t max)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < names.count && count <= max; i++) {
+		const struct dynamic_chain *inner = find_chain(b, names.items[i]);
+
+		count++;
+		if (inner != NULL && count <= max)
+			count += count_middlewares(b, inner->middlewares, max - count);
+	}
+	return count;
+}
+
+/* Chains are no middlewares of their own: what they hold stands in their place. */
+static int add_middlewares(struct build *b, struct chain *chain, struct option_list names,
+			   struct weir_error *e)
+{
+	for (size_t i = 0; i < names.count; i++) {
+		const struct dynamic_chain *inner = find_chain(b, names.items[i]);
+		int r = inner != NULL
+				? add_middlewares(b, chain, inner->middlewares, e)
+				: find_middleware(b, &chain->list[chain->count], names.items[i], e);
+
+		if (r < 0)
+			return r;
+		chain->count += inner == NULL;
+	}
+	return 0;
+}
+
+/* Names that an entry point gives without a provider are of the router's. */
+static int qualify(struct build *b, struct option_list *names, const struct dynamic_router *r)
+{
+	slice provider = slice_from_at(r->object.name, slice_find(r->object.name, '@'));
+	slice *list = ARENA_ARRAY(&b->g->arena, slice, names->count);
+
+	if (list == NULL)
+		return -ENOMEM;
+	for (size_t i = 0; i < names->count; i++) {
+		slice name = names->items[i];
+
+		list[i] = slice_find(name, '@') < name.n
+				  ? name
+				  : arena_format(&b->g->arena, "%.*s%.*s", SLICE_ARG(name),
+						 SLICE_ARG(provider));
+		if (list[i].p == NULL)
+			return -ENOMEM;
+	}
+	names->items = list;
+	return 0;
+}
+
+int build_chain(struct build *b, struct chain *chain, const struct dynamic_router *r,
+		const struct entry_point *p, struct weir_error *e)
+{
+	const size_t max = (size_t)b->g->world->config->weir.limits.middlewares_per_router;
+	const struct dynamic_service *service = dynamic_service_find(b->g->config, r->service);
+	struct option_list outer = p->config->http.middlewares;
+	size_t count = 0;
+	int result = qualify(b, &outer, r);
+	const struct option_list lists[] = {outer, r->middlewares,
+					    service != NULL ? service->middlewares
+							    : (struct option_list){NULL, 0}};
+
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+		count += count_middlewares(b, lists[i], max);
+	if (count > max)
+		return error_set(e, -E2BIG,
+				 "chains come to more than %zu middlewares "
+				 "(weir.limits.middlewaresPerRouter)",
+				 max);
+	chain->list = ARENA_ARRAY(&b->g->arena, struct middleware *, count);
+	if (chain->list == NULL || result < 0)
+		return error_set(e, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+		result = add_middlewares(b, chain, lists[i], e);
+		if (result < 0)
+			return result;
+	}
+	result = build_find_service(b, &chain->service, r->service, e);
+	if (result < 0)
+		return result;
+	chain_finish(chain);
+	return 0;
+}

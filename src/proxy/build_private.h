@@ -1,0 +1,49 @@
+/*
+ * Private to the files of the build: services, chains, routers.
+ */
+#ifndef PROXY_BUILD_PRIVATE_H
+#define PROXY_BUILD_PRIVATE_H
+
+#include "proxy/build.h"
+
+/* What has become of a service or middleware: it is made when the first router names it. */
+struct outcome {
+	bool tried;
+	const char *reason; /* why it cannot be used, in the generation's arena; NULL: it can */
+};
+
+struct build {
+	struct generation *g;
+	const struct generation *previous; /* NULL: none */
+	struct outcome *middlewares;       /* parallel to the configuration's */
+	struct outcome *services;          /* the same */
+	struct router_entry **entries;     /* per entry point, room for every router */
+	size_t *entry_counts;
+};
+
+/**
+ * Keeps the text of `e` as the reason why the object is out of use. Returns `code`, or -ENOMEM,
+ * which ends the build.
+ */
+int build_keep_reason(struct build *b, struct outcome *o, int code, const struct weir_error *e);
+
+/** The place of a name in a sorted list of named objects, or `count`. */
+size_t build_find_index(void *const *objects, size_t count, slice name);
+
+/** Whether requests of that kind of thing are counted. */
+bool build_counts(const struct build *b, enum series_kind kind);
+
+/** The service of that name that exists without configuration and is switched on, or NULL. */
+struct service *build_find_internal(const struct generation_world *w, slice name);
+
+/** The service of that name, made on first use. Returns 0 or a negative errno value and why not. */
+int build_find_service(struct build *b, struct service **service, slice name, struct weir_error *e);
+
+/**
+ * The chain of a router: the middlewares of the entry point, of the router, of the service,
+ * outermost first, and the service. Returns 0 or a negative errno value and why not.
+ */
+int build_chain(struct build *b, struct chain *chain, const struct dynamic_router *r,
+		const struct entry_point *p, struct weir_error *e);
+
+#endif

@@ -1,0 +1,211 @@
+#include "proxy/build_private.h"
+
+#include <errno.h>
+
+#include "core/clock.h"
+#include "net/url.h"
+
+int build_keep_reason(struct build *b, struct outcome *o, int code, const struct weir_error *e)
+{
+	slice copy = arena_copy(&b->g->arena, slice_from(e->text));
+
+	o->tried = true;
+	o->reason = copy.p;
+	return copy.p != NULL ? code : -ENOMEM;
+}
+
+/* The settings of connections to one server: the service's transport, or the static default. */
+static struct client_options client_options(const struct build *b,
+					    const struct dynamic_servers_transport *t)
+{
+	const struct static_config *c = b->g->world->config;
+	const struct weir_limits_config *limits = &c->weir.limits;
+	struct client_options o = {
+		.connections_max = (size_t)limits->upstream_connections,
+		.dns_ttl_ms = clock_ns_to_ms(limits->dns_cache_ns),
+		.continue_timeout_ms = 1000,
+		.head = {.head_bytes_max = (size_t)limits->response_head_bytes,
+			 .fields_max = (size_t)limits->header_fields},
+	};
+
+	if (t == NULL) {
+		o.connect_timeout_ms = clock_ns_to_ms(c->servers_transport.dial_timeout_ns);
+		o.response_header_timeout_ms =
+			clock_ns_to_ms(c->servers_transport.response_header_timeout_ns);
+		o.idle_timeout_ms = clock_ns_to_ms(c->servers_transport.idle_timeout_ns);
+		o.idle_max = (size_t)MAX(c->servers_transport.max_idle_connections_per_host, 0);
+	} else {
+		o.connect_timeout_ms = clock_ns_to_ms(t->forwarding_timeouts.dial_ns);
+		o.response_header_timeout_ms =
+			clock_ns_to_ms(t->forwarding_timeouts.response_header_ns);
+		o.idle_timeout_ms = clock_ns_to_ms(t->forwarding_timeouts.idle_conn_ns);
+		o.idle_max = (size_t)MAX(t->max_idle_conns_per_host, 0);
+	}
+	/* 0 is Go's DefaultMaxIdleConnsPerHost, which Traefik passes on. */
+	if (o.idle_max == 0)
+		o.idle_max = 2;
+	return o;
+}
+
+static int make_server(struct build *b, struct server *to, const struct dynamic_server *from,
+		       const struct client_options *options, struct weir_error *e)
+{
+	struct url u;
+	int r = url_parse(from->url, &u, e);
+
+	if (r < 0) {
+		error_prefix(e, "server URL: ");
+		if (strstr(e->text, "expected") == NULL)
+			error_suffix(e, ", expected http://host[:port]");
+		return r;
+	}
+	if (!slice_equal_nocase(u.scheme, SLICE("http")))
+		return error_set(
+			e, -ENOTSUP,
+			"server URL \"%.*s\": scheme \"%.*s\" is not available yet, expected http",
+			SLICE_ARG(from->url), SLICE_ARG(u.scheme));
+	to->host = u.authority;
+	to->path = from->preserve_path ? u.path : (slice){NULL, 0};
+	r = upstream_get(&to->upstream, b->g->world->upstreams, u.host, u.port, options);
+	return r < 0 ? error_set(e, r, "out of memory") : 0;
+}
+
+static int fill_servers(struct build *b, struct load_balancer *lb,
+			const struct dynamic_load_balancer *c, const struct client_options *options,
+			struct weir_error *e)
+{
+	int64_t *weights = ARENA_ARRAY(&b->g->arena, int64_t, c->servers.count);
+	int r;
+
+	lb->servers = ARENA_ARRAY(&b->g->arena, struct server, c->servers.count);
+	if (weights == NULL || lb->servers == NULL)
+		return error_set(e, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < c->servers.count; i++) {
+		const struct dynamic_server *from = c->servers.items[i];
+
+		lb->count = i + 1;
+		weights[i] = from->weight;
+		r = make_server(b, &lb->servers[i], from, options, e);
+		if (r < 0)
+			return r;
+	}
+	r = balancer_init(&lb->balancer, &b->g->arena, weights, lb->count);
+	if (r < 0)
+		return error_set(e, r, "servers: no room for %zu", lb->count);
+	return 0;
+}
+
+/* The transport that a load balancer names: NULL for the default one. */
+static int find_transport(const struct build *b, const struct dynamic_load_balancer *d,
+			  const struct dynamic_servers_transport **t, struct weir_error *e)
+{
+	*t = NULL;
+	if (d->servers_transport.n == 0)
+		return 0;
+	*t = dynamic_servers_transport_find(b->g->config, d->servers_transport);
+	if (*t == NULL || (*t)->object.disabled.n > 0)
+		return error_set(e, -ENOENT, "servers transport not found %.*s",
+				 SLICE_ARG(d->servers_transport));
+	return 0;
+}
+
+bool build_counts(const struct build *b, enum series_kind kind)
+{
+	const struct series_registry *r = b->g->world->series;
+
+	if (r == NULL)
+		return false;
+	return kind == SERIES_ROUTER ? series_registry_shape(r)->routers
+				     : series_registry_shape(r)->services;
+}
+
+/* `*made` is the generation's also after an error. */
+static int make_service(struct build *b, struct load_balancer **made,
+			const struct dynamic_service *c, struct weir_error *e)
+{
+	const size_t max = (size_t)b->g->world->config->weir.limits.servers_per_service;
+	const struct dynamic_load_balancer *d = c->load_balancer;
+	const struct dynamic_servers_transport *t;
+	struct client_options options;
+	struct load_balancer *lb;
+	int r;
+
+	if (c->object.disabled.n > 0 || d == NULL)
+		return error_set(e, -EINVAL, "%.*s", SLICE_ARG(c->object.disabled));
+	if (d->servers.count > max)
+		return error_set(
+			e, -E2BIG,
+			"%zu servers, expected at most %zu (weir.limits.serversPerService)",
+			d->servers.count, max);
+	r = find_transport(b, d, &t, e);
+	if (r < 0)
+		return r;
+	options = client_options(b, t);
+	lb = ARENA_NEW(&b->g->arena, struct load_balancer);
+	if (lb == NULL)
+		return error_set(e, -ENOMEM, "out of memory");
+	*made = lb;
+	lb->magic = LOAD_BALANCER_MAGIC;
+	lb->service = (struct service){SERVICE_MAGIC, &load_balancer_class, c->object.name};
+	lb->pass_host_header = d->pass_host_header;
+	if (build_counts(b, SERIES_SERVICE) &&
+	    series_get(&lb->series, b->g->world->series, SERIES_SERVICE, c->object.name,
+		       (slice){NULL, 0}) < 0)
+		return error_set(e, -ENOMEM, "out of memory");
+	return fill_servers(b, lb, d, &options, e);
+}
+
+size_t build_find_index(void *const *objects, size_t count, slice name)
+{
+	size_t low = 0, high = count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		const struct dynamic_object *o = objects[middle];
+		int order = slice_compare(o->name, name);
+
+		if (order == 0)
+			return middle;
+		if (order < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return count;
+}
+
+struct service *build_find_internal(const struct generation_world *w, slice name)
+{
+	for (size_t i = 0; i < INTERNAL_SERVICE_COUNT; i++) {
+		if (w->internals[i] != NULL && slice_equal(name, w->internals[i]->name))
+			return w->internals[i];
+	}
+	return NULL;
+}
+
+int build_find_service(struct build *b, struct service **service, slice name, struct weir_error *e)
+{
+	struct generation *g = b->g;
+	size_t i = build_find_index((void *const *)g->config->services, g->service_count, name);
+	struct outcome *o = &b->services[i];
+
+	*service = build_find_internal(g->world, name);
+	if (*service != NULL)
+		return 0;
+	/* Names that no build could know were refused before: this one is name@internal. */
+	if (i == g->service_count)
+		return error_set(
+			e, -ENOENT, "the service \"%.*s\" does not exist: %.*s is not switched on",
+			SLICE_ARG(name), SLICE_ARG(slice_first(name, slice_find(name, '@'))));
+	if (!o->tried) {
+		int r = make_service(b, &g->services[i], g->config->services[i], e);
+
+		if (r == -ENOMEM || (r < 0 && build_keep_reason(b, o, r, e) == -ENOMEM))
+			return -ENOMEM;
+		o->tried = true;
+	}
+	if (o->reason != NULL)
+		return error_set(e, -EINVAL, "service \"%.*s\": %s", SLICE_ARG(name), o->reason);
+	*service = &g->services[i]->service;
+	return 0;
+}

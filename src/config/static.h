@@ -206,7 +206,6 @@ struct weir_plugins_config {
 	int64_t cache_bytes;
 	int64_t compile_timeout_ns; /* 0: any */
 	int64_t compile_bytes;      /* 0: any */
-	int64_t compile_jobs;
 	struct weir_plugin_config defaults;
 	struct option_map per_plugin; /* of struct weir_plugin_config, complete */
 

@@ -190,8 +190,6 @@ const struct option weir_plugins_options[] = {
 		     AT_LEAST(0)),
 	OPT_SIZE("compileMemory", struct weir_plugins_config, compile_bytes, "1GiB",
 		 "Most memory of that process; 0: any.", AT_LEAST(0)),
-	OPT_INT("compileJobs", struct weir_plugins_config, compile_jobs, "2",
-		"Most plugins that are compiled at the same time.", .min = 1, .max = 1024),
 	OPT_OBJECT("defaults", struct weir_plugins_config, defaults, weir_plugin_options,
 		   "Limits of all plugins."),
 	OPT_MAP("perPlugin", struct weir_plugins_config, per_plugin, struct weir_plugin_config,

@@ -20,7 +20,6 @@ struct weir_host_options plugin_host_options(const struct weir_plugins_config *c
 		.compiler = c->compiler,
 		.compile_ms = unless_zero(clock_ns_to_ms(c->compile_timeout_ns)),
 		.compile_memory_bytes = unless_zero((uint64_t)c->compile_bytes),
-		.compile_jobs = (uint32_t)c->compile_jobs,
 		.cache_directory = c->cache_path,
 		.cache_bytes = (uint64_t)c->cache_bytes,
 	};

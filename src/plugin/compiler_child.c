@@ -55,6 +55,7 @@ static bool settle(const struct compiler_job *job)
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != (pid_t)job->parent)
 		return false;
+	(void)prctl(PR_SET_NAME, "weir-compile");
 	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	(void)signal(SIGXFSZ, SIG_IGN);
 	(void)!nice(NICE);

@@ -66,6 +66,9 @@ static const struct option ip_allow_list_rows[] = {
 	OPT_END,
 };
 
+#define IGNORED(instead) \
+	.status = ACCEPTED, .hint = "Traefik does not do anything with it either; use " instead
+
 static const struct option headers_rows[] = {
 	OPT_PAIRS("customRequestHeaders", struct dynamic_headers, custom_request_headers,
 		  "Headers to set in requests; an empty value removes."),
@@ -83,8 +86,8 @@ static const struct option headers_rows[] = {
 		 access_control_allow_origin_list_regex, NULL, "CORS."),
 	OPT_LIST("accessControlExposeHeaders", struct dynamic_headers,
 		 access_control_expose_headers, NULL, "CORS."),
-	OPT_INT("accessControlMaxAge", struct dynamic_headers, access_control_max_age, "0",
-		"CORS; seconds."),
+	OPT_INT("accessControlMaxAge", struct dynamic_headers, access_control_max_age, NULL,
+		"CORS; seconds.", .flags = OPTION_OPTIONAL),
 	OPT_BOOL("addVaryHeader", struct dynamic_headers, add_vary_header, "false",
 		 "Add Vary where CORS headers depend on the origin."),
 	OPT_LIST("allowedHosts", struct dynamic_headers, allowed_hosts, NULL,
@@ -93,8 +96,8 @@ static const struct option headers_rows[] = {
 		 "Headers that may hold the host."),
 	OPT_PAIRS("sslProxyHeaders", struct dynamic_headers, ssl_proxy_headers,
 		  "Headers that say that the request came by TLS."),
-	OPT_INT("stsSeconds", struct dynamic_headers, sts_seconds, "0",
-		"Strict-Transport-Security."),
+	OPT_INT("stsSeconds", struct dynamic_headers, sts_seconds, NULL,
+		"Strict-Transport-Security; 0: none.", .flags = OPTION_OPTIONAL),
 	OPT_BOOL("stsIncludeSubdomains", struct dynamic_headers, sts_include_subdomains, "false",
 		 "Strict-Transport-Security."),
 	OPT_BOOL("stsPreload", struct dynamic_headers, sts_preload, "false",
@@ -122,12 +125,16 @@ static const struct option headers_rows[] = {
 		   "Permissions-Policy."),
 	OPT_BOOL("isDevelopment", struct dynamic_headers, is_development, "false",
 		 "Leave the security headers out."),
-	OPT_STRING("featurePolicy", struct dynamic_headers, feature_policy, NULL, "Deprecated."),
-	OPT_BOOL("sslRedirect", struct dynamic_headers, ssl_redirect, "false", "Deprecated."),
+	OPT_STRING("featurePolicy", struct dynamic_headers, feature_policy, NULL, "Deprecated.",
+		   IGNORED("permissionsPolicy")),
+	OPT_BOOL("sslRedirect", struct dynamic_headers, ssl_redirect, "false", "Deprecated.",
+		 IGNORED("redirectScheme")),
 	OPT_BOOL("sslTemporaryRedirect", struct dynamic_headers, ssl_temporary_redirect, "false",
-		 "Deprecated."),
-	OPT_STRING("sslHost", struct dynamic_headers, ssl_host, NULL, "Deprecated."),
-	OPT_BOOL("sslForceHost", struct dynamic_headers, ssl_force_host, "false", "Deprecated."),
+		 "Deprecated.", IGNORED("redirectScheme")),
+	OPT_STRING("sslHost", struct dynamic_headers, ssl_host, NULL, "Deprecated.",
+		   IGNORED("redirectRegex")),
+	OPT_BOOL("sslForceHost", struct dynamic_headers, ssl_force_host, "false", "Deprecated.",
+		 IGNORED("redirectRegex")),
 	OPT_END,
 };
 
@@ -395,7 +402,8 @@ static const struct option retry_rows[] = {
 };
 
 static const struct option content_type_rows[] = {
-	OPT_BOOL("autoDetect", struct dynamic_content_type, auto_detect, "false", "Deprecated."),
+	OPT_TRISTATE("autoDetect", struct dynamic_content_type, auto_detect, NULL,
+		     "Deprecated: `false` turns the middleware off."),
 	OPT_END,
 };
 
@@ -419,17 +427,17 @@ const struct option dynamic_middleware_options[] = {
 	TYPE("replacePathRegex", replace_path_regex, replace_path_regex_rows, 0,
 	     "Replace the path by expression."),
 	TYPE("chain", chain, chain_rows, 0, "Several middlewares under one name."),
-	LATER("ipWhiteList", ip_white_list, ip_white_list_rows, 0,
-	      "Deprecated name of ipAllowList."),
-	LATER("ipAllowList", ip_allow_list, ip_allow_list_rows, 0, "Let only some clients pass."),
-	LATER("headers", headers, headers_rows, 0, "Change headers."),
+	TYPE("ipWhiteList", ip_white_list, ip_white_list_rows, 0,
+	     "Deprecated name of ipAllowList."),
+	TYPE("ipAllowList", ip_allow_list, ip_allow_list_rows, 0, "Let only some clients pass."),
+	TYPE("headers", headers, headers_rows, 0, "Change headers."),
 	LATER("encodedCharacters", encoded_characters, encoded_characters_rows, 0,
 	      "Which encoded characters a path may hold."),
 	LATER("errors", errors, errors_rows, 0, "Replace error pages."),
 	LATER("rateLimit", rate_limit, rate_limit_rows, 0, "Limit the rate of requests."),
-	LATER("redirectRegex", redirect_regex, redirect_regex_rows, 0, "Redirect by expression."),
-	LATER("redirectScheme", redirect_scheme, redirect_scheme_rows, 0,
-	      "Redirect to another scheme."),
+	TYPE("redirectRegex", redirect_regex, redirect_regex_rows, 0, "Redirect by expression."),
+	TYPE("redirectScheme", redirect_scheme, redirect_scheme_rows, 0,
+	     "Redirect to another scheme."),
 	LATER("basicAuth", basic_auth, auth_rows, 0, "Ask for a password."),
 	LATER("digestAuth", digest_auth, auth_rows, 0, "Ask for a password, by digest."),
 	LATER("forwardAuth", forward_auth, forward_auth_rows, 0, "Let another service decide."),
@@ -442,8 +450,8 @@ const struct option dynamic_middleware_options[] = {
 	LATER("passTLSClientCert", pass_tls_client_cert, pass_client_cert_rows, 0,
 	      "Pass the client certificate on."),
 	LATER("retry", retry, retry_rows, 0, "Try again."),
-	LATER("contentType", content_type, content_type_rows, OPTION_ALLOW_EMPTY,
-	      "Guess a missing Content-Type."),
+	TYPE("contentType", content_type, content_type_rows, OPTION_ALLOW_EMPTY,
+	     "Guess a missing Content-Type."),
 	LATER("grpcWeb", grpc_web, grpc_web_rows, 0, "Translate gRPC-Web."),
 	OPT_FREE_MAP("plugin", struct dynamic_middleware, plugin,
 		     "A plugin, by its alias of the static configuration, with its own options."),

@@ -83,12 +83,12 @@ struct dynamic_headers {
 	struct option_list access_control_allow_origin_list;
 	struct option_list access_control_allow_origin_list_regex;
 	struct option_list access_control_expose_headers;
-	int64_t access_control_max_age;
+	int64_t access_control_max_age; /* seconds, or OPTION_NOT_GIVEN */
 	bool add_vary_header;
 	struct option_list allowed_hosts;
 	struct option_list hosts_proxy_headers;
 	struct option_pairs ssl_proxy_headers;
-	int64_t sts_seconds;
+	int64_t sts_seconds; /* or OPTION_NOT_GIVEN */
 	bool sts_include_subdomains;
 	bool sts_preload;
 	bool force_sts_header;
@@ -268,7 +268,7 @@ struct dynamic_retry {
 };
 
 struct dynamic_content_type {
-	bool auto_detect;
+	enum option_tristate auto_detect;
 };
 
 struct dynamic_grpc_web {

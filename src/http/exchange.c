@@ -105,6 +105,7 @@ struct exchange *exchange_begin(struct exchange_pool *pool, const struct exchang
 	x->at = x->entered = 0;
 	x->states = NULL;
 	x->walking = x->waiting = x->service_active = x->own_answer = x->failed = false;
+	x->forwarded_for_dropped = false;
 	x->on_release = NULL;
 	x->route = NULL;
 	x->account = NULL;

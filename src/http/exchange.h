@@ -80,9 +80,10 @@ struct exchange {
 	bool walking;
 	bool waiting; /* a hook has said MW_PENDING */
 	bool service_active;
-	void *service_state; /* the service's own, while it is active */
-	bool own_answer;     /* the response was made by the proxy, not by a service */
-	bool failed;         /* the response could not be sent completely */
+	void *service_state;        /* the service's own, while it is active */
+	bool forwarded_for_dropped; /* X-Forwarded-For was removed on purpose and stays away */
+	bool own_answer;            /* the response was made by the proxy, not by a service */
+	bool failed;                /* the response could not be sent completely */
 
 	/** Whoever routed the exchange cleans up here: unpins the generation, counts. Called once,
 	 * last. */

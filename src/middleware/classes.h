@@ -9,7 +9,13 @@
 /* X(type as in the configuration, prefix of its function) */
 #define MIDDLEWARE_CLASSES(X) \
 	X("addPrefix", add_prefix) \
+	X("contentType", content_type) \
+	X("headers", headers) \
+	X("ipAllowList", ip_allow_list) \
+	X("ipWhiteList", ip_white_list) \
 	X("plugin", plugin_middleware) \
+	X("redirectRegex", redirect_regex) \
+	X("redirectScheme", redirect_scheme) \
 	X("replacePath", replace_path) \
 	X("replacePathRegex", replace_path_regex) \
 	X("stripPrefix", strip_prefix) \

@@ -39,7 +39,7 @@ static bool is_scheme(slice s)
 	return s.n > 0;
 }
 
-static bool has_controls(slice s)
+bool url_has_controls(slice s)
 {
 	for (size_t i = 0; i < s.n; i++) {
 		if ((unsigned char)s.p[i] < ' ' || s.p[i] == 0x7f)
@@ -48,7 +48,7 @@ static bool has_controls(slice s)
 	return false;
 }
 
-static bool is_percent_valid(slice s)
+bool url_percent_is_valid(slice s)
 {
 	for (size_t i = 0; i < s.n; i++) {
 		if (s.p[i] == '%' &&
@@ -115,7 +115,7 @@ int url_parse(slice text, struct url *u, struct weir_error *e)
 	size_t end = slice_find(rest, ':');
 
 	*u = (struct url){.port = 0};
-	if (has_controls(text))
+	if (url_has_controls(text))
 		return fail(text, "invalid control character in URL", e);
 	u->scheme = slice_first(rest, end);
 	rest = slice_from_at(rest, end);
@@ -129,7 +129,7 @@ int url_parse(slice text, struct url *u, struct weir_error *e)
 	end = slice_find(rest, '/');
 	u->authority = slice_first(rest, end);
 	u->path = slice_from_at(rest, end);
-	if (!is_percent_valid(u->path))
+	if (!url_percent_is_valid(u->path))
 		return fail(text, "invalid percent-encoding in path", e);
 	end = slice_find(u->authority, '@');
 	if (end < u->authority.n) {

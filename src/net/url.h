@@ -29,6 +29,12 @@ struct url {
  */
 int url_parse(slice text, struct url *u, struct weir_error *e);
 
+/** Whether `s` holds a control character. */
+bool url_has_controls(slice s);
+
+/** Whether two hexadecimal digits follow every `%`. */
+bool url_percent_is_valid(slice s);
+
 /** http, ws, h2c: 80; https, wss: 443; others 0. */
 uint16_t url_default_port(slice scheme);
 

@@ -143,7 +143,7 @@ static int set_hop_fields(struct exchange *x, const struct load_balancer *b, con
 	struct forwarded_peer peer = {
 		.address = &x->peer_address, .text = x->peer_host, .tls = x->tls};
 	bool keep_host = b->pass_host_header && q->authority.n > 0;
-	int r = forwarded_send(route->entry_point->forwarded, q, &peer, false);
+	int r = forwarded_send(route->entry_point->forwarded, q, &peer, x->forwarded_for_dropped);
 
 	/* Protocols are not switched: the upstream answers the request as an ordinary one. */
 	(void)fields_remove_id(&q->fields, FIELD_UPGRADE);

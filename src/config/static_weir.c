@@ -37,6 +37,14 @@ static const struct option limits_rows[] = {
 		.max = 65536),
 	OPT_INT("serversPerService", struct weir_limits_config, servers_per_service, "4096",
 		"Most servers of one service; one with more is not used.", .min = 1, .max = 65535),
+	OPT_INT("passwordChecks", struct weir_limits_config, password_checks, "64",
+		"Most passwords that one `basicAuth` checks at the same time; further requests "
+		"whose password is not known yet get 503.",
+		.min = 1, .max = 65535),
+	OPT_INT("digestNonces", struct weir_limits_config, digest_nonces, "1100",
+		"Most nonces that one `digestAuth` keeps; the one that was not used for the "
+		"longest time goes.",
+		.min = 1, .max = 1 << 20),
 	OPT_INT("middlewaresPerRouter", struct weir_limits_config, middlewares_per_router, "256",
 		"Most middlewares of one router, those of its entry point, its service and nested "
 		"chains included; one with more is not used.",

@@ -9,7 +9,9 @@
 /* X(type as in the configuration, prefix of its function) */
 #define MIDDLEWARE_CLASSES(X) \
 	X("addPrefix", add_prefix) \
+	X("basicAuth", basic_auth) \
 	X("contentType", content_type) \
+	X("digestAuth", digest_auth) \
 	X("headers", headers) \
 	X("ipAllowList", ip_allow_list) \
 	X("ipWhiteList", ip_white_list) \

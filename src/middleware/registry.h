@@ -9,10 +9,12 @@
 #include "http/middleware.h"
 
 struct plugin_registry;
+struct weir_limits_config;
 
 /** What middlewares need of the process; outlives them. */
 struct middleware_world {
 	struct plugin_registry *plugins;
+	const struct weir_limits_config *limits;
 };
 
 /**

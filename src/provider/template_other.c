@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "core/base64.h"
 #include "core/sha256.h"
 #include "provider/template_private.h"
 
@@ -171,9 +172,6 @@ static bool call_expandenv(struct template_call *c)
 	return template_return_text(c, &out);
 }
 
-static const char base64_digits[] =
-	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
 static bool call_b64enc(struct template_call *c)
 {
 	struct str out = template_scratch(c->run);
@@ -191,68 +189,17 @@ static bool call_b64enc(struct template_call *c)
 	return template_return_text(c, &out);
 }
 
-/* The offset of the next byte that is no line break. */
-static size_t skip_breaks(slice s, size_t i)
-{
-	while (i < s.n && (s.p[i] == '\n' || s.p[i] == '\r'))
-		i++;
-	return i;
-}
-
-/* After the first `=`, which came after `digits` digits of its group; `*bad` is where Go complains.
- */
-static bool decode_padding(slice s, size_t i, size_t digits, size_t *bad)
-{
-	*bad = i;
-	if (digits < 2)
-		return false;
-	i++;
-	if (digits == 2) {
-		i = skip_breaks(s, i);
-		*bad = i;
-		if (i == s.n || s.p[i] != '=')
-			return false;
-		i++;
-	}
-	*bad = skip_breaks(s, i);
-	return *bad == s.n;
-}
-
-static bool decode_base64(struct str *out, slice s, size_t *bad)
-{
-	uint32_t group = 0;
-	size_t digits = 0, i;
-
-	for (i = skip_breaks(s, 0); i < s.n && s.p[i] != '='; i = skip_breaks(s, i + 1)) {
-		const char *digit = s.p[i] != '\0' ? strchr(base64_digits, s.p[i]) : NULL;
-
-		*bad = i;
-		if (digit == NULL)
-			return false;
-		group = group << 6 | (uint32_t)(digit - base64_digits);
-		if (++digits < 4)
-			continue;
-		for (unsigned j = 0; j < 3; j++)
-			str_add_char(out, (char)(group >> (16 - 8 * j)));
-		digits = 0;
-	}
-	if (i == s.n) {
-		*bad = i - digits;
-		return digits == 0;
-	}
-	for (size_t j = 1; j < digits; j++)
-		str_add_char(out, (char)(group << 6 * (4 - digits) >> (24 - 8 * j)));
-	return decode_padding(s, i, digits, bad);
-}
-
 /* Like sprig's, bad input gives the text of the error instead of an error. */
 static bool call_b64dec(struct template_call *c)
 {
 	struct str out = template_scratch(c->run);
-	size_t bad = 0;
+	slice text = c->args[0].text;
+	char *to = str_reserve(&out, BASE64_ROOM(text.n));
+	size_t n, bad = 0;
 
-	if (!decode_base64(&out, c->args[0].text, &bad)) {
-		str_clear(&out);
+	if (to != NULL && base64_decode(text, to, &n, &bad)) {
+		str_commit(&out, n);
+	} else if (to != NULL) {
 		str_format(&out, "illegal base64 data at input byte %zu", bad);
 	}
 	return template_return_text(c, &out);

@@ -14,6 +14,16 @@ static void tell_kept(const struct build *b, const struct dynamic_middleware *c,
 	w->problem(w->problem_context, &problem);
 }
 
+/* Middleware number `i` of these values. */
+static int create(struct build *b, size_t i, const struct dynamic_middleware *values,
+		  struct weir_error *e)
+{
+	struct middleware_world world = b->g->world->middlewares;
+
+	world.limits = &b->g->world->config->weir.limits;
+	return middleware_create(&b->g->middlewares[i], values, &world, e);
+}
+
 /* Makes middleware number `i` of what its last good version was made of. Returns 0, -ENOENT if
  * there is none, or -ENOMEM. */
 static int make_as_before(struct build *b, size_t i)
@@ -32,8 +42,7 @@ static int make_as_before(struct build *b, size_t i)
 	if (at == p->middleware_count || p->middlewares[at] == NULL ||
 	    !slice_equal(p->origins[at].values->plugin_alias, c->plugin_alias))
 		return -ENOENT;
-	r = middleware_create(&g->middlewares[i], p->origins[at].values, &g->world->middlewares,
-			      &ignored);
+	r = create(b, i, p->origins[at].values, &ignored);
 	if (r < 0)
 		return r == -ENOMEM ? r : -ENOENT;
 	g->origins[i] = p->origins[at];
@@ -49,7 +58,7 @@ static int make_middleware(struct build *b, size_t i, struct weir_error *e)
 
 	if (c->object.disabled.n > 0)
 		return error_set(e, -EINVAL, "%.*s", SLICE_ARG(c->object.disabled));
-	r = middleware_create(&g->middlewares[i], c, &g->world->middlewares, e);
+	r = create(b, i, c, e);
 	if (r == 0)
 		g->origins[i] = (struct middleware_origin){c, g->config};
 	if (r == 0 || r == -ENOMEM)

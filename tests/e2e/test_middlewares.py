@@ -1,0 +1,169 @@
+"""Middlewares that need only heads: what tests/differential cannot show, and hostile input."""
+
+import base64
+import random
+import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from harness.client import Client, request_bytes
+from harness.proxy import one_router
+from harness.upstream import response_bytes
+
+# Of "secret"; the dear one keeps a thread busy for a moment.
+CHEAP = "$2b$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW"
+DEAR = "$2b$12$abcdefghijklmnopqrstuuT1Iwu6o8Wx7BoOyIMHfgVJq6JO/IJhW"
+VERY_DEAR = "$2b$14$abcdefghijklmnopqrstuug2/T3netL3BPRcnafSaAr9lEfTNoLyC"
+
+
+def with_middlewares(url, **middlewares):
+    dynamic = one_router(url, middlewares=list(middlewares))
+    dynamic["http"]["middlewares"] = middlewares
+    return dynamic
+
+
+def basic(user="me", password="secret"):
+    return [("Authorization", "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode())]
+
+
+def guarded(url, secret, **users):
+    lines = [f"{name}:{value}" for name, value in {"me": secret, **users}.items()]
+    return with_middlewares(url, door={"basicAuth": {"users": lines, "headerField": "X-User"}})
+
+
+def limits(**values):
+    return {"weir": {"workers": 2, "limits": values}}
+
+
+@pytest.mark.differs("limits of weir's own")
+def test_the_same_password_is_checked_once(upstream, proxy):
+    """One check at a time is allowed: whoever could not follow it would get 503."""
+    server = upstream()
+    door = proxy(guarded(server.url, DEAR), static=limits(passwordChecks=1))
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda _: door.fetch(headers=basic()).status, range(16)))
+    assert answers == [200] * 16
+    assert server.last.get("X-User") == "me"
+
+
+@pytest.mark.differs("limits of weir's own")
+def test_checks_are_limited_and_known_passwords_pass(upstream, proxy):
+    server = upstream()
+    door = proxy(guarded(server.url, CHEAP, dear=VERY_DEAR), static=limits(passwordChecks=1))
+    assert door.fetch(headers=basic()).status == 200
+    with Client(door.port) as busy:
+        busy.send(request_bytes(headers=basic("dear")))
+        answers = []
+        while 503 not in answers:
+            # Each wrong password is another one, and has to be checked.
+            answer = door.fetch(headers=basic("dear", str(random.random())))
+            answers.append(answer.status)
+            assert answer.status in (401, 503)
+        assert answer.get("Retry-After") == "1"
+        assert door.fetch(headers=basic()).status == 200
+        assert busy.response().status == 200
+
+
+def test_clients_that_leave_while_their_password_is_checked(upstream, proxy):
+    """The check goes on without them, and what waits for it must not be freed."""
+    server = upstream()
+    door = proxy(guarded(server.url, DEAR))
+    for _ in range(10):
+        with Client(door.port) as client:
+            client.send(request_bytes(headers=basic()))
+    with Client(door.port) as client:
+        client.send(request_bytes(headers=basic("me", "wrong")))
+    assert door.fetch(headers=basic()).status == 200
+
+
+def test_a_password_is_checked_across_a_reload(upstream, proxy):
+    server = upstream()
+    door = proxy(guarded(server.url, VERY_DEAR))
+    with Client(door.port) as client:
+        client.send(request_bytes(headers=basic()))
+        door.apply(guarded(server.url, CHEAP))
+        assert door.fetch(headers=basic("me", "wrong")).status == 401
+        assert client.response().status == 200
+
+
+def test_passwords_removed_by_a_reload_do_not_pass(upstream, proxy):
+    server = upstream()
+    door = proxy(guarded(server.url, CHEAP, other=CHEAP))
+    assert door.fetch(headers=basic("other")).status == 200
+    door.apply(guarded(server.url, CHEAP))
+    assert door.fetch(headers=basic("other")).status == 401
+
+
+def test_nonces_of_content_security_policies(upstream, proxy):
+    server = upstream()
+    policies = {"contentSecurityPolicy": "script-src $NONCE 'self' $NONCE", "contentSecurityPolicyReportOnly": "style-src $NONCE"}
+    safe = proxy(with_middlewares(server.url, safe={"headers": policies}))
+    seen = set()
+    for _ in range(5):
+        answer = safe.fetch()
+        found = re.fullmatch(r"script-src 'nonce-([A-Za-z0-9+/]{22})' 'self' 'nonce-\1'", answer.get("Content-Security-Policy"))
+        assert found and answer.get("Content-Security-Policy-Report-Only") == f"style-src 'nonce-{found[1]}'"
+        seen.add(found[1])
+    assert len(seen) == 5
+
+
+@pytest.mark.differs("limits of weir's own")
+def test_nonces_of_digests_are_limited(upstream, proxy):
+    """Challenges that nobody answers push each other out, not those in use before a client has come back."""
+    server = upstream()
+    door = proxy(with_middlewares(server.url, door={"digestAuth": {"users": ["me:traefik:00000000000000000000000000000000"]}}), static=limits(digestNonces=10))
+    nonces = {re.search(r'nonce="([^"]+)"', door.fetch().get("Www-Authenticate"))[1] for _ in range(50)}
+    assert len(nonces) == 50
+
+
+def test_content_types_do_not_hold_back_what_streams(upstream, proxy):
+    """A first piece too short to fill the window goes on before the second one is sent."""
+    released = threading.Event()
+
+    def trickle(connection, request):
+        connection.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\n<html>\r\n")
+        released.wait(60)
+        connection.send(b"3\r\nabc\r\n0\r\n\r\n")
+
+    server = upstream(trickle)
+    guess = proxy(with_middlewares(server.url, guess={"contentType": {}}))
+    with Client(guess.port) as client:
+        client.send(request_bytes())
+        assert b"Content-Type: text/html; charset=utf-8\r\n" in client.sock.recv(65536)
+        released.set()
+
+
+HOSTILE = {
+    "strip": {"stripPrefixRegex": {"regex": ["^/(a|aa)+", "^/[^/]*"]}}, "replace": {"replacePathRegex": {"regex": "(.*)(.*)(.*)", "replacement": "/$1$1$2$3x"}}, "add": {"addPrefix": {"prefix": "/%2F é?#"}},
+    "list": {"ipAllowList": {"sourceRange": ["0.0.0.0/0", "::/0"], "ipStrategy": {"depth": 1}}}, "cors": {"headers": {"accessControlAllowOriginListRegex": ["(x+x+)+y"], "accessControlAllowCredentials": True, "addVaryHeader": True, "frameDeny": True,
+                                                                                                     "customRequestHeaders": {"X-A": "", "Host": "h"}, "customResponseHeaders": {"X-B": "", "Vary": ""}}},
+    "basic": {"basicAuth": {"users": ["me:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=", f"you:{CHEAP}"]}}, "digest": {"digestAuth": {"users": ["me:traefik:0"]}}, "scheme": {"redirectScheme": {"scheme": "https"}},
+    "redirect": {"redirectRegex": {"regex": "(.*)", "replacement": "$1$1#$1"}}, "type": {"contentType": {}},
+}
+PIECES = ["/", "%2f", "%00", "%0d%0a", "%", "..", "a" * 50, "aa", "x" * 200, "y", ";", "?", "&", "#", "\\", '"', "=", ",", ":", "@", "[", "]", " ", "\t", "é", "Basic ", "Digest ", 'nc=', 'uri="', "::", "%25", "{", "$1"]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_requests(upstream, proxy, name):
+    """Whatever is asked, there is an answer and the next request is served."""
+    chance = random.Random(name)
+    answer = response_bytes(headers=[("Vary", "x" * 1000), ("X-B", "1")], body=b"\0" * 600)
+    server = upstream(lambda connection, request: connection.send(answer))
+    one = proxy(with_middlewares(server.url, one=HOSTILE[name]), static={"entryPoints": {"web": {"forwardedHeaders": {"insecure": True}, "http": {"sanitizePath": False}}}})
+
+    def some(most):
+        return "".join(chance.choice(PIECES) for _ in range(chance.randint(0, most)))
+
+    for _ in range(150):
+        secret = base64.b64encode(some(6).encode()).decode()
+        headers = [(header, some(8).replace("\n", "")) for header in ("Origin", "Authorization", "X-Forwarded-For", "X-Forwarded-Proto", "Access-Control-Request-Method", "Access-Control-Request-Headers")]
+        headers += [("Authorization", f"Basic {secret}")] if chance.random() < 0.5 else []
+        chance.shuffle(headers)
+        target = "/" + some(20).replace(" ", "").replace("\t", "").replace("é", "")
+        with Client(one.port) as client:
+            method = chance.choice(["GET", "OPTIONS", "HEAD", "POST"])
+            client.send(request_bytes(method, target, headers))
+            assert 200 <= client.response(method).status < 600
+    assert one.running

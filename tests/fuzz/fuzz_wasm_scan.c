@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "plugin/code.h"
 #include "plugin/engine.h"
 #include "plugin/link.h"
 #include "plugin/module.h"
@@ -13,13 +14,19 @@
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+static const struct weir_host_options options;
+static struct code_source code;
 static struct module_store store;
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
+	wasm_engine_t *engine = engine_create();
+
 	(void)argc;
 	(void)argv;
-	module_store_init(&store, engine_create(), 1 << 20, NULL);
+	/* No compiler and no cache: modules are compiled here. */
+	code_source_init(&code, engine, &options);
+	module_store_init(&store, engine, &code, 1 << 20, NULL);
 	return 0;
 }
 

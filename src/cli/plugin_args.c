@@ -24,7 +24,7 @@ static bool append_room(struct plugin_args *a, void **list, size_t size, size_t 
 	larger = arena_zalloc_array(&a->arena, size, MAX(2 * count, (size_t)1));
 	if (larger == NULL)
 		return false;
-	if (count > 0)
+	if (*list != NULL)
 		memcpy(larger, *list, size * count);
 	*list = larger;
 	return true;

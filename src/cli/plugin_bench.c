@@ -148,7 +148,7 @@ int plugin_bench(struct plugin_args *a)
 {
 	struct plugin_session s;
 	struct results results = {.session = &s};
-	struct plugin_requests requests;
+	struct plugin_requests requests = {.list = NULL};
 	struct weir_error error = {0};
 	int r = plugin_session_open(&s, a, &error), status;
 

@@ -62,7 +62,7 @@ static int tell(const struct plugin_findings *f)
 
 int plugin_inspect(struct plugin_args *a)
 {
-	struct plugin_requests requests;
+	struct plugin_requests requests = {.list = NULL};
 	struct plugin_session s;
 	struct plugin_findings f = {.session = &s};
 	struct rewrite rewrite = {.segments = NULL};

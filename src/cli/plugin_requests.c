@@ -45,7 +45,7 @@ static struct plugin_request *add(struct reader *r)
 
 		if (larger == NULL)
 			return NULL;
-		if (out->count > 0)
+		if (out->list != NULL)
 			memcpy(larger, out->list, out->count * sizeof *larger);
 		out->list = larger;
 		r->room = room;

@@ -272,7 +272,7 @@ static int run(struct plugin_session *s, const struct plugin_requests *requests)
 
 int plugin_run(struct plugin_args *a)
 {
-	struct plugin_requests requests;
+	struct plugin_requests requests = {.list = NULL};
 	struct plugin_session s;
 	struct weir_error error = {0};
 	int r = plugin_session_open(&s, a, &error), status;

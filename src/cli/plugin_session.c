@@ -25,7 +25,7 @@ static void on_line(void *context, const struct weir_log_line *line)
 
 		if (larger == NULL)
 			return;
-		if (s->line_count > 0)
+		if (s->lines != NULL)
 			memcpy(larger, s->lines, s->line_count * sizeof *larger);
 		s->lines = larger;
 		s->line_capacity = capacity;

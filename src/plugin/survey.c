@@ -97,7 +97,7 @@ static bool add_functions(struct work *w, size_t more)
 {
 	uint32_t *larger = room(w, sizeof *larger, w->function_count + more);
 
-	if (larger != NULL && w->function_count > 0)
+	if (larger != NULL && w->functions != NULL)
 		memcpy(larger, w->functions, w->function_count * sizeof *larger);
 	if (larger != NULL)
 		w->functions = larger;

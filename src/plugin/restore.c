@@ -220,10 +220,14 @@ bool restore_verify(const struct image *image, const uint8_t *base)
 static int try_on(const struct restorer *r, const struct image *image, uint8_t *base)
 {
 	struct restore_memo memo = {0};
+	uint64_t faults = restore_thread_faults();
 	size_t page = image_page_bytes();
 	int64_t bytes;
 
 	base[page + 1]++;
+	/* What has changed could not be told where faults are not counted. */
+	if (r->method != WEIR_RESTORE_DROP && restore_thread_faults() == faults)
+		return -ENOTSUP;
 	bytes = restore_memory(r, image, base, &memo);
 	if (bytes < 0)
 		return (int)bytes;

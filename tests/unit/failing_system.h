@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -43,6 +44,9 @@ int failing_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
 			   void *(*run)(void *), void *argument);
 int failing_pthread_setspecific(pthread_key_t key, const void *value);
 
+/* Which can stand still. */
+int failing_getrusage(int who, struct rusage *usage);
+
 #define mmap(...) failing_mmap(__VA_ARGS__)
 #define munmap(...) failing_munmap(__VA_ARGS__)
 #define mprotect(...) failing_mprotect(__VA_ARGS__)
@@ -56,5 +60,6 @@ int failing_pthread_setspecific(pthread_key_t key, const void *value);
 #define open(...) failing_open(__VA_ARGS__)
 #define pthread_create(...) failing_pthread_create(__VA_ARGS__)
 #define pthread_setspecific(...) failing_pthread_setspecific(__VA_ARGS__)
+#define getrusage(...) failing_getrusage(__VA_ARGS__)
 
 #endif

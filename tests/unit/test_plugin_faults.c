@@ -20,6 +20,7 @@
 #undef open
 #undef pthread_create
 #undef pthread_setspecific
+#undef getrusage
 
 #include "plugin_fake.h"
 
@@ -145,6 +146,17 @@ int failing_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
 int failing_pthread_setspecific(pthread_key_t key, const void *value)
 {
 	return fails(CALL_pthread_setspecific) ? fail_error : pthread_setspecific(key, value);
+}
+
+static bool faults_stand_still;
+
+int failing_getrusage(int who, struct rusage *usage)
+{
+	int r = getrusage(who, usage);
+
+	if (faults_stand_still)
+		usage->ru_minflt = usage->ru_majflt = 0;
+	return r;
 }
 
 /*
@@ -421,6 +433,21 @@ static void methods_that_are_left(void **state)
 			 "an image of 12288 bytes of memory cannot be made: ");
 }
 
+/* A system that counts no page faults would hide what has changed. */
+static void faults_that_are_not_counted(void **state)
+{
+	struct row row = {.restore = WEIR_RESTORE_AUTO};
+	struct bench *b = bench_new();
+
+	(void)state;
+	fail_at = 0;
+	faults_stand_still = true;
+	assert_true(make_host(b, &row));
+	assert_int_equal(weir_host_restore(b->host), WEIR_RESTORE_DROP);
+	faults_stand_still = false;
+	bench_free(&b);
+}
+
 /* ---- limits of the process ---- */
 
 /* As many as there are now: no more. */
@@ -562,6 +589,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(without_data),
 					   cmocka_unit_test(methods_that_are_left),
+					   cmocka_unit_test(faults_that_are_not_counted),
 					   cmocka_unit_test(without_descriptors),
 #define X(name, a, b) cmocka_unit_test(refused_##name),
 					   FAILING_CALLS(X)

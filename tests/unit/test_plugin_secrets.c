@@ -71,28 +71,33 @@
 		      "(if (i32.ne (global.get $i) (i32.wrap_i64 (i64.shr_u (global.get $found)" \
 		      "  (i64.const 32)))) (then (global.set $mixed (i32.const 3)))))"
 
-/* $s is the secret. Six places depend on it. */
+/* $s is the secret. */
 #define PUT(address) "(i64.store (i32.const " address ") (local.get $s))"
 #define PLANT \
-	"(func $plant (param $s i64) (local $h i64) (local $n i32)" PLACES_IN_MEMORY( \
+	"(func $plant (param $s i64)" PLACES_IN_MEMORY( \
 		PUT) "(global.set $g (local.get $s)) (global.set $shown (local.get $s))" \
 		     "(global.set $d (f64.reinterpret_i64 (local.get $s)))" \
 		     "(global.set $v (i64x2.splat (local.get $s)))" \
 		     "(global.set $i (i32.wrap_i64 (i64.shr_u (local.get $s) (i64.const 32))))" \
 		     "(global.set $sp (i32.sub (global.get $sp) (i32.const 16)))" \
-		     "(local.set $h (i64.mul (local.get $s) (i64.const 6364136223846793005)))" \
-		     "(loop (i64.store (i32.add (i32.const 8192) (i32.mul (i32.const 8)" \
-		     " (i32.rem_u (i32.wrap_i64 (i64.shr_u (local.get $h) (i64.const 33)))" \
-		     "  (i32.const 30000)))) (local.get $s))" \
-		     " (local.set $h (i64.mul (local.get $h) (i64.const 6364136223846793005)))" \
-		     " (br_if 0 (i32.lt_u (local.tee $n (i32.add (local.get $n) (i32.const 1)))" \
-		     "  (i32.const 6))))" /* Memory that the module did not have, by every \
-					     sixteenth. */ \
-		     "(if (i32.eq (i32.load8_u (i32.const 24)) (i32.const 55)) (then" \
-		     " (if (i32.lt_u (memory.size) (i32.const 5))" \
-		     "  (then (drop (memory.grow (i32.const 1)))))))" \
+		     "(if (i32.eqz (i32.and (i32.load8_u (i32.const 23)) (i32.const 3)))" \
+		     " (then (call $scatter (local.get $s))))" \
 		     "(if (i32.gt_u (memory.size) (i32.const 4))" \
 		     " (then (i64.store (i32.const 262400) (local.get $s)))))"
+
+/* Sixteen requests of 64 change other pages than the one before; one of them grows. */
+#define SCATTER \
+	"(func $scatter (param $s i64) (local $h i64) (local $n i32)" \
+	" (local.set $h (i64.mul (local.get $s) (i64.const 6364136223846793005)))" \
+	" (loop (i64.store (i32.add (i32.const 8192) (i32.mul (i32.const 8)" \
+	"  (i32.rem_u (i32.wrap_i64 (i64.shr_u (local.get $h) (i64.const 33)))" \
+	"   (i32.const 30000)))) (local.get $s))" \
+	"  (local.set $h (i64.mul (local.get $h) (i64.const 6364136223846793005)))" \
+	"  (br_if 0 (i32.lt_u (local.tee $n (i32.add (local.get $n) (i32.const 1)))" \
+	"   (i32.const 6))))" \
+	" (if (i32.and (i32.eq (i32.load8_u (i32.const 24)) (i32.const 55))" \
+	"  (i32.lt_u (memory.size) (i32.const 5)))" \
+	"  (then (drop (memory.grow (i32.const 1))))))"
 
 /* "/none", "/" and what was found, or "/mixed" and how. */
 #define REPORT \
@@ -105,7 +110,7 @@
 	" (i64.store (i32.const 97) (global.get $found))" \
 	" (call $set_uri (i32.const 96) (i32.const 9)))"
 
-/* The last letter of the method says what to do: T traps, W waits. Every 64th one scans. */
+/* The first letter of the method says what to do: T traps, W waits. Every sixteenth one scans. */
 #define SECRET_GUEST(extra, look_extra, plant_extra) \
 	"(module" \
 	"(import \"http_handler\" \"get_method\" (func $get_method (param i32 i32) (result i32)))" \
@@ -115,15 +120,14 @@
 	"(memory (export \"memory\") 4)" \
 	"(data (i32.const 64) \"/mixed0\") (data (i32.const 80) \"/none\")" \
 	"(data (i32.const 96) \"/\") (data (i32.const 4096) \"initial data\")" GLOBALS SEARCH \
-		LOOK_EVERYWHERE PLANT REPORT extra \
+		LOOK_EVERYWHERE SCATTER PLANT REPORT extra \
 	"(func (export \"_initialize\") (i64.store (i32.const 4104) (i64.const " \
 	"0x6174616474696e69)))" \
 	"(func (export \"handle_request\") (result i64)" \
 	" (call $look_everywhere) " look_extra \
 	" (drop (call $get_uri (i32.const 16) (i32.const 32)))" \
 	" (drop (call $get_method (i32.const 48) (i32.const 8)))" \
-	" (if (i32.eqz (i32.or (i32.and (i32.load8_u (i32.const 23)) (i32.const 3))" \
-	"  (i32.xor (i32.load8_u (i32.const 24)) (i32.const 48)))) (then" \
+	" (if (i32.eq (i32.load8_u (i32.const 24)) (i32.const 48)) (then" \
 	"  (if (i32.ne (i32.eqz (call $scan)) (i64.eqz (global.get $found)))" \
 	"   (then (global.set $mixed (i32.const 4))))))" \
 	" (call $report)" \

@@ -401,7 +401,7 @@ def test_abort_on_plugin_failure(upstream, proxy, case):
     p = proxy(one_router(upstream().url), plugins={"guest": plugin}, start=False,
               static={"experimental": {"abortOnPluginFailure": True}})
     p.expected_exit = 1
-    p.ports = {"web": free_port()}
+    p.ports = {name: free_port() for name in p.entry_point_names()}
     p.write_files()
     p.spawn()
     assert p.wait_exit() == 1

@@ -166,7 +166,7 @@ def test_help_names_every_command(tmp_path):
 
 def test_configuration_by_flags(upstream, proxy):
     p = proxy(one_router(upstream().url), start=False)
-    p.ports = {"web": free_port()}
+    p.ports = {name: free_port() for name in p.entry_point_names()}
     p.write_files()
     (p.directory / "static.yml").unlink()
     p.spawn([f"--entryPoints.web.address=127.0.0.1:{p.port}", "--providers.file.filename=dynamic.yml",
@@ -178,7 +178,7 @@ def test_configuration_by_flags(upstream, proxy):
 
 def test_configuration_by_environment(upstream, proxy):
     p = proxy(one_router(upstream().url), start=False)
-    p.ports = {"web": free_port()}
+    p.ports = {name: free_port() for name in p.entry_point_names()}
     p.write_files()
     (p.directory / "static.yml").unlink()
     p.environment = {"TRAEFIK_ENTRYPOINTS_WEB_ADDRESS": f"127.0.0.1:{p.port}", "TRAEFIK_LOG_LEVEL": "INFO",
@@ -314,7 +314,7 @@ def test_ready_is_said_once_requests_are_routed(upstream, proxy, tmp_path):
         notifications.bind(path)
         notifications.settimeout(15)
         p = proxy(one_router(upstream().url), start=False, environment={"NOTIFY_SOCKET": path})
-        p.ports = {"web": free_port()}
+        p.ports = {name: free_port() for name in p.entry_point_names()}
         p.write_files()
         p.spawn()
         assert notifications.recv(100) == b"READY=1"

@@ -149,7 +149,7 @@ def test_signals_reach_the_server(upstream, proxy):
 def test_ctrl_c_is_one_signal(upstream, proxy):
     """A terminal sends SIGINT to the whole group; two of them would end the server at once."""
     p = proxy(one_router(upstream().url), start=False)
-    p.ports = {"web": free_port()}
+    p.ports = {name: free_port() for name in p.entry_point_names()}
     p.write_files()
     p._output = open(p.directory / "output.log", "wb")
     p.process = subprocess.Popen([program(), "--configFile=static.yml"], cwd=p.directory, stdout=p._output,
@@ -296,7 +296,7 @@ def test_sockets_of_the_service_manager_are_used(upstream, proxy):
         listening.listen()
         port = listening.getsockname()[1]
         p = proxy(one_router(upstream().url), start=False)
-        p.ports = {"web": free_port()}
+        p.ports = {name: free_port() for name in p.entry_point_names()}
         p.write_files()
         activated = [sys.executable, "-c", ACTIVATE, str(listening.fileno()), program(), "--configFile=static.yml"]
         with open(p.directory / "output.log", "wb") as output:

@@ -24,6 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -45,7 +46,12 @@ enum kind {
 	READ,
 	THREAD,
 	BIND,
-	LISTEN
+	LISTEN,
+	MUNMAP,
+	MPROTECT,
+	MADVISE,
+	MEMFD,
+	IOCTL
 };
 enum mode { ONCE, EVERY, SHORT, RECORD };
 
@@ -101,6 +107,11 @@ static int (*real_listen)(int, int);
 static int (*real_getaddrinfo)(const char *, const char *, const struct addrinfo *,
 			       struct addrinfo **);
 static void *(*real_mmap)(void *, size_t, int, int, int, off_t);
+static int (*real_munmap)(void *, size_t);
+static int (*real_mprotect)(void *, size_t, int);
+static int (*real_madvise)(void *, size_t, int);
+static int (*real_memfd_create)(const char *, unsigned);
+static int (*real_ioctl)(int, unsigned long, void *);
 
 /* What dlsym() itself asks for before there is an allocator. Never given back. */
 static _Alignas(16) char early[65536];
@@ -141,6 +152,11 @@ static bool resolve(void)
 	*(void **)&real_listen = dlsym(RTLD_NEXT, "listen");
 	*(void **)&real_getaddrinfo = dlsym(RTLD_NEXT, "getaddrinfo");
 	*(void **)&real_mmap = dlsym(RTLD_NEXT, "mmap");
+	*(void **)&real_munmap = dlsym(RTLD_NEXT, "munmap");
+	*(void **)&real_mprotect = dlsym(RTLD_NEXT, "mprotect");
+	*(void **)&real_madvise = dlsym(RTLD_NEXT, "madvise");
+	*(void **)&real_memfd_create = dlsym(RTLD_NEXT, "memfd_create");
+	*(void **)&real_ioctl = dlsym(RTLD_NEXT, "ioctl");
 	resolving = false;
 	return true;
 }
@@ -415,6 +431,42 @@ void *mmap(void *at, size_t n, int protection, int flags, int fd, off_t offset)
 
 void *mmap64(void *at, size_t n, int protection, int flags, int fd, off_t offset)
 	__attribute__((alias("mmap")));
+
+int munmap(void *at, size_t n)
+{
+	(void)RESOLVED(real_munmap);
+	return strikes(MUNMAP, CALLER) ? -1 : real_munmap(at, n);
+}
+
+int mprotect(void *at, size_t n, int protection)
+{
+	(void)RESOLVED(real_mprotect);
+	return strikes(MPROTECT, CALLER) ? -1 : real_mprotect(at, n, protection);
+}
+
+int madvise(void *at, size_t n, int advice)
+{
+	(void)RESOLVED(real_madvise);
+	return strikes(MADVISE, CALLER) ? -1 : real_madvise(at, n, advice);
+}
+
+int memfd_create(const char *name, unsigned flags)
+{
+	(void)RESOLVED(real_memfd_create);
+	return strikes(MEMFD, CALLER) ? -1 : real_memfd_create(name, flags);
+}
+
+int ioctl(int fd, unsigned long request, ...)
+{
+	va_list args;
+	void *argument;
+
+	va_start(args, request);
+	argument = va_arg(args, void *);
+	va_end(args);
+	(void)RESOLVED(real_ioctl);
+	return strikes(IOCTL, CALLER) ? -1 : real_ioctl(fd, request, argument);
+}
 
 int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
 		   void *argument)

@@ -16,7 +16,7 @@ from harness.proxy import program
 
 # As in fault.c.
 KINDS = ["nothing", "malloc", "socket", "accept4", "connect", "recv", "sendmsg", "epoll_ctl", "open", "write", "mmap", "pread",
-         "read", "thread", "bind", "listen"]
+         "read", "thread", "bind", "listen", "munmap", "mprotect", "madvise", "memfd", "ioctl"]
 ONCE, EVERY, SHORT, RECORD = range(4)
 RANGES_MAX = SITES_MAX = 2048
 HITS_AT, COUNTDOWN_AT, WHERE_AT, ADDRESS_AT, ONLY_AT, SITE_COUNT_AT, SITES_AT = 12, 16, 24, 32, 40, 48, 56
@@ -26,7 +26,8 @@ SIZE = COUNT_AT + 8 + 16 * RANGES_MAX
 ERRORS = {"malloc": errno.ENOMEM, "socket": errno.EMFILE, "accept4": errno.EMFILE, "connect": errno.EADDRNOTAVAIL,
           "recv": errno.ECONNRESET, "sendmsg": errno.EPIPE, "epoll_ctl": errno.ENOSPC, "open": errno.EMFILE,
           "write": errno.ENOSPC, "mmap": errno.ENOMEM, "pread": errno.EIO, "read": errno.EIO,
-          "thread": errno.EAGAIN, "bind": errno.EADDRNOTAVAIL, "listen": errno.EADDRINUSE}
+          "thread": errno.EAGAIN, "bind": errno.EADDRNOTAVAIL, "listen": errno.EADDRINUSE, "munmap": errno.ENOMEM,
+          "mprotect": errno.ENOMEM, "madvise": errno.ENOMEM, "memfd": errno.EMFILE, "ioctl": errno.EPERM}
 
 # The engine's and the C++ code's symbols: theirs is not to be told that there is no memory.
 _FOREIGN = re.compile(r"^(_Z|_R|__rust|__rdl|__rg|rust_|wasmtime|wasm_|wasi_|ZSTD|_Unwind|_fini|_init|_start)")

@@ -31,7 +31,7 @@ def plan(faults, kind, action, most):
         yield {"n": n}
 
 
-@pytest.mark.parametrize("kind", ["malloc", "open", "read", "epoll_ctl"])
+@pytest.mark.parametrize("kind", ["malloc", "open", "read", "epoll_ctl", "mmap", "mprotect", "memfd"])
 def test_reload(upstream, proxy, faults, kind):
     """The old configuration stays or the new one comes, whole; and the next one comes in any case."""
     server = upstream()
@@ -77,7 +77,7 @@ def test_check(upstream, proxy, faults, kind):
     """A command that fails says so and ends with a status; nothing crashes, nothing hangs."""
     server = upstream()
     p = proxy(rich(server.url, "0"), start=False, plugins={"header": Plugin("header")})
-    p.ports = {"web": free_port()}
+    p.ports = {name: free_port() for name in p.entry_point_names()}
     p.write_files()
     arguments = [program(), "check", "--configFile=static.yml"]
 
@@ -101,7 +101,8 @@ def test_check(upstream, proxy, faults, kind):
     print(f"check, {kind}: {failed} times something failed")
 
 
-@pytest.mark.parametrize("kind", ["malloc", "open", "read", "socket", "bind", "listen", "epoll_ctl", "thread"])
+@pytest.mark.parametrize("kind", ["malloc", "open", "read", "socket", "bind", "listen", "epoll_ctl", "thread",
+                                  "mmap", "mprotect", "memfd", "ioctl"])
 def test_start(upstream, proxy, faults, kind):
     """weir serves in the end, or says why it does not and ends."""
     server = upstream()
@@ -109,7 +110,7 @@ def test_start(upstream, proxy, faults, kind):
               static={"weir": {"workers": 2}})
 
     def run():
-        p.ports = {"web": free_port()}
+        p.ports = {name: free_port() for name in p.entry_point_names()}
         p.write_files()
         p.spawn()
 

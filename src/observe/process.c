@@ -31,16 +31,21 @@ static void read_usage(struct process_numbers *n)
 static void read_memory(struct process_numbers *n)
 {
 	FILE *f = fopen("/proc/self/statm", "re");
-	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
-	unsigned long long all, resident;
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), all, resident;
+	char line[256] = "";
+	slice rest, first, second;
 
 	if (f == NULL)
 		return;
-	if (fscanf(f, "%llu %llu", &all, &resident) == 2) {
+	if (fgets(line, sizeof line, f) == NULL)
+		line[0] = '\0';
+	(void)fclose(f);
+	rest = slice_from(line);
+	if (slice_next(&rest, ' ', &first) && slice_next(&rest, ' ', &second) &&
+	    slice_to_u64(first, &all) && slice_to_u64(second, &resident)) {
 		n->virtual_bytes = all * page;
 		n->resident_bytes = resident * page;
 	}
-	(void)fclose(f);
 }
 
 /* The one that lists them is not counted. */

@@ -162,7 +162,7 @@ static struct series_group **take_all(struct series_registry *r, size_t *count)
 	struct series_group **all;
 
 	(void)pthread_mutex_lock(&r->lock);
-	all = calloc(r->groups.count + 1, sizeof *all);
+	all = calloc(r->groups.count + 1, sizeof(struct series_group *));
 	*count = 0;
 	for (struct map_entry *e = NULL; all != NULL && (e = map_next(&r->groups, e)) != NULL;) {
 		all[*count] = e->value;

@@ -39,8 +39,8 @@ void proxy_stats(const struct proxy *p, struct proxy_stats *stats);
 /** How many entry points there are. */
 size_t proxy_entry_points(const struct proxy *p);
 
-/** Adds to `sum` what the workers have counted on entry point number `i`, and returns its name. */
-slice proxy_entry_point_stats(const struct proxy *p, size_t i, struct h1_server_counters *sum);
+/** Adds to `sum` what the workers have counted on entry point number `at`, and returns its name. */
+slice proxy_entry_point_stats(const struct proxy *p, size_t at, struct h1_server_counters *sum);
 
 /** The counts of requests; NULL if there are none. */
 struct series_registry *proxy_series(const struct proxy *p);

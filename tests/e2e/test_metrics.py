@@ -1,6 +1,7 @@
 """Metrics: what is counted is what happened, whatever happens meanwhile."""
 
 import threading
+import time
 
 import pytest
 
@@ -38,6 +39,15 @@ def test_text(upstream, proxy):
     page = (REPOSITORY / "docs" / "reference" / "metrics.md").read_text()
     documented = {line.split("`")[1] for line in page.splitlines() if line.startswith("| `")}
     assert set(p.scrape().families) == documented
+
+
+def test_process(upstream, proxy):
+    p = counted(proxy, one_router(upstream().url))
+    m = p.scrape()
+    assert 0 < m.value("process_resident_memory_bytes") < m.value("process_virtual_memory_bytes")
+    assert 0 < m.value("process_open_fds") <= m.value("process_max_fds")
+    assert m.value("process_cpu_seconds_total") > 0
+    assert abs(time.time() - m.value("process_start_time_seconds")) < 600
 
 
 def test_requests_by_code_method_and_size(upstream, proxy):

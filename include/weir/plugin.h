@@ -193,7 +193,12 @@ struct weir_limits {
 	uint64_t circuit_window_ms;   /* (60000) */
 	uint64_t circuit_wait_ms;     /* the first one (1000) */
 	uint64_t circuit_wait_max_ms; /* the longest one (30000) */
-	uint64_t reserved[14];        /* 0 */
+	/* Memory that an instance has changed for itself, after which it is put back (no limit). */
+	uint64_t private_bytes;
+	/* Instances that a pool keeps ready (0), if the memory budget has room. */
+	uint32_t instances_min;
+	uint32_t reserved_32;  /* 0 */
+	uint64_t reserved[12]; /* 0 */
 };
 
 /**
@@ -485,7 +490,13 @@ struct weir_pool_events {
 	 */
 	void (*wake)(void *wake_context, struct weir_exchange *exchange, void *x);
 	void *wake_context;
-	uint64_t reserved[6]; /* 0 */
+	/*
+	 * There is work that need not be done now: call `weir_pool_work` soon, after what is under
+	 * way. Called from within calls on the pool and its exchanges; must not call the library.
+	 * NULL: instances are put back, destroyed and made at once, and while the pool ticks.
+	 */
+	void (*work)(void *wake_context, struct weir_pool *pool);
+	uint64_t reserved[5]; /* 0 */
 };
 
 /**
@@ -494,6 +505,12 @@ struct weir_pool_events {
  */
 int weir_pool_create(struct weir_pool **pool, struct weir_plugin *plugin,
 		     const struct weir_pool_events *events);
+
+/**
+ * Does some of the work that the `work` callback told of, for about 200 us: puts back and destroys
+ * instances, and makes those that are to be kept ready. True: call it again, after other work.
+ */
+bool weir_pool_work(struct weir_pool *pool);
 
 /**
  * All exchanges must have ended. Destroys the instances and drops the plugin's reference. NULL is

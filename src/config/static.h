@@ -196,6 +196,8 @@ struct weir_plugin_config {
 	int64_t circuit_window_ns;
 	int64_t circuit_wait_ns;
 	int64_t circuit_wait_max_ns;
+	int64_t private_bytes;            /* 0: any */
+	int64_t min_instances_per_worker; /* kept ready */
 };
 
 struct weir_plugins_config {

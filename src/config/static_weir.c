@@ -162,6 +162,15 @@ const struct option weir_plugin_options[] = {
 		     AT_LEAST(1000000)),
 	OPT_DURATION("circuitMaxWait", struct weir_plugin_config, circuit_wait_max_ns, "30s",
 		     "Longest time between two trials.", AT_LEAST(1000000)),
+	OPT_SIZE(
+		"maxPrivateMemory", struct weir_plugin_config, private_bytes, "0",
+		"Memory that an instance has changed for itself, after which it is put back to how "
+		"it was initialised when its request is done; 0: any.",
+		AT_LEAST(0)),
+	OPT_INT("minInstances", struct weir_plugin_config, min_instances_per_worker, "0",
+		"Instances that are kept ready in each worker, also when they are idle, as long as "
+		"the memory budget has room.",
+		.min = 0, .max = UINT32_MAX),
 	OPT_END,
 };
 

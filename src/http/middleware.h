@@ -10,6 +10,7 @@
 #include "core/error.h"
 
 struct exchange;
+struct loop;
 struct middleware;
 
 enum middleware_verdict {
@@ -42,6 +43,10 @@ struct middleware_class {
 	/** The exchange is over: exactly once for each middleware whose `on_request` was called,
 	 * also after a failure. */
 	void (*on_end)(struct middleware *, struct exchange *, void *state);
+
+	/** Its generation has come into force on this loop: what is to be ready before the first
+	 * request can be begun now. The loop's thread. NULL: nothing. */
+	void (*prepare)(struct middleware *, struct loop *);
 
 	/** Frees what `create` made. Control thread. */
 	void (*destroy)(struct middleware **);

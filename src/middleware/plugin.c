@@ -39,14 +39,12 @@ static void on_wake(struct timer *t)
 	exchange_resume(container_of(t, struct plugin_visit, wake)->x);
 }
 
-static void on_pool_wake(void *context, struct weir_exchange *guest, void *x)
+void plugin_wake(void *context, struct weir_exchange *guest, void *x)
 {
 	(void)context;
 	(void)guest;
 	plugin_resume_later(x);
 }
-
-const struct weir_pool_events plugin_pool_events = {.wake = on_pool_wake};
 
 static void arm_wake(struct plugin_visit *v)
 {
@@ -357,6 +355,12 @@ static void on_end(struct middleware *m, struct exchange *x, void *state)
 	v->magic = 0;
 }
 
+/* Instances that are to be ready before the first request. */
+static void prepare(struct middleware *m, struct loop *loop)
+{
+	plugin_use_prepare(self(m)->use, loop);
+}
+
 static void destroy(struct middleware **m)
 {
 	struct plugin_middleware *p = self(*m);
@@ -375,6 +379,7 @@ static const struct middleware_class class = {
 	.on_response = on_response,
 	.on_sent = on_sent,
 	.on_end = on_end,
+	.prepare = prepare,
 	.destroy = destroy,
 };
 

@@ -79,8 +79,8 @@ struct plugin_visit {
 /** The guest's accessors; their `x` is the visit. */
 extern const struct weir_http plugin_http;
 
-/** The pools' events; their `x` is the visit. */
-extern const struct weir_pool_events plugin_pool_events;
+/** The pools' `wake`; its `x` is the visit. */
+void plugin_wake(void *context, struct weir_exchange *guest, void *x);
 
 /** Has the exchange resumed at the next turn of its loop. */
 void plugin_resume_later(struct plugin_visit *v);

@@ -250,6 +250,7 @@ static void free_part(void *memory)
 	struct plugin_part *part = memory;
 
 	loop_disarm(part->loop, &part->tick);
+	loop_cancel(part->loop, &part->work);
 	weir_pool_destroy(&part->pool);
 	free(part);
 }
@@ -420,8 +421,36 @@ void plugin_part_busy(struct plugin_part *part)
 		loop_arm(part->loop, &part->tick, TICK_MS, on_tick);
 }
 
+static void on_pool_work(void *context, struct weir_pool *pool)
+{
+	struct plugin_part *part = context;
+
+	(void)pool;
+	loop_defer(part->loop, &part->work);
+}
+
+static void run_work(struct task *t)
+{
+	struct plugin_part *part = container_of(t, struct plugin_part, work);
+
+	if (weir_pool_work(part->pool))
+		loop_defer(part->loop, t);
+}
+
+void plugin_use_prepare(struct plugin_use *u, struct loop *loop)
+{
+	struct plugin_part *part;
+
+	if (weir_plugin_facts(u->plugin)->limits.instances_min == 0)
+		return;
+	part = plugin_use_part(u, loop);
+	if (part != NULL)
+		plugin_part_busy(part);
+}
+
 struct plugin_part *plugin_use_part(struct plugin_use *u, struct loop *loop)
 {
+	struct weir_pool_events events = {.wake = plugin_wake, .work = on_pool_work};
 	struct plugin_part *part;
 	void **place;
 
@@ -433,7 +462,9 @@ struct plugin_part *plugin_use_part(struct plugin_use *u, struct loop *loop)
 	if (part == NULL)
 		return NULL;
 	part->loop = loop;
-	if (weir_pool_create(&part->pool, u->plugin, &plugin_pool_events) < 0) {
+	part->work.run = run_work;
+	events.wake_context = part;
+	if (weir_pool_create(&part->pool, u->plugin, &events) < 0) {
 		free(part);
 		return NULL;
 	}

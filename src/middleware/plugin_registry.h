@@ -69,10 +69,15 @@ struct plugin_part {
 	struct weir_pool *pool;
 	struct loop *loop;
 	struct timer tick;
+	struct task work; /* what the pool has put off */
 };
 
 /** This loop's part, made on first use; NULL when memory is short. The loop's thread. */
 struct plugin_part *plugin_use_part(struct plugin_use *use, struct loop *loop);
+
+/** Has this loop make the instances that are to be kept ready, if there are to be any. The loop's
+ * thread. */
+void plugin_use_prepare(struct plugin_use *use, struct loop *loop);
 
 /** To be called when an exchange was begun: keeps the pool's housekeeping going while there is
  * something to do. */

@@ -54,6 +54,8 @@ struct weir_limits plugin_limits(const struct weir_plugin_config *c)
 		.circuit_window_ms = clock_ns_to_ms(c->circuit_window_ns),
 		.circuit_wait_ms = clock_ns_to_ms(c->circuit_wait_ns),
 		.circuit_wait_max_ms = clock_ns_to_ms(c->circuit_wait_max_ns),
+		.private_bytes = (uint64_t)c->private_bytes,
+		.instances_min = (uint32_t)c->min_instances_per_worker,
 	};
 }
 

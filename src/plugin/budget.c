@@ -32,6 +32,17 @@ static void give_here(struct budget *b, uint64_t bytes)
 	must(before >= bytes);
 }
 
+bool budget_has_room(const struct budget *b, uint64_t bytes)
+{
+	for (; b != NULL; b = b->above) {
+		uint64_t used = atomic_load_explicit(&b->used_bytes, memory_order_relaxed);
+
+		if (bytes > b->limit_bytes || used > b->limit_bytes - bytes)
+			return false;
+	}
+	return true;
+}
+
 bool budget_take(struct budget *b, uint64_t bytes)
 {
 	if (!take_here(b, bytes))

@@ -21,6 +21,9 @@ struct budget {
 /** An empty budget of that many bytes. */
 void budget_init(struct budget *b, uint64_t limit_bytes, struct budget *above);
 
+/** Whether there is room for so much, now. Does not count as a refusal. */
+bool budget_has_room(const struct budget *b, uint64_t bytes);
+
 /** Takes so much from the budget and those above, or nothing at all. */
 bool budget_take(struct budget *b, uint64_t bytes);
 

@@ -134,6 +134,16 @@ bool charge_note(struct instance *i, uint64_t ran_ns)
 	return widen(i);
 }
 
+bool charge_exceeds(struct instance *i, uint64_t bytes)
+{
+	struct charge *c = &i->charge;
+
+	if (c->measured && c->measured_bytes + c->since_bytes <= bytes)
+		return false;
+	measure(i);
+	return c->measured_bytes > bytes;
+}
+
 void charge_measured(struct instance *i, uint64_t bytes)
 {
 	set_measured(i, bytes);

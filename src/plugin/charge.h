@@ -28,6 +28,9 @@ uint64_t charge_estimate(const struct weir_plugin *p);
  * more. */
 bool charge_note(struct instance *i, uint64_t ran_ns);
 
+/** Whether the instance has changed more than that for itself; looks only if that is possible. */
+bool charge_exceeds(struct instance *i, uint64_t bytes);
+
 /** The instance's memory has been put back: so much of it is its own now. */
 void charge_measured(struct instance *i, uint64_t bytes);
 

@@ -51,10 +51,8 @@ static void drop_instance(struct weir_exchange *e)
 static void give_back(struct weir_exchange *e)
 {
 	note_changes(e);
-	if (instance_release(e->instance))
-		pool_put(e->pool, &e->instance);
-	else
-		drop_instance(e);
+	instance_finish(e->instance);
+	pool_put_used(e->pool, &e->instance);
 }
 
 static void tell_guard(struct weir_exchange *e, enum weir_cause cause)

@@ -11,6 +11,9 @@
 #include "plugin/plugin.h"
 #include "plugin/rewrite.h"
 
+/* To put so much back takes a few microseconds. */
+#define QUICK_BYTES ((uint64_t)64 * 1024)
+
 /* So much of the guest's output while starting goes into the error if the start fails. */
 #define START_OUTPUT_MAX_BYTES 480
 
@@ -355,14 +358,48 @@ static bool worn(const struct instance *i)
 	       clock_mono_ns() >= add_ns(i->since_ns, ms_to_ns(l->age_ms));
 }
 
+static bool is_large(struct instance *i)
+{
+	uint64_t most = i->plugin->facts.limits.private_bytes;
+
+	return most != UINT64_MAX && charge_exceeds(i, most);
+}
+
 /* Whether it may serve the next request. */
 static bool renew(struct instance *i)
 {
-	switch (i->plugin->facts.isolation) {
+	bool large;
+
+	if (i->plugin->facts.isolation == WEIR_ISOLATION_FRESH)
+		return false;
+	large = is_large(i);
+	if (i->plugin->facts.isolation == WEIR_ISOLATION_RESET || large || worn(i))
+		return put_back(i, large);
+	return true;
+}
+
+void instance_finish(struct instance *i)
+{
+	OBJ_CHECK(i, INSTANCE_MAGIC);
+	must(i->call.future == NULL && i->fault.cause == WEIR_CAUSE_NONE);
+	wasi_flush(i->wasi);
+	output_finish(i);
+	note_linear(i);
+	i->exchange = NULL;
+	enter_state(i, i->state == INSTANCE_RESPONSE ? INSTANCE_RESPONSE : INSTANCE_REQUEST,
+		    INSTANCE_USED);
+}
+
+bool instance_releases_quickly(const struct instance *i)
+{
+	const struct weir_plugin *p = i->plugin;
+
+	must(i->state == INSTANCE_USED);
+	switch (p->facts.isolation) {
 	case WEIR_ISOLATION_REUSE:
-		return !worn(i) || put_back(i, false);
+		return !worn(i);
 	case WEIR_ISOLATION_RESET:
-		return put_back(i, false);
+		return counter_get(&p->changed_high_bytes) <= QUICK_BYTES;
 	default:
 		return false;
 	}
@@ -371,15 +408,10 @@ static bool renew(struct instance *i)
 bool instance_release(struct instance *i)
 {
 	OBJ_CHECK(i, INSTANCE_MAGIC);
-	must(i->call.future == NULL && i->fault.cause == WEIR_CAUSE_NONE);
-	wasi_flush(i->wasi);
-	output_finish(i);
-	note_linear(i);
+	must(i->state == INSTANCE_USED);
 	if (!renew(i))
 		return false;
-	i->exchange = NULL;
-	enter_state(i, i->state == INSTANCE_RESPONSE ? INSTANCE_RESPONSE : INSTANCE_REQUEST,
-		    INSTANCE_IDLE);
+	enter_state(i, INSTANCE_USED, INSTANCE_IDLE);
 	counter_sub(&i->counters->in_use, 1);
 	counter_add(&i->counters->idle, 1);
 	return true;

@@ -2,7 +2,8 @@
  * One instance of a plugin: how it comes into being, runs and goes. The only place that knows how
  * instances are made.
  *
- *   STARTING -> IDLE -> REQUEST -> HELD -> RESPONSE -> IDLE,   REQUEST -> IDLE,   any -> DEAD
+ *   STARTING -> IDLE -> REQUEST -> HELD -> RESPONSE -> USED -> IDLE,   REQUEST -> USED,
+ *   any -> DEAD
  */
 #ifndef PLUGIN_INSTANCE_H
 #define PLUGIN_INSTANCE_H
@@ -26,6 +27,7 @@
 	X(REQUEST, "request") \
 	X(HELD, "held") \
 	X(RESPONSE, "response") \
+	X(USED, "used") /* its exchange is over, and it has not been put back */ \
 	X(DEAD, "dead")
 
 enum instance_state {
@@ -79,7 +81,7 @@ struct instance {
 	struct ticker_seat *seat;   /* of the thread that runs it */
 	struct counters *counters;
 	struct weir_exchange *exchange; /* NULL while it starts and idles */
-	struct list link;               /* in the idle list */
+	struct list link;               /* in the pool's list of idle or used ones */
 	uint64_t idle_since_ns;
 	wasmtime_store_t *store;
 	wasmtime_context_t *context;
@@ -137,9 +139,16 @@ void instance_begin_request(struct instance *i, struct weir_exchange *e);
 void instance_hold(struct instance *i);
 void instance_begin_response(struct instance *i);
 
+/** REQUEST or RESPONSE -> USED: the exchange is over. */
+void instance_finish(struct instance *i);
+
+/** USED: whether `instance_release` is a matter of a microsecond, and not followed by
+ * `instance_destroy`. */
+bool instance_releases_quickly(const struct instance *i);
+
 /**
- * REQUEST or RESPONSE -> IDLE, put back to how it was initialised where its plugin wants that.
- * False if it cannot serve again: it is to be destroyed.
+ * USED -> IDLE, put back to how it was initialised where its plugin wants that. False if it cannot
+ * serve again: it is to be destroyed.
  */
 bool instance_release(struct instance *i);
 

@@ -56,6 +56,8 @@ static bool keep_options(struct weir_plugin *p, const struct weir_plugin_options
 	p->facts.limits = o->limits;
 	limits_fill(&p->facts.limits, &p->host->options.limits);
 	p->budget.limit_bytes = p->facts.limits.total_bytes;
+	p->facts.limits.instances_min =
+		MIN(p->facts.limits.instances_min, p->facts.limits.instances);
 	guard_init(p);
 	p->facts.isolation = o->isolation;
 	p->facts.init = o->init;

@@ -4,11 +4,7 @@
 #include <stdlib.h>
 
 #include "core/clock.h"
-#include "plugin/mapping.h"
 #include "plugin/version.h"
-
-/* Larger scratch space than this is given back when it is not in use. */
-#define SCRATCH_KEEP_BYTES ((size_t)64 * 1024)
 
 /* The calling thread's. */
 static _Thread_local struct list thread_pools;
@@ -57,6 +53,7 @@ int weir_pool_create(struct weir_pool **pool, struct weir_plugin *plugin,
 	p->thread = pthread_self();
 	p->events = *events;
 	list_init(&p->idle);
+	list_init(&p->used);
 	list_init(&p->queue);
 	(void)pthread_mutex_lock(&plugin->lock);
 	list_append(&plugin->pools, &p->link);
@@ -66,14 +63,28 @@ int weir_pool_create(struct weir_pool **pool, struct weir_plugin *plugin,
 	list_append(&thread_pools, &p->beside);
 	adopt_spare(p);
 	*pool = p;
+	if (p->slots < plugin->facts.limits.instances_min)
+		pool_ask_work(p);
 	return 0;
 }
 
-static void destroy_idle(struct weir_pool *p, struct instance *i)
+void pool_destroy_idle(struct weir_pool *p, struct instance *i)
 {
 	list_remove(&i->link);
 	instance_destroy(&i);
 	must(p->slots > 0);
+	p->slots--;
+}
+
+static void destroy_all(struct weir_pool *p, struct list *list)
+{
+	while (!list_empty(list))
+		pool_destroy_idle(p, container_of(list->prev, struct instance, link));
+}
+
+static void drop_warming(struct weir_pool *p)
+{
+	instance_destroy(&p->warming);
 	p->slots--;
 }
 
@@ -86,8 +97,10 @@ void weir_pool_destroy(struct weir_pool **pool)
 	OBJ_TAKE(p, pool, POOL_MAGIC);
 	pool_check(p);
 	must(p->exchanges == 0 && list_empty(&p->queue));
-	while (!list_empty(&p->idle))
-		destroy_idle(p, container_of(p->idle.next, struct instance, link));
+	if (p->warming != NULL)
+		drop_warming(p);
+	destroy_all(p, &p->used);
+	destroy_all(p, &p->idle);
 	must(p->slots == 0);
 	list_remove(&p->beside);
 	(void)pthread_mutex_lock(&p->plugin->lock);
@@ -102,14 +115,7 @@ void weir_pool_destroy(struct weir_pool **pool)
 	free(p);
 }
 
-static void destroy_all_idle(struct weir_pool *p)
-{
-	while (!list_empty(&p->idle))
-		destroy_idle(p, container_of(p->idle.prev, struct instance, link));
-}
-
-/* Somebody found no room since this pool last asked. */
-static void yield_memory(struct weir_pool *p)
+void pool_note_refusals(struct weir_pool *p)
 {
 	const struct budget *b = &p->plugin->host->budget;
 	uint64_t refusals = atomic_load_explicit(&b->refusals, memory_order_relaxed);
@@ -117,7 +123,26 @@ static void yield_memory(struct weir_pool *p)
 	if (refusals == p->refusals)
 		return;
 	p->refusals = refusals;
-	destroy_all_idle(p);
+	if (p->events.work == NULL) {
+		destroy_all(p, &p->idle);
+		return;
+	}
+	p->yielding = 0;
+	LIST_FOR_EACH (at, &p->idle)
+		p->yielding++;
+	if (p->yielding > 0)
+		pool_ask_work(p);
+}
+
+/* False: there is nothing that may go. */
+static bool give_up_one(struct weir_pool *p)
+{
+	if (pool_settle_used(p))
+		return true;
+	if (list_empty(&p->idle))
+		return false;
+	pool_destroy_idle(p, container_of(p->idle.prev, struct instance, link));
+	return true;
 }
 
 bool pool_make_room(struct weir_plugin *plugin, uint64_t bytes)
@@ -129,8 +154,7 @@ bool pool_make_room(struct weir_plugin *plugin, uint64_t bytes)
 	LIST_FOR_EACH (at, &thread_pools) {
 		struct weir_pool *p = container_of(at, struct weir_pool, beside);
 
-		while (p->plugin->host == plugin->host && !list_empty(&p->idle)) {
-			destroy_idle(p, container_of(p->idle.prev, struct instance, link));
+		while (p->plugin->host == plugin->host && give_up_one(p)) {
 			if (budget_take(&plugin->budget, bytes))
 				return true;
 		}
@@ -140,8 +164,11 @@ bool pool_make_room(struct weir_plugin *plugin, uint64_t bytes)
 
 struct instance *pool_take(struct weir_pool *p)
 {
-	struct list *first = list_pop(&p->idle);
+	struct list *first;
 
+	if (list_empty(&p->idle))
+		(void)pool_settle_used(p);
+	first = list_pop(&p->idle);
 	return first != NULL ? container_of(first, struct instance, link) : NULL;
 }
 
@@ -153,7 +180,7 @@ bool pool_take_slot(struct weir_pool *p)
 	return true;
 }
 
-static void wake(struct weir_pool *p, struct weir_exchange *e)
+void pool_wake(struct weir_pool *p, struct weir_exchange *e)
 {
 	if (p->events.wake != NULL)
 		p->events.wake(p->events.wake_context, e, e->x);
@@ -173,14 +200,55 @@ void pool_put(struct weir_pool *p, struct instance **instance)
 	OBJ_TAKE(i, instance, INSTANCE_MAGIC);
 	must(i->state == INSTANCE_IDLE);
 	if (e == NULL) {
-		yield_memory(p);
+		pool_note_refusals(p);
 		i->idle_since_ns = clock_mono_ns();
 		list_push(&p->idle, &i->link);
 		return;
 	}
 	pool_dequeue(p, e);
 	exchange_grant(e, i);
-	wake(p, e);
+	pool_wake(p, e);
+}
+
+static void settle(struct weir_pool *p, struct instance *i)
+{
+	if (instance_release(i)) {
+		pool_put(p, &i);
+		return;
+	}
+	instance_destroy(&i);
+	pool_put_slot(p);
+}
+
+bool pool_settle_used(struct weir_pool *p)
+{
+	struct list *first = list_pop(&p->used);
+
+	if (first == NULL)
+		return false;
+	settle(p, container_of(first, struct instance, link));
+	return true;
+}
+
+void pool_ask_work(struct weir_pool *p)
+{
+	if (p->work_asked || p->events.work == NULL)
+		return;
+	p->work_asked = true;
+	p->events.work(p->events.wake_context, p);
+}
+
+void pool_put_used(struct weir_pool *p, struct instance **instance)
+{
+	struct instance *i;
+
+	OBJ_TAKE(i, instance, INSTANCE_MAGIC);
+	if (p->events.work == NULL || !list_empty(&p->queue) || instance_releases_quickly(i)) {
+		settle(p, i);
+		return;
+	}
+	list_push(&p->used, &i->link);
+	pool_ask_work(p);
 }
 
 void pool_put_slot(struct weir_pool *p)
@@ -194,7 +262,7 @@ void pool_put_slot(struct weir_pool *p)
 	}
 	pool_dequeue(p, e);
 	exchange_grant(e, NULL);
-	wake(p, e);
+	pool_wake(p, e);
 }
 
 void pool_drop_slot(struct weir_pool *p)
@@ -222,61 +290,4 @@ void pool_dequeue(struct weir_pool *p, struct weir_exchange *e)
 	list_remove(&e->link);
 	p->queued--;
 	counter_sub(&p->counters.waiting, 1);
-}
-
-/* The ones that idled longest are at the end. */
-static void trim_idle(struct weir_pool *p, uint64_t now_ns)
-{
-	uint64_t idle_ns = ms_to_ns(p->plugin->facts.limits.idle_ms);
-
-	while (!list_empty(&p->idle)) {
-		struct instance *i = container_of(p->idle.prev, struct instance, link);
-
-		if (add_ns(i->idle_since_ns, idle_ns) > now_ns)
-			break;
-		destroy_idle(p, i);
-	}
-	/* The reservations and stacks of those that have gone. */
-	if (p->slots == 0)
-		mapping_trim();
-}
-
-/* Halfway to their end idle instances give back what they have for themselves. */
-static void rest_idle(struct weir_pool *p, uint64_t now_ns)
-{
-	uint64_t rest_ns = ms_to_ns(p->plugin->facts.limits.idle_ms) / 2;
-
-	for (struct list *at = p->idle.prev, *next; at != &p->idle; at = next) {
-		struct instance *i = container_of(at, struct instance, link);
-
-		next = at->prev;
-		if (add_ns(i->idle_since_ns, rest_ns) > now_ns)
-			break;
-		if (!instance_rest(i))
-			destroy_idle(p, i);
-	}
-}
-
-/* They stay in the queue until their next step, so the callback may come more than once. */
-static void wake_overdue(struct weir_pool *p, uint64_t now_ns)
-{
-	LIST_FOR_EACH (at, &p->queue) {
-		struct weir_exchange *e = container_of(at, struct weir_exchange, link);
-
-		if (e->wake_at_ns <= now_ns)
-			wake(p, e);
-	}
-}
-
-bool weir_pool_tick(struct weir_pool *p, uint64_t now_ns)
-{
-	pool_check(p);
-	trim_idle(p, now_ns);
-	rest_idle(p, now_ns);
-	yield_memory(p);
-	wake_overdue(p, now_ns);
-	if (p->scratch.capacity > SCRATCH_KEEP_BYTES)
-		str_free(&p->scratch);
-	/* Also those in use: they will be idle, without a call that would start the ticks again. */
-	return p->slots > 0 || !list_empty(&p->queue);
 }

@@ -209,11 +209,23 @@ static void on_accept_order(struct message *m)
 	accept_connections(container_of(m, struct worker, accept_order));
 }
 
+static void prepare_middlewares(struct worker *w, struct generation *g)
+{
+	for (size_t i = 0; i < g->middleware_count; i++) {
+		struct middleware *m = g->middlewares[i];
+
+		if (m != NULL && m->class->prepare != NULL)
+			m->class->prepare(m, &w->loop);
+	}
+}
+
 static void take(struct worker *w, struct generation *g)
 {
 	struct generation *old = w->generation;
 
 	w->generation = g;
+	if (g != NULL)
+		prepare_middlewares(w, g);
 	if (old != NULL && old->shares[w->index].pins == 0)
 		drop_hold(w, old);
 }

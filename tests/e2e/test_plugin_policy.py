@@ -187,3 +187,22 @@ def test_circuit(upstream, proxy, policy):
     assert [r.status for r in failing(p, "", 5)] == [200] * 5
     assert p.log().count("the circuit opens") == p.log().count("the circuit closes") == 1
     assert p.log().count("Plugin failed") < 40
+
+
+def test_instances_kept_ready(upstream, proxy):
+    """They are made without a request, outlive the idle timeout, and serve the requests that come. An instance of another
+    plugin tells when idle ones are destroyed."""
+    kept = {"minInstances": 3, "init": "own", "idleTimeout": "100ms"}
+    other = {"init": "own", "idleTimeout": "100ms"}
+    server = upstream()
+    http = {"routers": {n: {"rule": f"Host(`{n}.test`)", "service": "s", "middlewares": [n]} for n in ("kept", "other")},
+            "middlewares": {"kept": {"plugin": {"kept": {"mib": 1}}}, "other": {"plugin": {"other": {}}}},
+            "services": {"s": servers(server.url)}}
+    p = proxy({"http": http}, plugins={"kept": Plugin("ballast"), "other": Plugin("header")},
+              static={"weir": {"workers": 1, "plugins": {"perPlugin": {"kept": kept, "other": other}}}})
+    started = lambda guest: p.log().count(f"{guest} guest initialised")  # noqa: E731
+    wait_until(lambda: started("ballast") == 3, lambda: f"three instances: {p.log()}")
+    wait_until(lambda: p.fetch(host="other.test").status == 200 and started("header") >= 3,
+               "idle instances of the other plugin are destroyed", 60, interval_s=1.5)
+    assert [p.fetch(host="kept.test").status for _ in range(5)] == [200] * 5
+    assert started("ballast") == 3

@@ -260,7 +260,12 @@ static bool make_plugin(struct bench *b, const struct row *row, slice wasm)
 {
 	const struct weir_pool_events events = {.wake = fake_wake};
 	const struct weir_plugin_options o = {
-		.name = "test", .wasm = wasm, .isolation = row->isolation, .init = row->init};
+		.name = "test",
+		.wasm = wasm,
+		.isolation = row->isolation,
+		.init = row->init,
+		.limits = {.start_failures = UINT32_MAX}, /* each is to be tried */
+	};
 
 	if (weir_plugin_create(&b->plugin, b->host, &o, &b->error) < 0) {
 		assert_null(b->plugin);
@@ -535,6 +540,7 @@ static int exhaust_data(slice wasm)
 	for (size_t i = 0; i < ARRAY_LEN(e); i++) {
 		enum weir_step step = weir_exchange_begin(&e[i], b->pool, &fake_http, &f);
 
+		step = fake_drive(e[i], step);
 		begun += step == WEIR_WAIT_BODY;
 		refused += step == WEIR_FAILED && excused(weir_exchange_cause(e[i])) &&
 			   strstr(weir_exchange_error(e[i])->text, "memory") != NULL;
@@ -543,7 +549,7 @@ static int exhaust_data(slice wasm)
 		return 3;
 	f.all_arrived = true;
 	for (size_t i = 0; i < ARRAY_LEN(e); i++) {
-		if (i < begun && weir_exchange_step(e[i]) != WEIR_NEXT)
+		if (i < begun && fake_drive(e[i], weir_exchange_step(e[i])) != WEIR_NEXT)
 			return 4;
 		weir_exchange_end(&e[i]);
 	}

@@ -7,8 +7,9 @@
 
 struct strip_prefix_regex {
 	struct middleware middleware; /* first */
+	struct arena arena;
 	size_t count;
-	struct regex *list[];
+	struct regex **list;
 };
 
 static enum middleware_verdict on_request(struct middleware *m, struct exchange *x, void *state)
@@ -38,6 +39,7 @@ static void destroy(struct middleware **m)
 
 	for (size_t i = 0; i < s->count; i++)
 		regex_free(&s->list[i]);
+	arena_free(&s->arena);
 	middleware_free(m);
 }
 
@@ -47,25 +49,35 @@ static const struct middleware_class class = {
 	.destroy = destroy,
 };
 
+static int compile(struct strip_prefix_regex *s, const struct option_list *list,
+		   struct weir_error *e)
+{
+	int r = 0;
+
+	s->list = ARENA_ARRAY(&s->arena, struct regex *, list->count);
+	if (s->list == NULL)
+		return error_set(e, -ENOMEM, "out of memory");
+	while (r == 0 && s->count < list->count) {
+		r = regex_compile(middleware_trim(list->items[s->count]), NULL, &s->list[s->count],
+				  e);
+		s->count += r == 0;
+	}
+	return r;
+}
+
 int strip_prefix_regex_create(struct middleware **m, const struct dynamic_middleware *config,
 			      const struct middleware_world *world, struct weir_error *e)
 {
-	const struct option_list *list = &config->strip_prefix_regex->regex;
-	struct strip_prefix_regex *s =
-		middleware_new(sizeof *s + list->count * sizeof *s->list, &class, config, e);
+	struct strip_prefix_regex *s = middleware_new(sizeof *s, &class, config, e);
+	int r;
 
 	(void)world;
 	if (s == NULL)
 		return -ENOMEM;
 	*m = &s->middleware;
-	for (; s->count < list->count; s->count++) {
-		int r = regex_compile(middleware_trim(list->items[s->count]), NULL,
-				      &s->list[s->count], e);
-
-		if (r < 0) {
-			destroy(m);
-			return r;
-		}
-	}
-	return 0;
+	arena_init(&s->arena, 256, SIZE_MAX);
+	r = compile(s, &config->strip_prefix_regex->regex, e);
+	if (r < 0)
+		destroy(m);
+	return r;
 }

@@ -339,17 +339,13 @@ static void print_costs(const struct plugin_findings *f)
 
 static void print_wrapped(slice text)
 {
-	size_t column = WRAP_COLUMNS;
+	size_t column = 0;
 	slice word;
 
 	while (slice_next(&text, ' ', &word)) {
-		bool fits = column + 1 + word.n <= WRAP_COLUMNS;
+		bool fits = column > 0 && column + 1 + word.n <= WRAP_COLUMNS;
 
-		(void)printf("%s%.*s",
-			     fits                     ? " "
-			     : column == WRAP_COLUMNS ? "  "
-						      : "\n  ",
-			     SLICE_ARG(word));
+		(void)printf("%s%.*s", fits ? " " : column == 0 ? "  " : "\n  ", SLICE_ARG(word));
 		column = fits ? column + 1 + word.n : 2 + word.n;
 	}
 	(void)putchar('\n');

@@ -163,6 +163,17 @@ static bool is_over(const struct plugin_rate *rate, uint64_t for_ns, uint64_t co
 	return count > 0 ? rate->exchanges >= count : clock_mono_ns() - start_ns >= for_ns;
 }
 
+/* Calls within one slice are measured by the wall clock, which goes on when others have the CPU: of
+ * the thread's CPU time the guest had the same share as of the wall's. */
+static uint64_t guest_share(const struct plugin_rate *rate, uint64_t guest_ns, bool yielded)
+{
+	double share = (double)rate->cpu_ns / (double)MAX(rate->wall_ns, (uint64_t)1);
+
+	if (!yielded && share < 1)
+		guest_ns = (uint64_t)((double)guest_ns * share);
+	return MIN(guest_ns, rate->cpu_ns);
+}
+
 int plugin_measure_rate(struct plugin_rate *rate, struct plugin_session *s,
 			const struct plugin_requests *requests, uint64_t for_ns, uint64_t count,
 			struct weir_error *error)
@@ -190,8 +201,8 @@ int plugin_measure_rate(struct plugin_rate *rate, struct plugin_session *s,
 	rate->cpu_ns = clock_thread_cpu_ns() - start_cpu_ns;
 	rate->wall_ns = clock_mono_ns() - start_ns;
 	weir_plugin_stats(s->plugin, &after);
-	/* Short calls are measured by the wall clock, which goes on when others have the CPU. */
-	rate->guest_cpu_ns = MIN(after.cpu_ns - before.cpu_ns, rate->cpu_ns);
+	rate->guest_cpu_ns =
+		guest_share(rate, after.cpu_ns - before.cpu_ns, after.yields > before.yields);
 	rate->restored_bytes = after.restored_bytes - before.restored_bytes;
 	s->host->options.measure = true;
 	s->quiet = false;

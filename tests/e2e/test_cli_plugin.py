@@ -280,6 +280,8 @@ def test_inspect_as_text():
                  "drew random numbers no", "isolation advised: reuse"):
         assert text in out
     assert all(line == line.rstrip() for line in out.splitlines())
+    advice = out[out.index("isolation advised"):].splitlines()[1:]
+    assert all(len(line) <= 80 and line[2] != " " for line in advice)
 
 
 def test_inspect_a_guest_that_keeps_state():

@@ -34,6 +34,10 @@ bench: build    ## weir beside nginx and HAProxy; writes docs/benchmarks.md
 	@scripts/install-deps bench
 	@scripts/bench
 
+bench-plugin: build ## the plugin host beside Traefik's; writes docs/benchmarks-plugin.md
+	@scripts/install-deps bench
+	@scripts/bench plugin
+
 install:        ## after make: weir, its manual and unit, and libweir-plugin; DESTDIR, PREFIX, LIBDIR
 	@DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' LIBDIR='$(LIBDIR)' scripts/install
 
@@ -41,6 +45,6 @@ clean:          ## remove build/ (the engine stays in the user's cache)
 	rm -rf build compile_commands.json
 
 help:           ## this list
-	@sed -n 's/^\([a-z-]*\):[a-z ]*## /\1\t/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z-]*\):[a-z ]*## /\1\t/p' Makefile | expand -t 16
 
-.PHONY: build run test test-long check format asan tsan fuzz bench install clean help
+.PHONY: build run test test-long check format asan tsan fuzz bench bench-plugin install clean help

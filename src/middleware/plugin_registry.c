@@ -13,7 +13,8 @@
 #include "middleware/plugin_registry_private.h"
 #include "middleware/plugin_settings.h"
 
-#define TICK_MS 1000u
+/* Memory is to be back within a second of an instance's idle timeout, the allocator's part, too. */
+#define TICK_MS 250u
 
 static enum log_level level_of(enum weir_log_level level)
 {

@@ -8,9 +8,6 @@ per request, round by round.
 import contextlib
 import json
 import os
-import re
-import resource
-import subprocess
 import sys
 import tempfile
 import time
@@ -18,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import load
+import machine
 import measure
 import peers
 import report
 
-TOP = Path(__file__).resolve().parents[2]
 IDLE_CONNECTIONS = 10000
 MAIN_CONNECTIONS = 64
 
@@ -39,17 +36,6 @@ class Subject:
 
 
 @dataclass
-class Case:
-    connections: int
-    body: str
-    seconds: int
-
-    @property
-    def key(self):
-        return f"{self.connections}/{self.body}"
-
-
-@dataclass
 class Plan:
     cases: list
     rounds: int
@@ -60,26 +46,17 @@ class Plan:
 def make_plan():
     quick = os.environ.get("BENCH_QUICK", "") not in ("", "0")
     rounds = int(os.environ.get("BENCH_ROUNDS", 2 if quick else 3))
-    cases = [Case(MAIN_CONNECTIONS, body, 1 if quick else 2) for body in peers.BODIES]
+    cases = [load.Case(MAIN_CONNECTIONS, body, 1 if quick else 2) for body in peers.BODIES]
     for connections in (1, 1000):
-        cases += [Case(connections, body, 1) for body in peers.BODIES if not quick or body == "128"]
+        cases += [load.Case(connections, body, 1) for body in peers.BODIES if not quick or body == "128"]
     return Plan(cases, rounds, 1000 if quick else IDLE_CONNECTIONS, quick)
 
 
-def find_guest(weir):
-    """The header guest that the build made beside the program."""
-    found = [parent / "guests" / "header.wasm" for parent in Path(weir).resolve().parents]
-    found = [path for path in found if path.exists()]
-    if not found:
-        raise SystemExit(f"there is no guests/header.wasm in a directory above {weir}: build the guests")
-    return found[0]
-
-
 def make_subjects(plan, weir, traefik):
-    guest = find_guest(weir)
+    guest = peers.Plugin(machine.find_guest(weir, "header"), peers.HEADER_CONFIG)
 
-    def traefik_like(program, module):
-        return lambda peer, upstream: peers.start_traefik_like(peer, upstream, program, module)
+    def traefik_like(program, plugin):
+        return lambda peer, upstream: peers.start_traefik_like(peer, upstream, program, plugin)
 
     def with_headers(start, headers):
         return lambda peer, upstream: start(peer, upstream, headers)
@@ -100,107 +77,22 @@ def make_subjects(plan, weir, traefik):
     return subjects
 
 
-def choose_cpus():
-    """One for the proxies, one for everything else."""
-    cpus = sorted(os.sched_getaffinity(0))
-    if len(cpus) < 2:
-        print("one CPU only: load, upstream and proxies share it", file=sys.stderr)
-    return cpus[0], cpus[-1]
-
-
-def raise_descriptor_limit():
-    wanted = 65536
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (max(wanted, hard), max(wanted, hard)))
-        return
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def progress(text):
-    """One line that changes, for people who watch."""
-    if sys.stderr.isatty():
-        print(f"\r{text:<60}\r", end="", file=sys.stderr, flush=True)
-
-
-def answered_requests(result, body_bytes):
-    """Of large bodies many are under way when the time is up: they count by the share that arrived."""
-    return result["bytes"] / body_bytes if body_bytes >= 2**20 else result["requests"]
-
-
-def one_round(peer, case, cpu, wants_memory):
-    peer.must_run()
-    memory = []
-    during = (lambda: memory.append(measure.pss_bytes(peer.pid))) if wants_memory else None
-    before = measure.cpu_ns(peer.pid)
-    result = load.run_wrk(f"http://127.0.0.1:{peer.port}/{case.body}", case.connections, case.seconds, cpu, during)
-    used_ns = measure.cpu_ns(peer.pid) - before
-    answered = max(answered_requests(result, peers.BODIES[case.body]), 1)
-    result["cpu_us"] = used_ns / 1000 / answered
-    result["per_second"] = answered * 1e6 / result["duration_us"]
-    result["busy"] = used_ns / 1000 / result["duration_us"]
-    if memory:
-        result["pss_bytes"] = memory[0]
-    return result
-
-
 def measure_cases(plan, subjects, running, cpu):
     results = {}
     for case in plan.cases:
         chosen = [s.name for s in subjects if s.always or case.connections == MAIN_CONNECTIONS]
         results[case.key] = {name: [] for name in chosen}
         for number in range(plan.rounds):
-            progress(f"{case.connections} connections, {case.body} bytes: round {number + 1} of {plan.rounds}")
+            machine.progress(f"{case.connections} connections, {case.body} bytes: round {number + 1} of {plan.rounds}")
             for name in chosen:
                 last = number + 1 == plan.rounds
-                results[case.key][name].append(one_round(running[name], case, cpu, last))
-    progress("")
+                results[case.key][name].append(load.one_round(running[name], case, cpu, last))
+    machine.progress("")
     return results
 
 
-def output_of(*command):
-    """What a program says, on whatever stream."""
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    return done.stdout
-
-
-def version(pattern, *command):
-    found = re.search(pattern, output_of(*command))
-    return found[1] if found else "of unknown version"
-
-
-def describe_machine():
-    info = Path("/proc/cpuinfo").read_text()
-    model = re.search(r"^model name\s*: (.*)$", info, re.M)
-    system = re.search(r'^PRETTY_NAME="?([^"\n]*)', Path("/etc/os-release").read_text(), re.M)
-    memory = int(re.search(r"MemTotal:\s*(\d+)", Path("/proc/meminfo").read_text())[1])
-    return {
-        "cpu": model[1] if model else os.uname().machine,
-        "cpus": len(os.sched_getaffinity(0)),
-        "virtual": bool(re.search(r"^flags.*\bhypervisor\b", info, re.M)),
-        "memory_bytes": memory * 1024,
-        "kernel": os.uname().release.split("-")[0],
-        "system": system[1] if system else "Linux",
-        "load": os.getloadavg()[0],
-    }
-
-
-def describe_versions(weir, traefik):
-    commit = output_of("git", "-C", str(TOP), "describe", "--always", "--dirty", "--exclude=*").strip()
-    own = version(r"(\d+\.\d+\.\d+\S*)", weir, "version")
-    versions = {
-        "weir": f"{own} ({commit})",
-        "nginx": version(r"nginx/(\S+)", "nginx", "-v"),
-        "HAProxy": version(r"version (\d\S*)", "haproxy", "-v"),
-        "wrk": version(r"wrk (?:debian/)?(\S+)", "wrk", "-v"),
-    }
-    if traefik:
-        versions["Traefik"] = version(r"Version:\s*(\S+)", traefik, "version")
-    return versions
-
-
 def run(plan, weir, traefik):
-    proxy_cpu, load_cpu = choose_cpus()
+    proxy_cpu, load_cpu = machine.choose_cpus()
     os.sched_setaffinity(0, {load_cpu})
     subjects = make_subjects(plan, weir, traefik)
     began = time.monotonic()
@@ -235,20 +127,20 @@ def main():
     plan = make_plan()
     weir = os.environ["WEIR"]
     traefik = os.environ.get("TRAEFIK")
-    raise_descriptor_limit()
+    machine.raise_descriptor_limit()
     about = {
         "date": time.strftime("%Y-%m-%d"),
-        "machine": describe_machine(),
-        "versions": describe_versions(weir, traefik if not plan.quick else None),
+        "machine": machine.describe_machine(),
+        "versions": machine.describe_versions(weir, traefik if not plan.quick else None),
     }
     results = about | run(plan, weir, traefik)
     name = "quick" if plan.quick else "full"
-    (TOP / "build" / "bench" / f"{name}.json").write_text(json.dumps(results, indent=1) + "\n")
+    (machine.TOP / "build" / "bench" / f"{name}.json").write_text(json.dumps(results, indent=1) + "\n")
     text = report.markdown(results)
-    page = TOP / "build" / "bench" / "quick.md" if plan.quick else TOP / "docs" / "benchmarks.md"
+    page = machine.TOP / "build" / "bench" / "quick.md" if plan.quick else machine.TOP / "docs" / "benchmarks.md"
     page.write_text(text)
     print(text)
-    print(f"Written to {page.relative_to(TOP)}.")
+    print(f"Written to {page.relative_to(machine.TOP)}.")
     return 1 if report.has_errors(results) else 0
 
 

@@ -1,11 +1,12 @@
 /*
  * What plugin instances cost: to make, to put back, per exchange, and in memory.
  *
- *   bench_plugin GUEST.wasm [CONFIG [LIVE]]
+ *   bench_plugin [--json] [--quick] GUEST.wasm [CONFIG [LIVE]]
  *
- * Times are the best of several rounds. Memory is what the process has for itself (private), its
- * share of what it has in common with others (PSS) and, to show how much that one misleads, RSS,
- * which counts a page of an image once per instance that has touched it.
+ * Times are medians over rounds: CPU time of the process, its ticker included. How an exchange's
+ * time divides between guest and host is elapsed time, of the quickest round. Memory is the
+ * process's share (PSS) and what it has for itself; RSS, which counts a page of an image once per
+ * instance that has touched it, would mislead.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,8 +16,9 @@
 #include "plugin/plugin.h"
 #include "plugin/pool.h"
 
-#define ROUNDS 9
-#define ROUND_NS 50000000.0
+#define ROUNDS 5
+#define ROUND_NS 60000000.0
+#define QUICK_ROUND_NS 10000000.0
 
 struct bench {
 	struct weir_host *host;
@@ -24,6 +26,7 @@ struct bench {
 	struct weir_pool *pool;
 	slice wasm;
 	slice config;
+	double round_ns;
 };
 
 /* ---- an embedder that does next to nothing ---- */
@@ -120,33 +123,103 @@ static const struct weir_http http = {
 	.write_body = take_body,
 };
 
+/* ---- results ---- */
+
+static struct {
+	bool json;
+	bool some;
+} output;
+
+/* `key` for programs, `text` for people. */
+static void tell(const char *key, const char *text, double value, const char *unit)
+{
+	if (output.json)
+		printf("%s\n \"%s\": %.6g", output.some ? "," : "{", key, value);
+	else
+		printf("  %-42s %12.2f %s\n", text, value, unit);
+	output.some = true;
+}
+
+static void tell_end(void)
+{
+	if (output.json)
+		printf("\n}\n");
+}
+
 /* ---- measuring ---- */
+
+static double cpu_now_ns(void)
+{
+	struct timespec t;
+
+	must(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t) == 0);
+	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+}
 
 static double now_ns(void)
 {
 	return (double)clock_mono_ns();
 }
 
-/* Nanoseconds per call, best round. */
-static double best(void (*run)(struct bench *), struct bench *b)
+/* Microseconds per call, and how many calls it took to know. */
+struct cost {
+	double cpu_us;
+	double wall_us;
+	double guest_us; /* in the guest, by the host's books */
+};
+
+static double guest_now_ns(const struct bench *b)
 {
-	double least = 1e18;
+	return (double)b->pool->counters.cpu_ns;
+}
 
-	for (int round = 0; round < ROUNDS; round++) {
-		double start = now_ns(), end;
-		unsigned n = 0;
+static struct cost one_round(void (*run)(struct bench *), struct bench *b, unsigned calls)
+{
+	double cpu = cpu_now_ns(), wall = now_ns(), guest = guest_now_ns(b), n = 1000.0 * calls;
 
-		do {
-			run(b);
-			n++;
-			end = now_ns();
-		} while (end - start < ROUND_NS);
-		least = MIN(least, (end - start) / n);
+	for (unsigned i = 0; i < calls; i++)
+		run(b);
+	return (struct cost){(cpu_now_ns() - cpu) / n, (now_ns() - wall) / n,
+			     (guest_now_ns(b) - guest) / n};
+}
+
+static int compare(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* CPU time of the median round, the rest of the quickest. */
+static struct cost summary(const struct cost *costs)
+{
+	struct cost least = costs[0];
+	double cpu[ROUNDS];
+
+	for (size_t i = 0; i < ROUNDS; i++) {
+		cpu[i] = costs[i].cpu_us;
+		if (costs[i].wall_us < least.wall_us)
+			least = costs[i];
 	}
+	qsort(cpu, ROUNDS, sizeof *cpu, compare);
+	least.cpu_us = cpu[ROUNDS / 2];
 	return least;
 }
 
-static long rollup_kib(const char *key)
+static struct cost measure(void (*run)(struct bench *), struct bench *b)
+{
+	struct cost costs[ROUNDS];
+	unsigned calls = 1;
+
+	/* As many calls as fill a round. */
+	for (double us = 0; us * 1000 * calls < b->round_ns / 2; calls *= 2)
+		us = one_round(run, b, calls).wall_us;
+	for (size_t i = 0; i < ROUNDS; i++)
+		costs[i] = one_round(run, b, calls);
+	return summary(costs);
+}
+
+static double rollup_bytes(const char *key)
 {
 	FILE *f = fopen("/proc/self/smaps_rollup", "r");
 	char line[256];
@@ -159,28 +232,7 @@ static long rollup_kib(const char *key)
 			kib += at;
 	}
 	(void)fclose(f);
-	return kib;
-}
-
-struct memory {
-	long private_kib;
-	long pss_kib;
-	long rss_kib;
-};
-
-static struct memory memory_now(void)
-{
-	return (struct memory){rollup_kib("Private_Dirty"), rollup_kib("Pss"), rollup_kib("Rss")};
-}
-
-static void tell_memory(const char *when, struct memory from)
-{
-	struct memory m = memory_now();
-
-	printf("  %-38s private %+8.1f MiB, PSS %+8.1f, RSS %+8.1f\n", when,
-	       (double)(m.private_kib - from.private_kib) / 1024,
-	       (double)(m.pss_kib - from.pss_kib) / 1024,
-	       (double)(m.rss_kib - from.rss_kib) / 1024);
+	return (double)kib * 1024;
 }
 
 static void open_plugin(struct bench *b, enum weir_isolation isolation, enum weir_init init)
@@ -261,60 +313,77 @@ static void put_back(struct bench *b)
 	must(done);
 }
 
-static void bench_times(struct bench *b)
-{
-	double fresh, reset, reuse, own;
+/* ---- what is measured ---- */
 
+static double restored_pages(const struct bench *b)
+{
+	const struct counters *c = &b->pool->counters;
+
+	return (double)c->restored_bytes / (double)MAX(c->restores, (uint64_t)1) /
+	       (double)image_page_bytes();
+}
+
+static void bench_own(struct bench *b)
+{
 	open_plugin(b, WEIR_ISOLATION_REUSE, WEIR_INIT_OWN);
-	own = best(make_and_end, b);
+	tell("own_us", "new instance, initialised by itself", measure(make_and_end, b).cpu_us,
+	     "us");
 	close_plugin(b);
+}
+
+static void bench_reuse(struct bench *b)
+{
+	struct cost c;
+
 	open_plugin(b, WEIR_ISOLATION_REUSE, WEIR_INIT_SHARED);
-	printf("  new instance, initialised by itself  %10.2f us\n", own / 1000);
-	if (b->plugin->snapshot == NULL) {
-		printf("  %s\n", b->plugin->facts.init_reason);
-		close_plugin(b);
-		return;
-	}
-	printf("  new instance, cloned                 %10.2f us\n", best(make_and_end, b) / 1000);
-	reuse = best(exchange, b);
-	printf("  put back after its requests          %10.2f us\n", best(put_back, b) / 1000);
+	tell("clone_us", "new instance, cloned", measure(make_and_end, b).cpu_us, "us");
+	c = measure(exchange, b);
+	tell("reuse_us", "exchange, reuse", c.cpu_us, "us");
+	tell("reuse_guest_us", "  of it in the guest, elapsed", c.guest_us, "us");
+	tell("reuse_host_us", "  of it in the host, elapsed", c.wall_us - c.guest_us, "us");
+	put_back(b);
+	tell("restore_us", "put back after such exchanges", measure(put_back, b).cpu_us, "us");
 	close_plugin(b);
+}
+
+static void bench_reset(struct bench *b)
+{
+	struct cost c;
+
 	open_plugin(b, WEIR_ISOLATION_RESET, WEIR_INIT_SHARED);
-	reset = best(exchange, b);
-	printf("  pages put back per request           %10.1f\n",
-	       (double)b->pool->counters.restored_bytes /
-		       (double)MAX(b->pool->counters.restores, (uint64_t)1) / 4096);
+	c = measure(exchange, b);
+	tell("reset_us", "exchange, reset", c.cpu_us, "us");
+	tell("reset_guest_us", "  of it in the guest, elapsed", c.guest_us, "us");
+	tell("reset_host_us", "  of it in the host, elapsed", c.wall_us - c.guest_us, "us");
+	tell("reset_pages", "  pages put back", restored_pages(b), "");
 	close_plugin(b);
 	open_plugin(b, WEIR_ISOLATION_FRESH, WEIR_INIT_SHARED);
-	fresh = best(exchange, b);
+	tell("fresh_us", "exchange, fresh", measure(exchange, b).cpu_us, "us");
 	close_plugin(b);
-	printf("  exchange: reuse %.2f us, reset %.2f us, fresh %.2f us\n", reuse / 1000,
-	       reset / 1000, fresh / 1000);
 }
 
 static void bench_memory(struct bench *b, size_t live)
 {
 	struct weir_exchange **e = calloc(live, sizeof *e);
-	struct memory before;
-	double start;
+	double before, start;
 
 	must(e != NULL);
 	open_plugin(b, WEIR_ISOLATION_REUSE, WEIR_INIT_SHARED);
 	exchange(b);
-	before = memory_now();
-	printf("  image %.1f MiB\n", (double)b->plugin->facts.image_bytes / 1048576);
-	start = now_ns();
+	tell("image_bytes", "image", (double)b->plugin->facts.image_bytes, "bytes");
+	before = rollup_bytes("Pss");
+	start = cpu_now_ns();
 	for (size_t i = 0; i < live; i++)
 		e[i] = begin(b);
-	start = (now_ns() - start) / (double)live;
-	printf("  %zu exchanges at once, begun in %.2f us each; live instances: %u\n", live,
-	       start / 1000, b->pool->slots);
-	tell_memory("while they wait for the upstream", before);
+	tell("begin_us", "exchange begun in a new instance",
+	     (cpu_now_ns() - start) / (double)live / 1000, "us");
+	tell("live", "instances", b->pool->slots, "");
+	tell("live_bytes", "PSS grew by, while they wait", rollup_bytes("Pss") - before, "bytes");
 	for (size_t i = 0; i < live; i++)
 		finish(e[i]);
-	tell_memory("when all are idle", before);
+	tell("idle_bytes", "PSS, when all are idle", rollup_bytes("Pss") - before, "bytes");
 	(void)weir_pool_tick(b->pool, UINT64_MAX);
-	tell_memory("after the idle timeout", before);
+	tell("after_bytes", "PSS, after the idle timeout", rollup_bytes("Pss") - before, "bytes");
 	close_plugin(b);
 	free(e);
 }
@@ -337,29 +406,63 @@ static slice read_file(const char *path)
 	return str_slice(&s);
 }
 
+static int usage(void)
+{
+	(void)fprintf(stderr,
+		      "usage: bench_plugin [--json] [--quick] GUEST.wasm [CONFIG [LIVE]]\n");
+	return 2;
+}
+
+static void run(struct bench *b, const char *path, size_t live)
+{
+	struct weir_module *module = NULL;
+	struct weir_error error;
+	double start = now_ns();
+
+	if (weir_module_load(&module, b->host, b->wasm, &error) < 0) {
+		(void)fprintf(stderr, "%s: %s\n", path, error.text);
+		exit(1);
+	}
+	if (!output.json)
+		printf("%s %.*s, put back by %s\n", path, SLICE_ARG(b->config),
+		       weir_restore_text(weir_host_restore(b->host)));
+	tell("compile_ms", "compiled, or found in the cache, elapsed", (now_ns() - start) / 1e6,
+	     "ms");
+	start = now_ns();
+	open_plugin(b, WEIR_ISOLATION_REUSE, WEIR_INIT_SHARED);
+	tell("start_ms", "first instance and its image, elapsed", (now_ns() - start) / 1e6, "ms");
+	must(b->plugin->snapshot != NULL);
+	close_plugin(b);
+	bench_own(b);
+	bench_reuse(b);
+	bench_reset(b);
+	if (live > 0)
+		bench_memory(b, live);
+	tell_end();
+	weir_module_release(&module);
+}
+
 int main(int argc, char **argv)
 {
 	const struct weir_host_options options = {0};
-	struct weir_module *module = NULL;
-	struct bench b = {.config = SLICE("{}")};
-	size_t live = argc > 3 ? strtoul(argv[3], NULL, 10) : 1000;
-	double start = now_ns();
+	struct bench b = {.config = SLICE("{}"), .round_ns = ROUND_NS};
+	int at = 1;
 
-	if (argc < 2) {
-		(void)fprintf(stderr, "usage: bench_plugin GUEST.wasm [CONFIG [LIVE]]\n");
-		return 2;
+	for (; at < argc && argv[at][0] == '-'; at++) {
+		if (strcmp(argv[at], "--json") == 0)
+			output.json = true;
+		else if (strcmp(argv[at], "--quick") == 0)
+			b.round_ns = QUICK_ROUND_NS;
+		else
+			return usage();
 	}
-	b.wasm = read_file(argv[1]);
-	if (argc > 2)
-		b.config = slice_from(argv[2]);
+	if (at >= argc)
+		return usage();
+	b.wasm = read_file(argv[at]);
+	if (at + 1 < argc)
+		b.config = slice_from(argv[at + 1]);
 	must(weir_host_create(&b.host, &options, NULL) == 0);
-	must(weir_module_load(&module, b.host, b.wasm, NULL) == 0);
-	printf("%s %.*s, put back by %s, compiled in %.0f ms\n", argv[1], SLICE_ARG(b.config),
-	       weir_restore_text(weir_host_restore(b.host)), (now_ns() - start) / 1e6);
-	bench_times(&b);
-	if (live > 0)
-		bench_memory(&b, live);
-	weir_module_release(&module);
+	run(&b, argv[at], at + 2 < argc ? strtoul(argv[at + 2], NULL, 10) : 1000);
 	weir_host_destroy(&b.host);
 	free((void *)(uintptr_t)b.wasm.p);
 	return 0;

@@ -4,11 +4,24 @@ import json
 import subprocess
 import sys
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 
 import measure
+import peers
 
 HERE = Path(__file__).resolve().parent
+
+
+@dataclass
+class Case:
+    connections: int
+    body: str
+    seconds: int
+
+    @property
+    def key(self):
+        return f"{self.connections}/{self.body}"
 
 
 def run_wrk(url, connections, seconds, cpu, during=None):
@@ -25,6 +38,27 @@ def run_wrk(url, connections, seconds, cpu, during=None):
     if done.returncode != 0 or not lines:
         raise SystemExit(f"wrk failed ({' '.join(command)}):\n{done.stdout}")
     return json.loads(lines[0].removeprefix("RESULT "))
+
+
+def answered_requests(result, body_bytes):
+    """Of large bodies many are under way when the time is up: they count by the share that arrived."""
+    return result["bytes"] / body_bytes if body_bytes >= 2**20 else result["requests"]
+
+
+def one_round(peer, case, cpu, wants_memory):
+    peer.must_run()
+    memory = []
+    during = (lambda: memory.append(measure.pss_bytes(peer.pid))) if wants_memory else None
+    before = measure.cpu_ns(peer.pid)
+    result = run_wrk(f"http://127.0.0.1:{peer.port}/{case.body}", case.connections, case.seconds, cpu, during)
+    used_ns = measure.cpu_ns(peer.pid) - before
+    answered = max(answered_requests(result, peers.BODIES[case.body]), 1)
+    result["cpu_us"] = used_ns / 1000 / answered
+    result["per_second"] = answered * 1e6 / result["duration_us"]
+    result["busy"] = used_ns / 1000 / result["duration_us"]
+    if memory:
+        result["pss_bytes"] = memory[0]
+    return result
 
 
 def idle_connections(peer, count, cpu):

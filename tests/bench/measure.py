@@ -1,21 +1,13 @@
 """What Linux says about a process and its children."""
 
 import os
+import sys
 import time
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).resolve().parents[1] / "e2e"))
 
-def process_tree(pid):
-    pids, todo = [], [pid]
-    while todo:
-        current = todo.pop()
-        pids.append(current)
-        for children in Path(f"/proc/{current}/task").glob("*/children"):
-            try:
-                todo += [int(child) for child in children.read_text().split()]
-            except OSError:
-                pass
-    return pids
+from harness.process import process_tree, pss_bytes  # noqa: E402
 
 
 def _task_ns(task):
@@ -32,15 +24,6 @@ def cpu_ns(pid):
     return sum(_task_ns(task) for current in process_tree(pid) for task in Path(f"/proc/{current}/task").iterdir())
 
 
-def pss_bytes(pid):
-    """Memory of the process tree; shared pages are counted by their share."""
-    total = 0
-    for current in process_tree(pid):
-        lines = Path(f"/proc/{current}/smaps_rollup").read_text().splitlines()
-        total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) * 1024
-    return total
-
-
 def settled_pss_bytes(pid, timeout_s=5.0):
     """PSS once two readings a quarter of a second apart are the same, or after the time."""
     last, deadline = None, time.monotonic() + timeout_s
@@ -50,3 +33,39 @@ def settled_pss_bytes(pid, timeout_s=5.0):
             return now
         last = now
         time.sleep(0.25)
+
+
+class MemoryGroup:
+    """A control group for one process tree, which counts what PSS does not: files in memory, page tables, sockets. Nothing
+    where the system does not allow it."""
+
+    def __init__(self, name):
+        self._directory = None
+        for line in Path("/proc/self/cgroup").read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            top = {"memory": "/sys/fs/cgroup/memory", "": "/sys/fs/cgroup"}.get(controllers)
+            if top and self._directory is None:
+                self._make(Path(top + path) / name)
+
+    def _make(self, directory):
+        try:
+            directory.mkdir()
+            self._counter = next(f for f in (directory / "memory.usage_in_bytes", directory / "memory.current") if f.exists())
+            self._directory = directory
+        except (OSError, StopIteration):
+            if directory.is_dir():
+                directory.rmdir()
+
+    def command(self, *command):
+        """The command, to be started within the group."""
+        if self._directory is None:
+            return command
+        return "sh", "-c", 'echo $$ >"$0" && exec "$@"', self._directory / "cgroup.procs", *command
+
+    def used_bytes(self):
+        return int(self._counter.read_text()) if self._directory else None
+
+    def remove(self):
+        """Once its processes have ended."""
+        if self._directory:
+            self._directory.rmdir()

@@ -5,14 +5,18 @@ what Traefik tells it: X-Forwarded-For, -Host, -Port, -Proto, -Server and X-Real
 """
 
 import http.client
+import json
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import time
+from dataclasses import dataclass, field
+from pathlib import Path
 
 READY_TIMEOUT_S = 60
+READY_POLL_S = 0.005
 STOP_TIMEOUT_S = 10
 
 BODIES = {"128": 128, "10k": 10 * 1024, "1m": 1024 * 1024}
@@ -134,7 +138,7 @@ global: {{ checkNewVersion: false, sendAnonymousUsage: false }}
 serversTransport: {{ maxIdleConnsPerHost: 1024 }}
 providers:
   file: {{ filename: dynamic.yml, watch: false }}
-weir: {{ workers: 1 }}
+weir: {weir}
 {plugins}
 """
 
@@ -158,16 +162,26 @@ DYNAMIC_GUEST = """
   middlewares:
     guest:
       plugin:
-        guest: { request: { X-Guest: "set" }, response: { X-Guest-Response: "set" } }
+        guest: {config}
 """
+
+HEADER_CONFIG = {"request": {"X-Guest": "set"}, "response": {"X-Guest-Response": "set"}}
 
 MANIFEST = """
 displayName: guest
 type: middleware
 runtime: wasm
-summary: sets one request and one response header
+summary: what the benchmark measures
 testData: {}
 """
+
+
+@dataclass
+class Plugin:
+    """The only plugin of weir or Traefik, and what weir is told about plugins."""
+    module: Path
+    config: dict
+    options: dict = field(default_factory=dict)
 
 
 def free_port():
@@ -189,10 +203,13 @@ def request(port, path):
 class Peer:
     """A server process: its files in a directory of its own, pinned to one CPU."""
 
-    def __init__(self, name, directory, cpu):
+    def __init__(self, name, directory, cpu, group=None, cache=None):
         self.name = name
         self.directory = directory
         self.cpu = cpu
+        self.group = group  # a measure.MemoryGroup
+        self.cache = cache or directory  # where weir keeps compiled plugins
+        self.ready_s = None  # from the start of the process to its first answer
         self.port = free_port()
         self.process = None
         directory.mkdir()
@@ -202,12 +219,16 @@ class Peer:
         return self.process.pid
 
     def start(self, *command):
-        output = open(self.directory / "output.log", "wb")
-        self.process = subprocess.Popen(["taskset", "-c", str(self.cpu), *map(str, command)], cwd=self.directory,
-                                        stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
-                                        env=os.environ | {"CACHE_DIRECTORY": str(self.directory)})
-        output.close()
+        command = ["taskset", "-c", self.cpu, *command]
+        if self.group:
+            command = self.group.command(*command)
+        began = time.monotonic()
+        with open(self.directory / "output.log", "wb") as output:
+            self.process = subprocess.Popen([str(word) for word in command], cwd=self.directory,
+                                            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+                                            env=os.environ | {"CACHE_DIRECTORY": str(self.cache)})
         self.wait_ready()
+        self.ready_s = time.monotonic() - began
         return self
 
     def wait_ready(self):
@@ -221,7 +242,7 @@ class Peer:
                 found = f"status {status} with {len(body)} bytes"
             except (OSError, http.client.HTTPException):
                 pass
-            time.sleep(0.05)
+            time.sleep(READY_POLL_S)
         raise SystemExit(f"{self.name} does not answer ({found}):\n{self.output()}")
 
     def must_run(self):
@@ -286,15 +307,19 @@ def start_haproxy(peer, upstream, headers):
     return peer.start(shutil.which("haproxy"), "-db", "-f", file)
 
 
-def start_traefik_like(peer, upstream, program, guest):
-    """weir or Traefik; `guest` is the module of its only plugin, or None."""
+def start_traefik_like(peer, upstream, program, plugin=None):
+    """weir or Traefik. JSON is YAML, too."""
     directory = peer.directory
-    if guest:
-        plugin = directory / "plugins-local" / "src" / "example.org" / "guest"
-        plugin.mkdir(parents=True)
-        (plugin / ".traefik.yml").write_text(MANIFEST)
-        shutil.copy(guest, plugin / "plugin.wasm")
-    dynamic = DYNAMIC.format(upstream=upstream, middlewares=", middlewares: [guest]" if guest else "")
-    (directory / "dynamic.yml").write_text(dynamic + (DYNAMIC_GUEST if guest else ""))
-    (directory / "static.yml").write_text(STATIC.format(port=peer.port, plugins=STATIC_PLUGINS if guest else ""))
+    weir = {"workers": 1}
+    dynamic = DYNAMIC.format(upstream=upstream, middlewares=", middlewares: [guest]" if plugin else "")
+    if plugin:
+        folder = directory / "plugins-local" / "src" / "example.org" / "guest"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ".traefik.yml").write_text(MANIFEST)
+        shutil.copy(plugin.module, folder / "plugin.wasm")
+        dynamic += DYNAMIC_GUEST.format(config=json.dumps(plugin.config))
+        weir |= {"plugins": plugin.options} if plugin.options else {}
+    (directory / "dynamic.yml").write_text(dynamic)
+    (directory / "static.yml").write_text(STATIC.format(port=peer.port, weir=json.dumps(weir),
+                                                        plugins=STATIC_PLUGINS if plugin else ""))
     return peer.start(program, "--configFile=static.yml")

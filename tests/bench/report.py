@@ -175,10 +175,10 @@ def counts(rows):
     return "; ".join(text)
 
 
-def machine_lines(results):
+def machine_lines(results, command="make bench"):
     machine = results["machine"]
     versions = ", ".join(f"{name} {text}" for name, text in results["versions"].items())
-    yield f"* Date: {results['date']}. Command: `make bench`, {results['rounds']} rounds of each case."
+    yield f"* Date: {results['date']}. Command: `{command}`, {results['rounds']} round{'s' if results['rounds'] > 1 else ''} of each case."
     yield (f"* Machine: {machine['cpus']} x {machine['cpu']}{' (virtual machine)' if machine['virtual'] else ''}, "
            f"{machine['memory_bytes'] / 2**30:.0f} GiB, Linux {machine['kernel']}, {machine['system']}.")
     yield f"* Versions: {versions}."

@@ -2,11 +2,11 @@
 
 import contextlib
 import os
-import threading
 
 import pytest
 
 from harness.flight import Flight, HoldingUpstream
+from harness.process import Peak
 from harness.proxy import Plugin, memory_tells, one_router
 from harness.waiting import wait_until
 
@@ -16,28 +16,6 @@ pytestmark = [pytest.mark.differs("Traefik's instances share nothing, and nothin
 MIB = 1 << 20
 IDLE_TIMEOUT_S = 1
 LONG = "WEIR_LONG" in os.environ
-
-
-class Peak:
-    """The most memory above `base` that the proxy was seen to have."""
-
-    def __init__(self, p, base):
-        self.bytes = 0
-        self._p, self._base = p, base
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def _run(self):
-        while not self._stop.wait(0.02):
-            self.bytes = max(self.bytes, self._p.pss_bytes - self._base)
-
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._stop.set()
-        self._thread.join(30)
 
 
 class Rig:
@@ -122,7 +100,7 @@ def test_never_above_the_budget(proxy, isolation):
     budget = 512 * MIB if LONG else 128 * MIB
     with rigged(proxy, "ballast", {"mib": 20, "dirty": 512}, budget=str(budget),
                 defaults={"isolation": isolation, "queueTimeout": "2s"}) as rig:
-        with Peak(rig.proxy, rig.idle) as peak:
+        with Peak(rig.proxy.pid, rig.idle) as peak:
             flight = Flight(rig.proxy.port, count)
             wait_until(lambda: flight.answered + rig.server.held >= count,
                        lambda: f"{flight.answered} are answered, {rig.server.held} held", 60)

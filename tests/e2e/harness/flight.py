@@ -10,7 +10,10 @@ from .waiting import wait_until
 
 HOLD_TARGET = "/hold"
 BODY = b"x" * 128
-ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n" % len(BODY)
+ANSWER = HEAD + b"\r\n" + BODY
+# So that nothing is left of a flight but what the proxy keeps of itself.
+LAST_ANSWER = HEAD + b"Connection: close\r\n\r\n" + BODY
 
 
 def raise_descriptor_limit():
@@ -60,12 +63,11 @@ class HoldingUpstream:
 
     async def _serve(self, reader, writer):
         try:
-            while True:
-                head = await reader.readuntil(b"\r\n\r\n")
-                if head.split(b" ", 2)[1] == HOLD_TARGET.encode():
-                    self.held += 1
-                    await self._released.wait()
+            while (await reader.readuntil(b"\r\n\r\n")).split(b" ", 2)[1] != HOLD_TARGET.encode():
                 writer.write(ANSWER)
+            self.held += 1
+            await self._released.wait()
+            writer.write(LAST_ANSWER)
         except (asyncio.IncompleteReadError, asyncio.CancelledError, OSError):
             pass
         finally:

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import threading
 from pathlib import Path
 
 
@@ -45,6 +46,28 @@ def pss_bytes(pid):
             continue
         total += sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:")) * 1024
     return total
+
+
+class Peak:
+    """The most memory above `base_bytes` that the process tree was seen to have, while this is entered."""
+
+    def __init__(self, pid, base_bytes):
+        self.bytes = 0
+        self._pid, self._base_bytes = pid, base_bytes
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self):
+        while not self._stop.wait(0.02):
+            self.bytes = max(self.bytes, pss_bytes(self._pid) - self._base_bytes)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        self._thread.join(30)
 
 
 def descriptors(pid):

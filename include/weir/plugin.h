@@ -474,7 +474,8 @@ struct weir_plugin_stats {
 	uint64_t circuit_opened;          /* and how often that has begun */
 	uint64_t starts_stopped;          /* 1: instances are not started now, */
 	uint64_t starts_stopped_count;    /* and how often that has begun */
-	uint64_t reserved[132];           /* set to 0 */
+	uint64_t late_slices;             /* that took five times their length or more */
+	uint64_t reserved[131];           /* set to 0 */
 };
 
 /** Sums over all pools; each number is exact, the set is not one moment's. Any thread. */

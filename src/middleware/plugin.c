@@ -116,7 +116,7 @@ static enum middleware_verdict fail(struct plugin_visit *v)
 static void pass_over(struct plugin_visit *v, const char *consequence)
 {
 	log_failure(v, consequence);
-	(void)atomic_fetch_add_explicit(&v->m->use->passed, 1, memory_order_relaxed);
+	plugin_use_note_passed(v->m->use);
 	weir_exchange_end(&v->guest);
 	v->stage = PLUGIN_OVER;
 }

@@ -438,6 +438,13 @@ static void run_work(struct task *t)
 		loop_defer(part->loop, t);
 }
 
+void plugin_use_note_passed(struct plugin_use *u)
+{
+	struct plugin_source *s = &u->registry->sources[u->source];
+
+	(void)atomic_fetch_add_explicit(&s->passed, 1, memory_order_relaxed);
+}
+
 void plugin_use_prepare(struct plugin_use *u, struct loop *loop)
 {
 	struct plugin_part *part;

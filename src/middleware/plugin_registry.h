@@ -46,8 +46,7 @@ struct plugin_use {
 	slice alias;
 	size_t source; /* number of the declared plugin */
 	struct weir_plugin *plugin;
-	bool fails_open;         /* `failure: open` */
-	_Atomic uint64_t passed; /* requests and responses that went on without the plugin */
+	bool fails_open; /* `failure: open` */
 	struct per_loop pools;
 };
 
@@ -74,6 +73,9 @@ struct plugin_part {
 
 /** This loop's part, made on first use; NULL when memory is short. The loop's thread. */
 struct plugin_part *plugin_use_part(struct plugin_use *use, struct loop *loop);
+
+/** Counts a request or a response that went on without the plugin. Any thread. */
+void plugin_use_note_passed(struct plugin_use *use);
 
 /** Has this loop make the instances that are to be kept ready, if there are to be any. The loop's
  * thread. */

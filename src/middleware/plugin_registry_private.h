@@ -13,7 +13,8 @@
 struct plugin_source {
 	slice alias;
 	const struct weir_plugin_config *limits;
-	const char *reason; /* why it cannot be used; NULL: it can */
+	_Atomic uint64_t passed; /* under `failure: open`, without the plugin */
+	const char *reason;      /* why it cannot be used; NULL: it can */
 	slice wasm;
 	struct weir_module
 		*module; /* held with abortOnPluginFailure; else compiled when first used */

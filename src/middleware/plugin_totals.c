@@ -56,6 +56,7 @@ static struct held *hold_all(struct plugin_registry *r, struct plugin_totals *to
 	all = calloc(r->live + 1, sizeof *all);
 	for (size_t i = 0; i < r->source_count; i++)
 		totals[i] = (struct plugin_totals){.alias = r->sources[i].alias,
+						   .passed = counter_get(&r->sources[i].passed),
 						   .stats = r->sources[i].gone};
 	if (all != NULL) {
 		LIST_FOR_EACH (at, &r->all) {

@@ -26,6 +26,7 @@
 	X(restored_bytes, COUNTER, "Memory that was copied to put instances back") \
 	X(cpu_ns, COUNTER, "CPU time of the plugin's code, initialisation included") \
 	X(yields, COUNTER, "Slices of time that ended before the call that they were part of") \
+	X(late_slices, COUNTER, "Slices that took five times their length, or more") \
 	X(log_lines_dropped, COUNTER, "Log lines beyond the limit of one exchange") \
 	X(circuit_open, GAUGE, "Configurations whose circuit is open: exchanges are refused") \
 	X(circuit_opened, COUNTER, "Times that a circuit opened") \
@@ -45,6 +46,7 @@ struct plugin_totals {
 	slice alias;
 	uint64_t configurations; /* in use, or draining */
 	uint64_t image_bytes;    /* of all of them */
+	uint64_t passed;         /* requests and responses that went on without the plugin */
 	struct weir_plugin_stats stats;
 };
 

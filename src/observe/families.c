@@ -72,6 +72,8 @@ static const struct family host_families[] = {
 
 static const struct family plugin_families[] = {
 	PLUGIN(configurations, GAUGE, "Configurations of the plugin that are in use, or drain"),
+	PLUGIN(passed, COUNTER,
+	       "Requests and responses that went on without the plugin, which failed"),
 	PLUGIN(image_bytes, GAUGE, "Memory as initialised, which all instances share"),
 #define X(name, kind, help) \
 	METRIC("weir_plugin_" #name, kind, help, struct plugin_totals, stats.name),

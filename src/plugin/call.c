@@ -9,6 +9,9 @@
 #include "plugin/output.h"
 #include "plugin/plugin.h"
 
+/* A slice that took so many times its length has held up other work. */
+#define LATE_SLICES 5u
+
 /* What the first slice of a call may have cost: it is not measured in CPU time, because most calls
  * end within it and that clock is a system call. */
 static uint64_t slice_spent_ns(const struct instance *i)
@@ -181,6 +184,20 @@ static enum run refuse_memory(struct instance *i, enum run run)
 	return give_up(i);
 }
 
+/* One instruction that fills or copies a whole memory cannot be interrupted. The first slice of a
+ * call is not measured in CPU time: there, the system's other work counts, too. */
+static void note_late(struct instance *i, uint64_t spent_ns)
+{
+	uint64_t slice_ns = ticker_slice_ns(i->seat->ticker);
+
+	if (LIKELY(spent_ns < 2 * slice_ns))
+		return;
+	if (!i->call.measured)
+		spent_ns = clock_mono_ns() - i->call.slice_mono_ns;
+	if (spent_ns >= LATE_SLICES * slice_ns)
+		counter_add(&i->counters->late_slices, 1);
+}
+
 static enum run run_slice(struct instance *i)
 {
 	struct guest_call *c = &i->call;
@@ -203,6 +220,7 @@ static enum run run_slice(struct instance *i)
 	ticker_leave(i->seat);
 	spent_ns = slice_spent_ns(i);
 	c->cpu_ns += spent_ns;
+	note_late(i, spent_ns);
 	within = charge_note(i, spent_ns);
 	if (done)
 		return within ? finish(i) : refuse_memory(i, finish(i));

@@ -19,6 +19,7 @@
 	X(restored_bytes) \
 	X(cpu_ns) \
 	X(yields) \
+	X(late_slices) \
 	X(log_lines_dropped)
 
 #define HISTOGRAMS(X) X(init) X(clone) X(restore) X(call) X(queue_wait)

@@ -427,6 +427,24 @@ static void large_ones_are_put_back(void **state)
 	}
 }
 
+/* ---- what cannot be interrupted ---- */
+
+static void late_slices(void **state)
+{
+	/* 32768 page faults in one instruction: longer than 1 ms on any machine. */
+	static const char copying[] = FAKE_GUEST(
+		"", "(func (export \"_start\") (drop (memory.grow (i32.const 2047))))",
+		"(memory.copy (i32.const 67108864) (i32.const 0) (i32.const 67108864))"
+		"(memory.fill (i32.const 0) (i32.const 1) (i32.const 134217728))" FAKE_NEXT,
+		"");
+	struct world *w = *state;
+
+	w->b->options.slice_us = 200;
+	bench_open(w->b, copying, NULL);
+	run(w, 1);
+	assert_true(bench_stats(w->b).late_slices >= 1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -446,6 +464,7 @@ int main(void)
 		TEST(those_that_do_not_start),
 		TEST(destroyed_in_the_middle),
 		TEST(large_ones_are_put_back),
+		TEST(late_slices),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

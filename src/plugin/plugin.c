@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "plugin/limits.h"
+#include "plugin/mapping.h"
 #include "plugin/output.h"
 #include "plugin/pool.h"
 #include "plugin/rewrite.h"
@@ -91,6 +92,8 @@ static void destroy(struct weir_plugin *p)
 
 	if (spare != NULL)
 		instance_destroy(&spare);
+	/* This thread may never make an instance again: the control thread of a proxy, say. */
+	mapping_trim();
 	must(list_empty(&p->pools));
 	must(atomic_load(&p->created) == atomic_load(&p->destroyed));
 	snapshot_destroy(&p->snapshot);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "core/clock.h"
+#include "plugin/mapping.h"
 #include "plugin/version.h"
 
 /* The calling thread's. */
@@ -102,6 +103,9 @@ void weir_pool_destroy(struct weir_pool **pool)
 	destroy_all(p, &p->used);
 	destroy_all(p, &p->idle);
 	must(p->slots == 0);
+	/* Nobody may ask for the reservations and stacks of those that have gone, or tick, after
+	 * this. */
+	mapping_trim();
 	list_remove(&p->beside);
 	(void)pthread_mutex_lock(&p->plugin->lock);
 	list_remove(&p->link);

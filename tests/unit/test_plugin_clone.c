@@ -629,6 +629,21 @@ static void measured_changes(void **state)
 	fake_free(&f);
 }
 
+/* A thread that only takes plugins down must not collect what their first instances stood in. */
+static void unused_plugins(void **state)
+{
+	struct bench *b = *state;
+
+	for (size_t n = 0; n < 3; n++) {
+		assert_int_equal(bench_load(b, planter, NULL), 0);
+		bench_close_plugin(b);
+		assert_int_equal(mapping_idle_memories(), 0);
+	}
+	bench_open(b, planter, NULL);
+	bench_close_plugin(b);
+	assert_int_equal(mapping_idle_memories(), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -650,6 +665,7 @@ int main(void)
 		TEST(resting_instances),
 		TEST(ticks_while_held),
 		TEST(recycled_mappings),
+		TEST(unused_plugins),
 		TEST(measured_changes),
 	};
 

@@ -74,6 +74,10 @@ def descriptors(pid):
     return sum(len(os.listdir(f"/proc/{current}/fd")) for current in process_tree(pid))
 
 
+def mappings(pid):
+    return sum(Path(f"/proc/{current}/maps").read_text().count("\n") for current in process_tree(pid))
+
+
 def threads(pid):
     return sum(len(os.listdir(f"/proc/{current}/task")) for current in process_tree(pid))
 

@@ -14,6 +14,7 @@
 #include "cli/supervisor.h"
 #include "core/log.h"
 #include "observe/metrics.h"
+#include "provider/plugin_files.h"
 #include "provider/provider.h"
 #include "proxy/proxy.h"
 #include "weir/plugin.h"
@@ -29,6 +30,7 @@ struct server {
 	struct metrics *metrics; /* NULL: off */
 	struct aggregator *aggregator;
 	struct provider *file;
+	struct plugin_files *plugin_files; /* NULL: nobody watches them */
 	uv_signal_t signals[4];
 	size_t signal_count;
 	struct timer watchdog;
@@ -83,6 +85,8 @@ static void on_signal(uv_signal_t *handle, int number)
 	case SIGHUP:
 		if (s->file != NULL && !s->stopping)
 			provider_reload(s->file);
+		/* The plugins' files may have changed, too. */
+		proxy_rebuild(s->proxy);
 		break;
 	case SIGUSR1:
 		if (log_reopen() < 0)
@@ -139,6 +143,21 @@ static void feed_watchdog(struct timer *t)
 	loop_arm(&s->control, t, notify_watchdog_ms(), feed_watchdog);
 }
 
+static void on_plugin_files(void *context)
+{
+	struct server *s = context;
+
+	proxy_rebuild(s->proxy);
+}
+
+static int watch_plugins(struct server *s, struct weir_error *e)
+{
+	if (!s->config->weir.plugins.watch || s->config->experimental.local_plugins.count == 0)
+		return 0;
+	return plugin_files_create(&s->plugin_files, &s->control.uv, s->config, on_plugin_files, s,
+				   e);
+}
+
 static int start_providers(struct server *s, struct weir_error *e)
 {
 	int r = aggregator_create(&s->aggregator, &s->control.uv, s->config->providers.throttle_ns,
@@ -147,6 +166,8 @@ static int start_providers(struct server *s, struct weir_error *e)
 	proxy_on_ready(s->proxy, say_ready, s);
 	if (r == 0 && s->config->providers.file != NULL)
 		r = file_provider_create(&s->file, s->aggregator, s->config->providers.file, e);
+	if (r == 0)
+		r = watch_plugins(s, e);
 	return r;
 }
 
@@ -188,6 +209,7 @@ static void finish(struct server *s)
 {
 	if (s->file != NULL)
 		provider_destroy(&s->file);
+	plugin_files_destroy(&s->plugin_files);
 	aggregator_destroy(&s->aggregator);
 	metrics_stop(s->metrics);
 	proxy_destroy(&s->proxy);

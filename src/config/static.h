@@ -202,6 +202,7 @@ struct weir_plugin_config {
 
 struct weir_plugins_config {
 	slice directory; /* where plugins-local lies */
+	bool watch;
 	int64_t binary_bytes;
 	int64_t memory_budget_bytes; /* 0: half of what there is */
 	enum weir_restore restore;

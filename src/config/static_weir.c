@@ -177,6 +177,8 @@ const struct option weir_plugin_options[] = {
 const struct option weir_plugins_options[] = {
 	OPT_STRING("directory", struct weir_plugins_config, directory, "./plugins-local",
 		   "Where local plugins lie, as `src/<moduleName>/`.", .flags = OPTION_PATH),
+	OPT_BOOL("watch", struct weir_plugins_config, watch, "true",
+		 "Take plugins' files into use when they change."),
 	OPT_SIZE("binarySize", struct weir_plugins_config, binary_bytes, "64MiB",
 		 "Largest WebAssembly module of a plugin.", AT_LEAST(8)),
 	OPT_SIZE("memoryBudget", struct weir_plugins_config, memory_budget_bytes, "0",

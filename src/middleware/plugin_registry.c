@@ -4,11 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "config/tree.h"
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/map.h"
-#include "middleware/plugin_manifest.h"
 #include "middleware/plugin_private.h"
 #include "middleware/plugin_registry_private.h"
 #include "middleware/plugin_settings.h"
@@ -48,119 +46,6 @@ static bool is_level_enabled(void *context, enum weir_log_level level)
 	return log_enabled(level_of(level));
 }
 
-/* "NAME=value" of the proxy's own variables that the configuration names; an unset one is empty, as
- * in Traefik. */
-static int fill_envs(struct plugin_registry *r, struct plugin_source *s,
-		     const struct option_list *names)
-{
-	s->envs = ARENA_ARRAY(&r->arena, const char *, names->count + 1);
-	if (s->envs == NULL)
-		return -ENOMEM;
-	for (size_t i = 0; i < names->count; i++) {
-		const char *value = getenv(names->items[i].p);
-		slice pair = arena_format(&r->arena, "%.*s=%s", SLICE_ARG(names->items[i]),
-					  value != NULL ? value : "");
-
-		if (pair.p == NULL)
-			return -ENOMEM;
-		s->envs[s->env_count++] = pair.p;
-	}
-	return 0;
-}
-
-static int fill_mounts(struct plugin_registry *r, struct plugin_source *s,
-		       const struct option_list *texts, struct weir_error *e)
-{
-	s->mounts = ARENA_ARRAY(&r->arena, struct weir_mount, texts->count + 1);
-	if (s->mounts == NULL)
-		return error_set(e, -ENOMEM, "out of memory");
-	for (size_t i = 0; i < texts->count; i++) {
-		int result = plugin_mount_parse(&s->mounts[s->mount_count++], texts->items[i],
-						&r->arena, e);
-
-		if (result < 0) {
-			error_prefix(e, "settings.mounts: ");
-			return result;
-		}
-	}
-	return 0;
-}
-
-/* A relative path without detours, as Traefik wants it. */
-static int check_module_name(slice name, struct weir_error *e)
-{
-	slice rest = name, part;
-	bool good = name.n > 0 && name.p[name.n - 1] != '/';
-
-	while (good && slice_next(&rest, '/', &part))
-		good = part.n > 0 && !slice_equal(part, SLICE(".")) &&
-		       !slice_equal(part, SLICE(".."));
-	return good ? 0
-		    : error_set(e, -EINVAL,
-				"moduleName: found \"%.*s\", expected a path such as "
-				"github.com/owner/plugin",
-				SLICE_ARG(name));
-}
-
-static int load_source(struct plugin_registry *r, struct plugin_source *s,
-		       const struct local_plugin_config *c, struct weir_error *e)
-{
-	slice directory = arena_format(&r->arena, "%.*s/src/%.*s",
-				       SLICE_ARG(r->config->weir.plugins.directory),
-				       SLICE_ARG(c->module_name));
-	struct plugin_manifest manifest = {{NULL, 0}};
-	slice path;
-	int result = check_module_name(c->module_name, e);
-
-	if (result < 0)
-		return result;
-	if (directory.p == NULL)
-		return error_set(e, -ENOMEM, "out of memory");
-	result = plugin_manifest_read(&manifest, &r->arena, directory.p, e);
-	if (result < 0)
-		return result;
-	path = arena_format(&r->arena, "%s/%.*s", directory.p, SLICE_ARG(manifest.wasm_path));
-	if (path.p == NULL || fill_envs(r, s, &c->envs) < 0)
-		return error_set(e, -ENOMEM, "out of memory");
-	result = tree_read_file(&r->arena, path.p, (size_t)r->config->weir.plugins.binary_bytes,
-				&s->wasm, e);
-	if (result == 0)
-		result = fill_mounts(r, s, &c->mounts, e);
-	if (result == 0 && r->config->experimental.abort_on_plugin_failure)
-		result = weir_module_load(&s->module, r->host, s->wasm, e);
-	if (result < 0 && s->wasm.n > 0)
-		error_prefix(e, "%s: ", path.p);
-	return result;
-}
-
-static int load_sources(struct plugin_registry *r, struct weir_error *e)
-{
-	const struct option_map *declared = &r->config->experimental.local_plugins;
-	int first = 0;
-
-	r->sources = ARENA_ARRAY(&r->arena, struct plugin_source, declared->count + 1);
-	if (r->sources == NULL)
-		return error_set(e, -ENOMEM, "out of memory");
-	OPTION_MAP_FOR_EACH (entry, declared) {
-		struct plugin_source *s = &r->sources[r->source_count++];
-		struct weir_error reason = {0};
-
-		s->alias = entry->name;
-		s->limits = static_plugin_limits(r->config, entry->name.p);
-		if (load_source(r, s, entry->value, &reason) == 0)
-			continue;
-		s->reason = arena_copy(&r->arena, slice_from(reason.text)).p;
-		log_error_with((LOG_TEXT("plugin", s->alias), LOG_CAUSE(&reason)),
-			       "Plugin cannot be loaded");
-		if (first == 0) {
-			first = reason.code;
-			(void)error_set(e, first, "plugin %.*s: %s", SLICE_ARG(s->alias),
-					reason.text);
-		}
-	}
-	return r->config->experimental.abort_on_plugin_failure ? first : 0;
-}
-
 int plugin_registry_create(struct plugin_registry **registry, const struct static_config *config,
 			   const struct loop_group *loops, struct weir_error *e)
 {
@@ -180,7 +65,7 @@ int plugin_registry_create(struct plugin_registry **registry, const struct stati
 	list_init(&r->all);
 	result = weir_host_create(&r->host, &options, e);
 	if (result == 0)
-		result = load_sources(r, e);
+		result = plugin_sources_load(r, e);
 	if (result < 0) {
 		plugin_registry_destroy(&r);
 		return result;
@@ -201,6 +86,12 @@ void plugin_registry_cancel(struct plugin_registry *r)
 	weir_host_cancel(r->host);
 }
 
+void plugin_registry_refresh(struct plugin_registry *r)
+{
+	OBJ_CHECK(r, REGISTRY_MAGIC);
+	plugin_sources_refresh(r);
+}
+
 void plugin_registry_destroy(struct plugin_registry **registry)
 {
 	struct plugin_registry *r;
@@ -210,8 +101,7 @@ void plugin_registry_destroy(struct plugin_registry **registry)
 	OBJ_TAKE(r, registry, REGISTRY_MAGIC);
 	must(r->live == 0 && r->uses.count == 0);
 	map_free(&r->uses);
-	for (size_t i = 0; i < r->source_count; i++)
-		weir_module_release(&r->sources[i].module);
+	plugin_sources_free(r);
 	weir_host_destroy(&r->host);
 	arena_free(&r->arena);
 	(void)pthread_mutex_destroy(&r->lock);
@@ -269,7 +159,7 @@ static int create_use(struct plugin_use **use, struct plugin_registry *r,
 {
 	const struct weir_plugin_options options = {
 		.name = s->alias.p,
-		.wasm = s->wasm,
+		.wasm = s->content->wasm,
 		.config = json,
 		.envs = s->envs,
 		.env_count = s->env_count,
@@ -315,6 +205,41 @@ static struct plugin_use *find_use(struct plugin_registry *r, const char *key)
 	return u;
 }
 
+/* "marker 9f86d0... {"json":"of the configuration"}"; to be freed. */
+static char *make_key(const struct plugin_source *s, slice json)
+{
+	struct str key = {0};
+
+	str_format(&key, "%.*s %s %.*s", SLICE_ARG(s->alias), s->content->hash, SLICE_ARG(json));
+	return str_take(&key);
+}
+
+/* Whether two keys differ in what the plugin's file held only. They have the same alias. */
+static bool same_but_for_content(slice key, slice other, slice alias)
+{
+	const size_t head = alias.n + 1, both = head + SHA256_HEX;
+
+	return key.n > both && other.n > both &&
+	       slice_equal(slice_first(key, head), slice_first(other, head)) &&
+	       slice_equal(slice_from_at(key, both), slice_from_at(other, both));
+}
+
+/* The same plugin with the same configuration and an older file, which still serves; or NULL. */
+static struct plugin_use *find_older(struct plugin_registry *r, const char *key, slice alias)
+{
+	struct plugin_use *found = NULL;
+
+	(void)pthread_mutex_lock(&r->lock);
+	for (struct map_entry *at = NULL; (at = map_next(&r->uses, at)) != NULL;) {
+		if (same_but_for_content(at->key, slice_from(key), alias))
+			found = at->value;
+	}
+	if (found != NULL)
+		found->references++;
+	(void)pthread_mutex_unlock(&r->lock);
+	return found;
+}
+
 /* Takes over `key`, and after an error the use. */
 static int add_use(struct plugin_registry *r, struct plugin_use *u, char *key)
 {
@@ -335,13 +260,37 @@ static int add_use(struct plugin_registry *r, struct plugin_use *u, char *key)
 	return result;
 }
 
+/* Under a key that nobody has yet. Takes over `key`. */
+static int make_use(struct plugin_use **use, struct plugin_registry *r,
+		    const struct plugin_source *s, slice json, char *key, struct weir_error *e)
+{
+	/* Without the lock, which workers take too: there is one builder at a time. */
+	int result = create_use(use, r, s, json, e);
+
+	if (result == 0) {
+		if (add_use(r, *use, key) == 0)
+			return 0;
+		*use = NULL;
+		return error_set(e, -ENOMEM, "out of memory");
+	}
+	/* What the plugin host says begins with the plugin already. */
+	if (!slice_starts(slice_from(e->text), SLICE("plugin ")))
+		error_prefix(e, "plugin %.*s: ", SLICE_ARG(s->alias));
+	if (result != -ENOMEM)
+		*use = find_older(r, key, s->alias);
+	free(key);
+	if (*use == NULL)
+		return result;
+	log_error_with((LOG_TEXT("plugin", s->alias), LOG_CAUSE(e)),
+		       "Plugin goes on as it was: its new file does not work");
+	return 0;
+}
+
 int plugin_use_get(struct plugin_use **use, struct plugin_registry *r, slice alias, slice json,
 		   struct weir_error *e)
 {
 	const struct plugin_source *s;
-	struct str key = {0};
-	char *text;
-	int result;
+	char *key;
 
 	OBJ_CHECK(r, REGISTRY_MAGIC);
 	*use = NULL;
@@ -350,28 +299,14 @@ int plugin_use_get(struct plugin_use **use, struct plugin_registry *r, slice ali
 		return error_set(e, -ENOENT, "unknown plugin type: %.*s", SLICE_ARG(alias));
 	if (s->reason != NULL)
 		return error_set(e, -EINVAL, "plugin %.*s: %s", SLICE_ARG(alias), s->reason);
-	str_format(&key, "%.*s %.*s", SLICE_ARG(alias), SLICE_ARG(json));
-	text = str_take(&key);
-	if (text == NULL)
+	key = make_key(s, json);
+	if (key == NULL)
 		return error_set(e, -ENOMEM, "out of memory");
-	*use = find_use(r, text);
-	if (*use != NULL) {
-		free(text);
-		return 0;
-	}
-	/* Without the lock, which workers take too: there is one builder at a time. */
-	result = create_use(use, r, s, json, e);
-	if (result < 0) {
-		free(text);
-		/* What the plugin host says begins with the plugin already. */
-		if (!slice_starts(slice_from(e->text), SLICE("plugin ")))
-			error_prefix(e, "plugin %.*s: ", SLICE_ARG(alias));
-		return result;
-	}
-	if (add_use(r, *use, text) == 0)
-		return 0;
-	*use = NULL;
-	return error_set(e, -ENOMEM, "out of memory");
+	*use = find_use(r, key);
+	if (*use == NULL)
+		return make_use(use, r, s, json, key, e);
+	free(key);
+	return 0;
 }
 
 static void on_parts_released(struct per_loop *p)

@@ -20,6 +20,12 @@ struct plugin_registry;
 int plugin_registry_create(struct plugin_registry **registry, const struct static_config *config,
 			   const struct loop_group *loops, struct weir_error *e);
 
+/**
+ * Reads the files of plugins again that have changed, for uses that are made from then on; uses
+ * that there are go on. By whoever builds, before a build.
+ */
+void plugin_registry_refresh(struct plugin_registry *registry);
+
 /** Calls `visit` for every declared plugin that cannot be used. */
 void plugin_registry_visit_broken(const struct plugin_registry *registry,
 				  void (*visit)(void *context, slice alias, const char *why),

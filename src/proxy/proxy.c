@@ -204,6 +204,7 @@ static void *run_build(void *context)
 {
 	struct proxy *p = context;
 
+	plugin_registry_refresh(p->world.middlewares.plugins);
 	p->build_result =
 		generation_build(&p->built, &p->world, p->build_config, p->current, p->next_number);
 	must(loop_post(p->control, &p->built_message));
@@ -303,6 +304,17 @@ void proxy_set_internal(struct proxy *p, enum internal_service which, struct ser
 	OBJ_CHECK(service, SERVICE_MAGIC);
 	must(p->current == NULL && !p->building && p->world.internals[which] == NULL);
 	p->world.internals[which] = service;
+}
+
+void proxy_rebuild(struct proxy *p)
+{
+	OBJ_CHECK(p, PROXY_MAGIC);
+	if (p->draining || p->waiting != NULL)
+		return;
+	if (p->building)
+		p->waiting = dynamic_ref(p->build_config);
+	else if (p->current != NULL)
+		proxy_apply(p, p->current->config);
 }
 
 bool proxy_is_ready(const struct proxy *p)

@@ -41,6 +41,9 @@ void proxy_set_internal(struct proxy *p, enum internal_service which, struct ser
  */
 void proxy_apply(struct proxy *p, struct dynamic_config *config);
 
+/** Builds the current configuration anew, with the files that plugins have now. Control thread. */
+void proxy_rebuild(struct proxy *p);
+
 /** Whether a configuration has been published. Control thread. */
 bool proxy_is_ready(const struct proxy *p);
 

@@ -1,9 +1,11 @@
 """The dynamic configuration changes while requests run: none is lost, and a broken file changes nothing."""
 
 import os
+import signal
 
 import pytest
 
+from harness.guests import guest
 from harness.load import Innocents
 from harness.proxy import Plugin, merge, one_router, servers
 from harness.upstream import response_bytes
@@ -275,3 +277,81 @@ def test_a_plugin_that_no_longer_starts_goes_on_as_it_was(upstream, proxy):
     assert [p.fetch(target=target).status for target in ("/", "/evil/")] == [200, 500]
     p.apply(configuration("none"))
     assert [p.fetch(target=target).status for target in ("/", "/evil/")] == [200, 200]
+
+
+def wasm_file(p, alias):
+    return p.directory / "plugins-local" / "src" / "example.org" / alias / "plugin.wasm"
+
+
+def replace_by_rename(path, content):
+    new = path.with_suffix(".new")
+    new.write_bytes(content)
+    os.replace(new, path)
+
+
+def replace_in_two_writes(path, content):
+    """As a slow copy does: the first half is no module."""
+    with open(path, "wb") as f:
+        f.write(content[:len(content) // 2])
+        f.flush()
+        os.fsync(f.fileno())
+        f.write(content[len(content) // 2:])
+
+
+@pytest.mark.differs("Traefik reads plugins when it starts only")
+@pytest.mark.parametrize("replace", [replace_by_rename, replace_in_two_writes])
+def test_a_new_plugin_file_takes_over(upstream, proxy, replace):
+    """auth refuses requests without a token; header lets all pass. None is lost meanwhile."""
+    u = upstream()
+    p = proxy(one_router(u.url, plugin={"p": {"token": "sesame"}}), plugins={"p": Plugin("header")})
+
+    def check(response):
+        assert response.status in (200, 401), response.start_line
+
+    assert p.fetch().status == 200
+    with Innocents(p.port, check, 10):
+        for name, status in (("auth", 401), ("header", 200)):
+            replace(wasm_file(p, "p"), guest(name))
+            wait_until(lambda status=status: p.fetch().status == status, lambda: f"{name} takes over\n{p.log()}", 60)
+    assert p.log().count("Plugin has a new file") == 2
+
+
+@pytest.mark.differs("Traefik reads plugins when it starts only")
+def test_a_broken_plugin_file_changes_nothing(upstream, proxy):
+    u = upstream()
+    p = proxy(one_router(u.url, plugin={"p": {"token": "sesame"}}), plugins={"p": Plugin("auth")})
+    good = wasm_file(p, "p").read_bytes()
+    for broken, text in ((b"no module at all", "its new file does not work"), (good[:len(good) // 2], "its new file does not work"),
+                         (guest("missing-request"), "handle_request")):
+        before = p.log().count("its new file does not work")
+        replace_by_rename(wasm_file(p, "p"), broken)
+        wait_until(lambda before=before: p.log().count("its new file does not work") > before, p.log, 60)
+        assert text in p.log()
+        assert p.fetch().status == 401
+    # Nor does a reload of something else, nor that it is gone.
+    p.apply(one_router(u.url, rule="PathPrefix(`/`) && !Path(`/never`)", plugin={"p": {"token": "sesame"}}))
+    assert p.fetch().status == 401
+    wasm_file(p, "p").unlink()
+    p.wait_log("its files cannot be read")
+    assert p.fetch().status == 401
+    replace_by_rename(wasm_file(p, "p"), guest("header"))
+    wait_until(lambda: p.fetch().status == 200, p.log, 60)
+
+
+@pytest.mark.differs("Traefik reads plugins when it starts only")
+def test_a_reload_signal_reads_plugin_files_that_nobody_watches(upstream, proxy):
+    u = upstream()
+    p = proxy(one_router(u.url, plugin={"p": {"token": "sesame"}}), plugins={"p": Plugin("header")}, static={"weir": {"plugins": {"watch": False}}})
+    replace_by_rename(wasm_file(p, "p"), guest("auth"))
+    assert p.fetch().status == 200
+    p.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: p.fetch().status == 401, p.log, 60)
+
+
+@pytest.mark.differs("Traefik reads plugins when it starts only")
+def test_a_plugin_that_was_missing_is_found_when_it_comes(upstream, proxy):
+    u = upstream()
+    p = proxy(one_router(u.url, plugin={"p": {"token": "sesame"}}), plugins={"p": Plugin(b"")}, check_output=False)
+    assert p.fetch().status == 404
+    replace_by_rename(wasm_file(p, "p"), guest("auth"))
+    wait_until(lambda: p.fetch().status == 401, p.log, 60)

@@ -13,6 +13,7 @@
 	X("contentType", content_type) \
 	X("digestAuth", digest_auth) \
 	X("headers", headers) \
+	X("inFlightReq", in_flight_req) \
 	X("ipAllowList", ip_allow_list) \
 	X("ipWhiteList", ip_white_list) \
 	X("plugin", plugin_middleware) \

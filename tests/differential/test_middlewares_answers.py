@@ -77,6 +77,11 @@ ADDRESSES = {
     "bad-subnet": {"sourceRange": ["10.0.0.1"], "ipStrategy": {"ipv6Subnet": 129}},
     "bad-subnet-0": {"sourceRange": ["10.0.0.1"], "ipStrategy": {"depth": 1, "ipv6Subnet": 0}},
 }
+FLIGHTS = {
+    "one": {"amount": 1}, "zero": {"amount": 0}, "negative": {"amount": -1}, "none": {"sourceCriterion": {"requestHost": True}}, "zero-header": {"amount": 0, "sourceCriterion": {"requestHeaderName": "X-Who"}},
+    "one-ip": {"amount": 1, "sourceCriterion": {"ipStrategy": {"depth": 1}}}, "two-criteria": {"amount": 1, "sourceCriterion": {"requestHost": True, "requestHeaderName": "X"}},
+    "two-others": {"amount": 1, "sourceCriterion": {"requestHost": True, "ipStrategy": {"depth": 1}}}, "bad-subnet": {"amount": 1, "sourceCriterion": {"ipStrategy": {"ipv6Subnet": 500}}},
+}
 FORWARDED_FOR = ["", "10.0.0.1", "2001:db8::1", "1.1.1.1, 10.0.0.1", "10.0.0.1, 192.168.1.1", "10.0.0.1,192.168.1.1,, ", "10.0.0.1:80", "[2001:db8::1]:443", "2001:db8::1%eth0", "10.0.0.1, nonsense", "::ffff:10.0.0.1",
                  "010.0.0.1", "192.168.1.1", "10.0.0.1 ,10.0.0.2", " 10.0.0.1", ",", "10.0.0.1,", "2001:db8:0:0:5::1, 10.9.9.9"]
 
@@ -136,6 +141,9 @@ def address_cases():
     yield on("ip-peer-other", get(method="HEAD"), suffix=" head")
     yield on("ip-peer-other", post(), suffix=" post")
     yield on("ip-plugin", get())
+    for name in FLIGHTS:
+        yield on(f"flight-{name}", get(), get(), suffix=" twice")
+        yield on(f"flight-{name}", get(method="HEAD"), suffix=" head")
     yield on("plugin-ip", get())
 
 
@@ -170,6 +178,7 @@ DIFFERS = {
 @pytest.fixture(scope="module")
 def pair(pairs):
     middlewares = {**REDIRECTS, **{f"ip-{name}": {"ipAllowList": options} for name, options in ADDRESSES.items()},
+                   **{f"flight-{name}": {"inFlightReq": options} for name, options in FLIGHTS.items()},
                    "white": {"ipWhiteList": {"sourceRange": ["127.0.0.1"]}}, "white-other": {"ipWhiteList": {"sourceRange": ["10.0.0.1"]}},
                    "white-depth": {"ipWhiteList": {"sourceRange": ["10.0.0.1"], "ipStrategy": {"depth": 1}}},
                    "type": {"contentType": {}}, "type-off": {"contentType": {"autoDetect": False}}, "type-on": {"contentType": {"autoDetect": True}},

@@ -11,6 +11,7 @@ import pytest
 from harness.client import Client, request_bytes
 from harness.proxy import one_router
 from harness.upstream import response_bytes
+from harness.waiting import wait_until
 
 # Of "secret"; the dear one keeps a thread busy for a moment.
 CHEAP = "$2b$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW"
@@ -135,12 +136,42 @@ def test_content_types_do_not_hold_back_what_streams(upstream, proxy):
         released.set()
 
 
+def test_requests_in_flight_are_counted_by_source(upstream, proxy):
+    """Every one of them is counted until its response is out, whichever worker has it, and also if its client leaves."""
+    released = threading.Event()
+
+    def wait(connection, request):
+        if request.target == "/slow":
+            released.wait(60)
+        connection.send(response_bytes(body=b"ok"))
+
+    server = upstream(wait)
+    few = proxy(with_middlewares(server.url, few={"inFlightReq": {"amount": 3, "sourceCriterion": {"requestHeaderName": "X-Who"}}}))
+    who = [("X-Who", "me")]
+    busy = [Client(few.port) for _ in range(3)]
+    for client in busy:
+        client.send(request_bytes("GET", "/slow", who))
+    wait_until(lambda: len(server.requests) == 3, "three requests have arrived")
+    answer = few.fetch(headers=who)
+    assert (answer.status, answer.body) == (429, b"max connections reached: 3")
+    assert few.fetch(headers=[("X-Who", "you")]).status == 200
+    assert few.fetch().status == 200
+    busy.pop().close()
+    wait_until(lambda: few.fetch(headers=who).status == 200, "the place of the one that left is free")
+    released.set()
+    assert [client.response().status for client in busy] == [200, 200]
+    for client in busy:
+        client.close()
+    assert all(few.fetch(headers=who).status == 200 for _ in range(10))
+
+
 HOSTILE = {
     "strip": {"stripPrefixRegex": {"regex": ["^/(a|aa)+", "^/[^/]*"]}}, "replace": {"replacePathRegex": {"regex": "(.*)(.*)(.*)", "replacement": "/$1$1$2$3x"}}, "add": {"addPrefix": {"prefix": "/%2F é?#"}},
     "list": {"ipAllowList": {"sourceRange": ["0.0.0.0/0", "::/0"], "ipStrategy": {"depth": 1}}}, "cors": {"headers": {"accessControlAllowOriginListRegex": ["(x+x+)+y"], "accessControlAllowCredentials": True, "addVaryHeader": True, "frameDeny": True,
                                                                                                      "customRequestHeaders": {"X-A": "", "Host": "h"}, "customResponseHeaders": {"X-B": "", "Vary": ""}}},
     "basic": {"basicAuth": {"users": ["me:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=", f"you:{CHEAP}"]}}, "digest": {"digestAuth": {"users": ["me:traefik:0"]}}, "scheme": {"redirectScheme": {"scheme": "https"}},
     "redirect": {"redirectRegex": {"regex": "(.*)", "replacement": "$1$1#$1"}}, "type": {"contentType": {}},
+    "flight": {"inFlightReq": {"amount": 5, "sourceCriterion": {"ipStrategy": {"depth": 2, "ipv6Subnet": 64}}}},
 }
 PIECES = ["/", "%2f", "%00", "%0d%0a", "%", "..", "a" * 50, "aa", "x" * 200, "y", ";", "?", "&", "#", "\\", '"', "=", ",", ":", "@", "[", "]", " ", "\t", "é", "Basic ", "Digest ", 'nc=', 'uri="', "::", "%25", "{", "$1"]
 

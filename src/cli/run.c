@@ -14,6 +14,7 @@
 #include "cli/supervisor.h"
 #include "core/log.h"
 #include "observe/metrics.h"
+#include "observe/process.h"
 #include "provider/plugin_files.h"
 #include "provider/provider.h"
 #include "proxy/proxy.h"
@@ -263,6 +264,7 @@ static int run_server(const struct cli_args *args, const struct supervised *told
 		/* Else it would be that of the link to the program. */
 		(void)prctl(PR_SET_NAME, "weir");
 		notify_through(told->notice_fd);
+		process_set_restarts(told->restarts);
 	}
 	crash_report_install();
 	s.config = cli_load(args, &arena);

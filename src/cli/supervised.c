@@ -13,8 +13,8 @@ int supervised_export(const struct supervised *s)
 {
 	char text[64];
 
-	(void)snprintf(text, sizeof text, "%d %zu %ld", s->notice_fd, s->workers,
-		       (long)s->supervisor);
+	(void)snprintf(text, sizeof text, "%d %zu %ld %lu", s->notice_fd, s->workers,
+		       (long)s->supervisor, s->restarts);
 	return setenv(TO_SERVER, text, 1) == 0 ? 0 : -ENOMEM;
 }
 
@@ -33,7 +33,7 @@ static long next_number(char **at)
 bool supervised_inherit(struct supervised *s)
 {
 	char *at = getenv(TO_SERVER);
-	long fd, workers, supervisor;
+	long fd, workers, supervisor, restarts;
 
 	*s = (struct supervised){.notice_fd = -1};
 	if (at == NULL)
@@ -41,10 +41,12 @@ bool supervised_inherit(struct supervised *s)
 	fd = next_number(&at);
 	workers = next_number(&at);
 	supervisor = next_number(&at);
+	restarts = next_number(&at);
 	(void)unsetenv(TO_SERVER);
-	if (fd < 0 || workers < 1 || supervisor != (long)getppid())
+	if (fd < 0 || restarts < 0 || workers < 1 || supervisor != (long)getppid())
 		return false;
-	*s = (struct supervised){(int)fd, (size_t)workers, (pid_t)supervisor};
+	*s = (struct supervised){(int)fd, (size_t)workers, (pid_t)supervisor,
+				 (unsigned long)restarts};
 	(void)fcntl(s->notice_fd, F_SETFD, FD_CLOEXEC);
 	return true;
 }

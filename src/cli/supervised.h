@@ -14,6 +14,7 @@ struct supervised {
 	int notice_fd;  /* a datagram socket for what `notify_send` has to say */
 	size_t workers; /* as many sockets there are for each entry point */
 	pid_t supervisor;
+	unsigned long restarts; /* servers that died before this one */
 };
 
 /** Between fork and exec. Returns 0 or -ENOMEM. */

@@ -162,6 +162,7 @@ static void on_server_died(struct supervisor *s, int status)
 		s->old = (struct server_process){.notices = -1};
 		return;
 	}
+	s->restarts++;
 	plan_start(s, steady);
 	log_error_with((LOG_STRING("cause", how), LOG_INTEGER("pauseMs", s->back_off_ms)),
 		       "The server died; it is started again");

@@ -31,7 +31,8 @@ struct supervisor {
 	uint64_t start_at_ns;      /* monotonic: when to start a server again; 0: not at all */
 	uint64_t back_off_ms;      /* of the last start */
 	bool was_ready;
-	bool owes_reload; /* a SIGHUP for the server, which does not catch it yet */
+	unsigned long restarts; /* of servers that had died */
+	bool owes_reload;       /* a SIGHUP for the server, which does not catch it yet */
 	bool stopping;
 	bool done;
 	int status; /* to end with */

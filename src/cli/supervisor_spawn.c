@@ -67,7 +67,8 @@ static void claim_watchdog(void)
 
 static _Noreturn void become_server(struct supervisor *s, char *const *argv, int notice_fd)
 {
-	struct supervised told = {.workers = s->workers, .supervisor = getppid()};
+	struct supervised told = {
+		.workers = s->workers, .supervisor = getppid(), .restarts = s->restarts};
 	int next = socket_set_export(&s->sockets);
 
 	if (next >= 0) {

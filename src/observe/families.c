@@ -114,6 +114,9 @@ static const struct family process_families[] = {
 	PROCESS("open_fds", GAUGE, "Open descriptors", open_fds),
 	PROCESS("max_fds", GAUGE, "Most descriptors that may be open", max_fds),
 	PROCESS("start_time_ns", GAUGE, "When the process started, since 1970", start_ns),
+	METRIC("weir_server_restarts", COUNTER,
+	       "Servers that died and were started again by the supervisor", struct process_numbers,
+	       restarts),
 };
 
 static const struct family connection_families[] = {

@@ -87,6 +87,7 @@ struct process_numbers {
 	uint64_t open_fds;
 	uint64_t max_fds;
 	uint64_t start_ns;
+	uint64_t restarts;
 };
 
 #endif

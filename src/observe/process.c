@@ -95,6 +95,13 @@ static void read_start(struct process_numbers *n)
 	n->start_ns = atomic_load(&known);
 }
 
+static uint64_t restarts_before;
+
+void process_set_restarts(uint64_t restarts)
+{
+	restarts_before = restarts;
+}
+
 void process_read(struct process_numbers *n)
 {
 	*n = (struct process_numbers){0};
@@ -102,4 +109,5 @@ void process_read(struct process_numbers *n)
 	read_memory(n);
 	count_descriptors(n);
 	read_start(n);
+	n->restarts = restarts_before;
 }

@@ -58,7 +58,8 @@ def test_requests_by_code_method_and_size(upstream, proxy):
     assert p.fetch("POST", host="a.test", body=b"1234567").status == 200
     assert p.fetch("BREW", target="/no", host="a.test").status == 404
     assert p.fetch(host="b.test").status == 404
-    m = settled(p, lambda m: m.sum("traefik_service_requests_total") == 5)
+    m = settled(p, lambda m: m.sum("traefik_service_requests_total") == 5 and
+                m.value("traefik_entrypoint_requests_total", 0, **labels(404, entrypoint="web")) == 1)
     for kind, object_labels in (("entrypoint", {"entrypoint": "web"}), ("router", {"router": "r@file", "service": "s@file"}),
                                 ("service", {"service": "s@file"})):
         for code, method, count, sent, received in ((200, "GET", 3, 0, 15), (200, "POST", 1, 7, 5), (404, "EXTENSION_METHOD", 1, 0, 5)):

@@ -85,6 +85,13 @@ def test_a_killed_server_is_replaced(upstream, proxy):
     assert DIED in p.wait_log(DIED)
 
 
+def test_restarts_are_counted(upstream, proxy):
+    p = proxy(one_router(upstream().url), static={"entryPoints": {"metrics": {}}, "metrics": {"prometheus": {"entryPoint": "metrics"}}}, check_output=False)
+    assert "weir_server_restarts_total 0\n" in p.fetch(target="/metrics", entry_point="metrics").body.decode()
+    kill_server(p)
+    assert "weir_server_restarts_total 1\n" in p.fetch(target="/metrics", entry_point="metrics").body.decode()
+
+
 def test_kills_under_load_cost_requests_in_flight_only(upstream, proxy):
     """Each kill can cut what is in progress; nobody is refused, and nobody gets a wrong answer."""
     p = proxy(one_router(upstream().url), check_output=False)

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "core/cgroup.h"
 #include "core/log.h"
 
 #define ARENA_BLOCK_BYTES ((size_t)16 * 1024)
@@ -64,28 +65,10 @@ size_t cli_print_report(const struct config_report *report)
 	return printed;
 }
 
-/* "max 100000" or "150000 100000": microseconds per period (Linux, cgroup-v2, cpu.max). */
-static size_t cgroup_quota(void)
-{
-	FILE *f = fopen("/sys/fs/cgroup/cpu.max", "re");
-	char line[64] = "", *rest;
-	unsigned long quota, period;
-
-	if (f == NULL)
-		return 0;
-	if (fgets(line, sizeof line, f) == NULL)
-		line[0] = '\0';
-	(void)fclose(f);
-	/* "max" is no number: its end is its beginning, and both are 0. */
-	quota = strtoul(line, &rest, 10);
-	period = strtoul(rest, NULL, 10);
-	return period > 0 ? (size_t)((quota + period - 1) / period) : 0;
-}
-
 size_t cli_cpu_quota(void)
 {
 	cpu_set_t allowed;
-	size_t quota = cgroup_quota(), cpus = 1;
+	size_t quota = cgroup_cpus(&cgroup_system), cpus = 1;
 
 	if (sched_getaffinity(0, sizeof allowed, &allowed) == 0)
 		cpus = (size_t)CPU_COUNT(&allowed);

@@ -1,10 +1,9 @@
 #include "plugin/budget.h"
 
-#include <stdio.h>
 #include <unistd.h>
 
 #include "core/base.h"
-#include "core/slice.h"
+#include "core/cgroup.h"
 
 void budget_init(struct budget *b, uint64_t limit_bytes, struct budget *above)
 {
@@ -59,26 +58,9 @@ void budget_give(struct budget *b, uint64_t bytes)
 		give_here(b, bytes);
 }
 
-/* "max" is no limit; neither is a file that is not there. */
-static uint64_t cgroup_limit(const char *path)
-{
-	FILE *f = fopen(path, "re");
-	char line[32] = "";
-	uint64_t bytes;
-	slice number;
-
-	if (f == NULL)
-		return UINT64_MAX;
-	if (fgets(line, sizeof line, f) == NULL)
-		line[0] = '\0';
-	(void)fclose(f);
-	number = slice_first(slice_from(line), slice_find(slice_from(line), '\n'));
-	return slice_to_u64(number, &bytes) ? bytes : UINT64_MAX;
-}
-
 uint64_t budget_default_bytes(void)
 {
 	uint64_t machine = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
 
-	return MIN(machine, cgroup_limit("/sys/fs/cgroup/memory.max")) / 2;
+	return MIN(machine, cgroup_memory_bytes(&cgroup_system)) / 2;
 }

@@ -1,7 +1,7 @@
 /*
  * Answers with what WASI gives it. The path is the question: /args /environ /clocks /random
- * /preopens /read/NAME /write/NAME /list /unlink/NAME /symlink/NAME; names are relative to the
- * first preopened directory.
+ * /preopens /read/NAME /write/NAME /list /hold/NAME /unlink/NAME /symlink/NAME; names are relative
+ * to the first preopened directory.
  */
 #include "wasi.h"
 
@@ -111,6 +111,14 @@ static void write_file(struct text name)
 	out_errno(TEXT("write"), error);
 }
 
+/* Opens it, and does not close it again. */
+static void hold_file(struct text name)
+{
+	uint32_t fd = 0;
+
+	out_errno(TEXT("hold"), open_path(name, 0, WASI_RIGHT_READ, &fd));
+}
+
 static void list_directory(void)
 {
 	static char entries[8192];
@@ -165,6 +173,8 @@ EXPORT("handle_request") int64_t handle_request(void)
 		write_file(rest);
 	else if (ask(uri, TEXT("/list"), &rest))
 		list_directory();
+	else if (ask(uri, TEXT("/hold/"), &rest))
+		hold_file(rest);
 	else if (ask(uri, TEXT("/unlink/"), &rest))
 		out_errno(TEXT("unlink"), wasi_path_unlink_file(FIRST_PREOPEN, rest.p, rest.n));
 	else if (ask(uri, TEXT("/symlink/"), &rest))

@@ -197,7 +197,8 @@ struct weir_limits {
 	uint64_t private_bytes;
 	/* Instances that a pool keeps ready (0), if the memory budget has room. */
 	uint32_t instances_min;
-	uint32_t reserved_32;  /* 0 */
+	/* Files that an instance opens itself and holds at a time, mounts not counted (64). */
+	uint32_t open_files;
 	uint64_t reserved[12]; /* 0 */
 };
 
@@ -305,7 +306,13 @@ struct weir_host_options {
 	/* Would a line of that level be written? NULL: yes. */
 	bool (*log_enabled)(void *log_context, enum weir_log_level level);
 	void *log_context;
-	uint64_t reserved[18]; /* 0 */
+	/*
+	 * Most descriptors of all plugins' guests together: mounts, files that they open, and one
+	 * more for each directory that is listed. Then opening fails for guests, and instances that
+	 * have mounts of their own do not start. A quarter of what the process may open.
+	 */
+	uint64_t open_files;
+	uint64_t reserved[17]; /* 0 */
 };
 
 /**
@@ -355,7 +362,10 @@ struct weir_host_stats {
 	uint64_t memory_bytes;         /* budget of all plugins together */
 	uint64_t memory_used_bytes;    /* what of it is reserved now */
 	uint64_t memory_refusals;      /* reservations that it had no room for */
-	uint64_t reserved[51];         /* set to 0 */
+	uint64_t open_files_max;       /* most descriptors of guests */
+	uint64_t open_files;           /* those that are open now */
+	uint64_t open_file_refusals;   /* those that were not opened because of their number */
+	uint64_t reserved[48];         /* set to 0 */
 };
 
 /** Each number is exact, the set is not one moment's. Any thread. */
@@ -475,7 +485,9 @@ struct weir_plugin_stats {
 	uint64_t starts_stopped;          /* 1: instances are not started now, */
 	uint64_t starts_stopped_count;    /* and how often that has begun */
 	uint64_t late_slices;             /* that took five times their length or more */
-	uint64_t reserved[131];           /* set to 0 */
+	uint64_t open_files;              /* descriptors that instances hold, mounts included */
+	uint64_t open_file_refusals;      /* not opened: too many in an instance, or in all */
+	uint64_t reserved[129];           /* set to 0 */
 };
 
 /** Sums over all pools; each number is exact, the set is not one moment's. Any thread. */

@@ -198,6 +198,7 @@ struct weir_plugin_config {
 	int64_t circuit_wait_max_ns;
 	int64_t private_bytes;            /* 0: any */
 	int64_t min_instances_per_worker; /* kept ready */
+	int64_t open_files;               /* of one instance */
 };
 
 struct weir_plugins_config {
@@ -211,6 +212,7 @@ struct weir_plugins_config {
 	int64_t cache_bytes;
 	int64_t compile_timeout_ns; /* 0: any */
 	int64_t compile_bytes;      /* 0: any */
+	int64_t open_files;         /* of all plugins; 0: a quarter of what there is */
 	struct weir_plugin_config defaults;
 	struct option_map per_plugin; /* of struct weir_plugin_config, complete */
 

@@ -171,6 +171,10 @@ const struct option weir_plugin_options[] = {
 		"Instances that are kept ready in each worker, also when they are idle, as long as "
 		"the memory budget has room.",
 		.min = 0, .max = UINT32_MAX),
+	OPT_INT("openFiles", struct weir_plugin_config, open_files, "64",
+		"Most files and directories that one instance opens and holds at a time, mounts "
+		"not counted.",
+		.min = 1, .max = UINT32_MAX),
 	OPT_END,
 };
 
@@ -209,6 +213,11 @@ const struct option weir_plugins_options[] = {
 		     AT_LEAST(0)),
 	OPT_SIZE("compileMemory", struct weir_plugins_config, compile_bytes, "1GiB",
 		 "Most memory of that process; 0: any.", AT_LEAST(0)),
+	OPT_INT("openFiles", struct weir_plugins_config, open_files, "0",
+		"Most descriptors of all plugins together: mounts, files that they open, and one "
+		"more for each open directory that they list. 0: a quarter of those that the "
+		"process may have.",
+		.min = 0, .max = UINT32_MAX),
 	OPT_OBJECT("defaults", struct weir_plugins_config, defaults, weir_plugin_options,
 		   "Limits of all plugins."),
 	OPT_MAP("perPlugin", struct weir_plugins_config, per_plugin, struct weir_plugin_config,

@@ -22,6 +22,7 @@ struct weir_host_options plugin_host_options(const struct weir_plugins_config *c
 		.compile_memory_bytes = unless_zero((uint64_t)c->compile_bytes),
 		.cache_directory = c->cache_path,
 		.cache_bytes = (uint64_t)c->cache_bytes,
+		.open_files = (uint64_t)c->open_files,
 	};
 }
 
@@ -56,6 +57,7 @@ struct weir_limits plugin_limits(const struct weir_plugin_config *c)
 		.circuit_wait_max_ms = clock_ns_to_ms(c->circuit_wait_max_ns),
 		.private_bytes = (uint64_t)c->private_bytes,
 		.instances_min = (uint32_t)c->min_instances_per_worker,
+		.open_files = (uint32_t)c->open_files,
 	};
 }
 

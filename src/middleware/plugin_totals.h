@@ -31,7 +31,10 @@
 	X(circuit_open, GAUGE, "Configurations whose circuit is open: exchanges are refused") \
 	X(circuit_opened, COUNTER, "Times that a circuit opened") \
 	X(starts_stopped, GAUGE, "Configurations that start no instance for a while") \
-	X(starts_stopped_count, COUNTER, "Times that starting instances was stopped for a while")
+	X(starts_stopped_count, COUNTER, "Times that starting instances was stopped for a while") \
+	X(open_files, GAUGE, "Descriptors that instances hold, mounts included") \
+	X(open_file_refusals, COUNTER, \
+	  "Files not opened: too many in the instance, or in all plugins together")
 
 /* X(member of struct weir_plugin_stats, help) */
 #define PLUGIN_HISTOGRAMS(X) \

@@ -65,6 +65,9 @@ static const struct family host_families[] = {
 	HOST(cache_corrupt, COUNTER, "Files of the cache that were damaged, or not ours"),
 	HOST(cache_write_failures, COUNTER, "Modules that could not be stored in the cache"),
 	HOST(cache_evicted, COUNTER, "Files of the cache removed to make room"),
+	HOST(open_files_max, GAUGE, "Most descriptors of all plugins together"),
+	HOST(open_files, GAUGE, "Descriptors that plugins hold"),
+	HOST(open_file_refusals, COUNTER, "Descriptors that all plugins together had no room for"),
 };
 
 #define PLUGIN(name, kind, help) \

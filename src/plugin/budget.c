@@ -5,57 +5,62 @@
 #include "core/base.h"
 #include "core/cgroup.h"
 
-void budget_init(struct budget *b, uint64_t limit_bytes, struct budget *above)
+void budget_init(struct budget *b, uint64_t limit, struct budget *above)
 {
-	*b = (struct budget){.limit_bytes = limit_bytes, .above = above};
+	*b = (struct budget){.limit = limit, .above = above};
 }
 
-static bool take_here(struct budget *b, uint64_t bytes)
+void budget_note_refusal(struct budget *b)
 {
-	uint64_t used = atomic_load_explicit(&b->used_bytes, memory_order_relaxed);
+	(void)atomic_fetch_add_explicit(&b->refusals, 1, memory_order_relaxed);
+}
+
+static bool take_here(struct budget *b, uint64_t n)
+{
+	uint64_t used = atomic_load_explicit(&b->used, memory_order_relaxed);
 
 	do {
-		if (bytes > b->limit_bytes || used > b->limit_bytes - bytes) {
-			(void)atomic_fetch_add_explicit(&b->refusals, 1, memory_order_relaxed);
+		if (n > b->limit || used > b->limit - n) {
+			budget_note_refusal(b);
 			return false;
 		}
 	} while (!atomic_compare_exchange_weak_explicit(
-		&b->used_bytes, &used, used + bytes, memory_order_relaxed, memory_order_relaxed));
+		&b->used, &used, used + n, memory_order_relaxed, memory_order_relaxed));
 	return true;
 }
 
-static void give_here(struct budget *b, uint64_t bytes)
+static void give_here(struct budget *b, uint64_t n)
 {
-	uint64_t before = atomic_fetch_sub_explicit(&b->used_bytes, bytes, memory_order_relaxed);
+	uint64_t before = atomic_fetch_sub_explicit(&b->used, n, memory_order_relaxed);
 
-	must(before >= bytes);
+	must(before >= n);
 }
 
-bool budget_has_room(const struct budget *b, uint64_t bytes)
+bool budget_has_room(const struct budget *b, uint64_t n)
 {
 	for (; b != NULL; b = b->above) {
-		uint64_t used = atomic_load_explicit(&b->used_bytes, memory_order_relaxed);
+		uint64_t used = atomic_load_explicit(&b->used, memory_order_relaxed);
 
-		if (bytes > b->limit_bytes || used > b->limit_bytes - bytes)
+		if (n > b->limit || used > b->limit - n)
 			return false;
 	}
 	return true;
 }
 
-bool budget_take(struct budget *b, uint64_t bytes)
+bool budget_take(struct budget *b, uint64_t n)
 {
-	if (!take_here(b, bytes))
+	if (!take_here(b, n))
 		return false;
-	if (b->above == NULL || budget_take(b->above, bytes))
+	if (b->above == NULL || budget_take(b->above, n))
 		return true;
-	give_here(b, bytes);
+	give_here(b, n);
 	return false;
 }
 
-void budget_give(struct budget *b, uint64_t bytes)
+void budget_give(struct budget *b, uint64_t n)
 {
 	for (; b != NULL; b = b->above)
-		give_here(b, bytes);
+		give_here(b, n);
 }
 
 uint64_t budget_default_bytes(void)

@@ -71,7 +71,7 @@ static uint64_t wanted_bytes(const struct instance *i)
 	const struct budget *b = &i->plugin->host->budget;
 	uint64_t bytes = i->charge.measured_bytes;
 
-	if (atomic_load_explicit(&b->used_bytes, memory_order_relaxed) > b->limit_bytes / 4)
+	if (atomic_load_explicit(&b->used, memory_order_relaxed) > b->limit / 4)
 		return with_margin(bytes);
 	return 2 * bytes + MARGIN_AMPLE_BYTES + OVERHEAD_BYTES;
 }

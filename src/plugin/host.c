@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include "plugin/engine.h"
 #include "plugin/limits.h"
@@ -37,6 +38,14 @@ static int check_options(const struct weir_host_options *o, struct weir_error *e
 	return r;
 }
 
+static uint64_t default_open_files(void)
+{
+	struct rlimit limit = {.rlim_cur = 1024};
+
+	(void)getrlimit(RLIMIT_NOFILE, &limit);
+	return MAX(limit.rlim_cur / 4, (rlim_t)1);
+}
+
 static void fill_options(struct weir_host_options *to, const struct weir_host_options *from)
 {
 	if (from != NULL)
@@ -56,6 +65,8 @@ static void fill_options(struct weir_host_options *to, const struct weir_host_op
 		to->compile_jobs = COMPILE_JOBS_DEFAULT;
 	if (to->cache_bytes == 0)
 		to->cache_bytes = CACHE_BYTES_DEFAULT;
+	if (to->open_files == 0)
+		to->open_files = default_open_files();
 }
 
 int weir_host_create(struct weir_host **host, const struct weir_host_options *options,
@@ -86,6 +97,7 @@ int weir_host_create(struct weir_host **host, const struct weir_host_options *op
 		return r;
 	}
 	budget_init(&h->budget, h->options.memory_bytes, NULL);
+	budget_init(&h->files, h->options.open_files, NULL);
 	code_source_init(&h->code, h->engine, &h->options);
 	module_store_init(&h->modules, h->engine, &h->code, h->options.module_bytes, &h->budget);
 	*host = h;
@@ -109,7 +121,8 @@ void weir_host_destroy(struct weir_host **host)
 	ticker_destroy(&h->ticker);
 	module_store_free(&h->modules);
 	code_source_free(&h->code);
-	must(atomic_load(&h->budget.used_bytes) == 0);
+	must(atomic_load(&h->budget.used) == 0);
+	must(atomic_load(&h->files.used) == 0);
 	wasm_engine_delete(h->engine);
 	restorer_close(&h->restorer);
 	h->magic = 0;
@@ -152,7 +165,7 @@ const char *weir_step_text(enum weir_step step)
 uint64_t weir_host_memory_used(const struct weir_host *host)
 {
 	OBJ_CHECK(host, HOST_MAGIC);
-	return atomic_load_explicit(&host->budget.used_bytes, memory_order_relaxed);
+	return atomic_load_explicit(&host->budget.used, memory_order_relaxed);
 }
 
 void weir_host_stats(const struct weir_host *host, struct weir_host_stats *stats)
@@ -165,10 +178,14 @@ void weir_host_stats(const struct weir_host *host, struct weir_host_stats *stats
 #define X(name) .name = atomic_load_explicit(&host->code.name, memory_order_relaxed),
 		CODE_COUNTERS(X)
 #undef X
-			.memory_bytes = host->budget.limit_bytes,
+			.memory_bytes = host->budget.limit,
 		.memory_used_bytes = weir_host_memory_used(host),
 		.memory_refusals =
 			atomic_load_explicit(&host->budget.refusals, memory_order_relaxed),
+		.open_files_max = host->files.limit,
+		.open_files = atomic_load_explicit(&host->files.used, memory_order_relaxed),
+		.open_file_refusals =
+			atomic_load_explicit(&host->files.refusals, memory_order_relaxed),
 	};
 }
 

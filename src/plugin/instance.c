@@ -58,7 +58,7 @@ static void on_wasi_line(void *ctx, int fd, slice line)
 
 static int make_wasi(struct instance *i, struct weir_error *error)
 {
-	const struct weir_plugin *p = i->plugin;
+	struct weir_plugin *p = i->plugin;
 	const struct wasi_options options = {
 		.envs = p->envs,
 		.env_count = p->env_count,
@@ -67,6 +67,8 @@ static int make_wasi(struct instance *i, struct weir_error *error)
 		.output = on_wasi_line,
 		.ctx = i,
 		.line_max_bytes = OUTPUT_LINE_MAX_BYTES,
+		.files_max = p->facts.limits.open_files,
+		.files = &p->files,
 	};
 
 	return wasi_create(&i->wasi, &options, error);

@@ -30,7 +30,8 @@
 	X(circuit_wait_ms, 1000) \
 	X(circuit_wait_max_ms, 30000) \
 	X(private_bytes, UINT64_MAX) \
-	X(instances_min, 0)
+	X(instances_min, 0) \
+	X(open_files, 64)
 
 /** Replaces each 0 by the value in `defaults`, or by the default where that is NULL. */
 void limits_fill(struct weir_limits *limits, const struct weir_limits *defaults);

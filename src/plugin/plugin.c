@@ -56,7 +56,7 @@ static bool keep_options(struct weir_plugin *p, const struct weir_plugin_options
 {
 	p->facts.limits = o->limits;
 	limits_fill(&p->facts.limits, &p->host->options.limits);
-	p->budget.limit_bytes = p->facts.limits.total_bytes;
+	p->budget.limit = p->facts.limits.total_bytes;
 	p->facts.limits.instances_min =
 		MIN(p->facts.limits.instances_min, p->facts.limits.instances);
 	guard_init(p);
@@ -80,6 +80,7 @@ static struct weir_plugin *make(struct weir_host *host, const struct weir_plugin
 	must(pthread_mutex_init(&p->lock, NULL) == 0);
 	list_init(&p->pools);
 	budget_init(&p->budget, UINT64_MAX, &host->budget);
+	budget_init(&p->files, UINT64_MAX, &host->files);
 	(void)atomic_fetch_add(&host->plugins, 1);
 	if (!keep_options(p, o))
 		weir_plugin_unref(&p);
@@ -98,7 +99,8 @@ static void destroy(struct weir_plugin *p)
 	must(atomic_load(&p->created) == atomic_load(&p->destroyed));
 	snapshot_destroy(&p->snapshot);
 	budget_give(&p->budget, p->image_bytes);
-	must(atomic_load(&p->budget.used_bytes) == 0);
+	must(atomic_load(&p->budget.used) == 0);
+	must(atomic_load(&p->files.used) == 0);
 	if (p->module != NULL)
 		module_unref(&p->module);
 	(void)atomic_fetch_sub(&p->host->plugins, 1);
@@ -342,8 +344,10 @@ void weir_plugin_stats(const struct weir_plugin *plugin, struct weir_plugin_stat
 	LIST_FOR_EACH (at, &p->pools)
 		counters_sum(stats, &container_of(at, struct weir_pool, link)->counters);
 	(void)pthread_mutex_unlock(&p->lock);
-	stats->reserved_bytes = atomic_load(&p->budget.used_bytes);
+	stats->reserved_bytes = atomic_load(&p->budget.used);
 	stats->budget_refusals = atomic_load(&p->budget.refusals);
+	stats->open_files = atomic_load(&p->files.used);
+	stats->open_file_refusals = atomic_load(&p->files.refusals);
 	stats->circuit_open = !circuit_closed(&p->guard.calls);
 	stats->circuit_opened = counter_get(&p->guard.calls.opened);
 	stats->starts_stopped = !circuit_closed(&p->guard.starts);

@@ -22,6 +22,7 @@ struct weir_host {
 	struct module_store modules;
 	struct restorer restorer;
 	struct budget budget;
+	struct budget files;              /* descriptors of guests */
 	struct weir_host_options options; /* defaults filled in */
 	_Atomic uint64_t plugins;
 };
@@ -37,6 +38,7 @@ struct weir_plugin {
 	struct arena arena; /* the texts below */
 	struct weir_plugin_facts facts;
 	struct budget budget;
+	struct budget files;                 /* descriptors of guests; no limit of its own */
 	struct guard guard;                  /* under `lock`, where it is not atomic */
 	uint64_t image_bytes;                /* taken from it */
 	_Atomic uint64_t changed_high_bytes; /* by instances, for themselves; 0: not known yet */

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "core/base.h"
+#include "plugin/budget.h"
 #include "plugin/wasi_beneath.h"
 #include "plugin/wasi_state.h"
 
@@ -128,6 +129,7 @@ static int settings_add_preopens(struct wasi_settings *s, const struct wasi_opti
 static void set_limits(struct wasi_options *to, const struct wasi_options *from)
 {
 	to->output = from->output;
+	to->files = from->files;
 	to->line_max_bytes = from->line_max_bytes != 0 ? from->line_max_bytes : 4096;
 	to->sleep_max_ns = from->sleep_max_ns != 0 ? from->sleep_max_ns : 30000000000u;
 	to->files_max = from->files_max != 0 ? from->files_max : 64;
@@ -174,6 +176,19 @@ static void set_stdio(struct wasi *w)
 		};
 }
 
+static int refuse_mount(const struct wasi *w, const struct wasi_mount *mount,
+			struct weir_error *error)
+{
+	const struct budget *files = w->settings->options.files;
+
+	while (files->above != NULL)
+		files = files->above;
+	return error_set(error, -ENFILE,
+			 "mounts: %s: no descriptor is left for it: all plugins together may hold "
+			 "%llu (openFiles)",
+			 mount->host_path, (unsigned long long)files->limit);
+}
+
 static int open_mount(struct wasi *w, size_t nth, const struct wasi_mount *mount,
 		      struct weir_error *error)
 {
@@ -184,16 +199,19 @@ static int open_mount(struct wasi *w, size_t nth, const struct wasi_mount *mount
 	if (mount->host_path == NULL || mount->host_path[0] == '\0')
 		return error_set(error, -EINVAL,
 				 "mounts: found an empty path, expected a directory");
+	if (!wasi_place_take(w))
+		return refuse_mount(w, mount, error);
 	fd = open(mount->host_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOCTTY);
 	if (fd < 0) {
 		int code = errno;
 
+		wasi_place_give(w);
 		return error_set(error, -code, "mounts: %s: %s, expected a directory that exists",
 				 mount->host_path, strerrordesc_np(code));
 	}
 	if (!w->settings->walk_paths)
 		w->settings->walk_paths = !beneath_supported(fd);
-	file = wasi_file_new(fd, mount->read_only);
+	file = wasi_file_new(w, fd, mount->read_only);
 	if (file == NULL)
 		return error_set(error, -ENOMEM, "mounts: out of memory");
 	wasi_descriptor_set(d, DESCRIPTOR_DIRECTORY, file);

@@ -17,6 +17,7 @@
 #include "core/error.h"
 #include "core/slice.h"
 
+struct budget;
 struct wasi;
 
 /** A guest's linear memory as it is now; read it anew for every call, since it grows and moves. */
@@ -53,6 +54,13 @@ struct wasi_options {
 	size_t random_max_bytes;    /* one random_get; more is EINVAL; default 16 MiB */
 	uint32_t subscriptions_max; /* of one poll_oneoff; more is EINVAL; default 1024 */
 
+	/**
+	 * Descriptors of the host that this guest and others may hold together, mounts and second
+	 * openings of directories that are listed included. Must outlive the guest and its clones.
+	 * Its refusals count those by `files_max`, too. NULL: any number.
+	 */
+	struct budget *files;
+
 	/** Resolve paths one component at a time and refuse symbolic links: no openat2(2). */
 	bool walk_paths;
 };
@@ -85,7 +93,8 @@ const struct wasi_function *wasi_functions(size_t *count);
 
 /**
  * Makes the state of one guest and opens its mounts. On error returns a negative errno value, with
- * `*out` NULL and text that begins with "mounts: " or "envs: " where one of those is to blame.
+ * `*out` NULL and text that begins with "mounts: " or "envs: " where one of those is to blame;
+ * -ENFILE where `files` has no room.
  */
 int wasi_create(struct wasi **out, const struct wasi_options *options, struct weir_error *error);
 

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "core/base.h"
+#include "plugin/budget.h"
 #include "plugin/wasi_state.h"
 
 static const uint64_t directory_rights =
@@ -96,8 +97,11 @@ struct descriptor *wasi_descriptor_new(struct wasi *w, uint32_t *fd, uint32_t *e
 	size_t at = 0, size;
 
 	*error = WASI_EMFILE;
-	if (w->opened >= w->settings->options.files_max)
+	if (w->opened >= w->settings->options.files_max) {
+		if (w->settings->options.files != NULL)
+			budget_note_refusal(w->settings->options.files);
 		return NULL;
+	}
 	while (at < w->table_size && w->table[at].kind != DESCRIPTOR_FREE)
 		at++;
 	if (at == w->table_size) {
@@ -116,15 +120,33 @@ struct descriptor *wasi_descriptor_new(struct wasi *w, uint32_t *fd, uint32_t *e
 	return &w->table[at];
 }
 
-struct wasi_file *wasi_file_new(int fd, bool read_only)
+bool wasi_place_take(struct wasi *w)
+{
+	struct budget *files = w->settings->options.files;
+
+	if (files == NULL || budget_take(files, 1))
+		return true;
+	budget_note_refusal(files);
+	return false;
+}
+
+void wasi_place_give(struct wasi *w)
+{
+	if (w->settings->options.files != NULL)
+		budget_give(w->settings->options.files, 1);
+}
+
+struct wasi_file *wasi_file_new(struct wasi *w, int fd, bool read_only)
 {
 	struct wasi_file *file = malloc(sizeof *file);
 
 	must(fd >= 0);
 	if (file == NULL) {
 		close(fd);
+		wasi_place_give(w);
 		return NULL;
 	}
+	file->files = w->settings->options.files;
 	atomic_init(&file->refs, 1);
 	file->fd = fd;
 	file->read_only = read_only;
@@ -136,6 +158,8 @@ static void file_release(struct wasi_file *file)
 	if (atomic_fetch_sub_explicit(&file->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	close(file->fd);
+	if (file->files != NULL)
+		budget_give(file->files, 1);
 	free(file);
 }
 
@@ -143,8 +167,10 @@ void wasi_descriptor_close(struct wasi *w, struct descriptor *d)
 {
 	if (d->kind == DESCRIPTOR_FREE)
 		return;
-	if (d->list_fd >= 0)
+	if (d->list_fd >= 0) {
 		close(d->list_fd);
+		wasi_place_give(w);
+	}
 	if (d->file != NULL)
 		file_release(d->file);
 	if (d->opened) {

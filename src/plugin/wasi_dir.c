@@ -103,13 +103,27 @@ static uint32_t list(struct listing *l, int dir)
 	return error;
 }
 
-/* The cookie of an entry is the kernel's own; 0 is the start. */
-static uint32_t list_from(struct descriptor *d, uint64_t cookie)
+static uint32_t open_list(struct wasi *w, struct descriptor *d)
 {
-	if (d->list_fd < 0)
-		d->list_fd = openat(d->file->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (d->list_fd < 0)
-		return wasi_errno_of(errno);
+	int code;
+
+	if (!wasi_place_take(w))
+		return WASI_ENFILE;
+	d->list_fd = openat(d->file->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (d->list_fd >= 0)
+		return WASI_ESUCCESS;
+	code = errno;
+	wasi_place_give(w);
+	return wasi_errno_of(code);
+}
+
+/* The cookie of an entry is the kernel's own; 0 is the start. */
+static uint32_t list_from(struct wasi *w, struct descriptor *d, uint64_t cookie)
+{
+	uint32_t error = d->list_fd < 0 ? open_list(w, d) : WASI_ESUCCESS;
+
+	if (error != 0)
+		return error;
 	if (cookie > INT64_MAX || lseek(d->list_fd, (off_t)cookie, SEEK_SET) < 0)
 		return WASI_EINVAL;
 	return WASI_ESUCCESS;
@@ -125,7 +139,7 @@ uint32_t wasi_fn_fd_readdir(struct wasi *w, struct guest_memory m, const uint64_
 		return error;
 	if (l.to == NULL || guest_at(m, arg32(a, 4), sizeof(uint32_t)) == NULL)
 		return WASI_EFAULT;
-	error = list_from(d, a[3]);
+	error = list_from(w, d, a[3]);
 	if (error == 0)
 		error = list(&l, d->list_fd);
 	return error != 0 ? error : guest_put_u32(m, arg32(a, 4), (uint32_t)l.used);

@@ -140,10 +140,14 @@ static uint32_t open_path(struct wasi *w, const struct opening *o, const char *p
 	d = wasi_descriptor_new(w, fd, &error);
 	if (d == NULL)
 		return error;
+	if (!wasi_place_take(w))
+		return WASI_ENFILE;
 	host_fd = open_file(o, path, &st);
-	if (host_fd < 0)
+	if (host_fd < 0) {
+		wasi_place_give(w);
 		return wasi_errno_of(-host_fd);
-	file = wasi_file_new(host_fd, o->in->file->read_only);
+	}
+	file = wasi_file_new(w, host_fd, o->in->file->read_only);
 	if (file == NULL)
 		return WASI_ENOMEM;
 	wasi_descriptor_set(d, S_ISDIR(st.st_mode) ? DESCRIPTOR_DIRECTORY : DESCRIPTOR_REGULAR,

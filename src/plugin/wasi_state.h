@@ -76,7 +76,7 @@ struct wasi_settings {
 	size_t env_count;
 	char **preopens; /* names */
 	size_t preopen_count;
-	struct wasi_options options; /* limits filled in; its pointers are NULL, but for `output` */
+	struct wasi_options options; /* limits filled in; only `output` and `files` are kept */
 	bool walk_paths;
 };
 
@@ -84,7 +84,8 @@ struct wasi_settings {
 struct wasi_file {
 	atomic_uint refs;
 	int fd;
-	bool read_only; /* it lies in a read-only mount */
+	bool read_only;       /* it lies in a read-only mount */
+	struct budget *files; /* that its descriptor counts in; or NULL */
 };
 
 enum descriptor_kind {
@@ -152,8 +153,14 @@ uint32_t wasi_need_change(struct wasi *w, uint32_t fd, uint64_t rights, struct d
 /* A free place in the table, with EMFILE in `*error` and NULL when the limit is reached. */
 struct descriptor *wasi_descriptor_new(struct wasi *w, uint32_t *fd, uint32_t *error);
 
-/* Takes over `fd`, which is closed if memory is short (NULL). */
-struct wasi_file *wasi_file_new(int fd, bool read_only);
+/* Takes the place of one more descriptor of the host; false: there is none left. */
+bool wasi_place_take(struct wasi *w);
+
+/* Returns a place that no file took over. */
+void wasi_place_give(struct wasi *w);
+
+/* Takes over `fd` and its place, which are given up if memory is short (NULL). */
+struct wasi_file *wasi_file_new(struct wasi *w, int fd, bool read_only);
 
 /* Closes what the descriptor holds and frees its place. */
 void wasi_descriptor_close(struct wasi *w, struct descriptor *d);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "core/base.h"
+#include "plugin/budget.h"
 #include "plugin/wasi.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
@@ -231,8 +232,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static const char *const envs[] = {"A=1"};
 	struct wasi_mount mounts[2] = {{.guest_path = "/"},
 				       {.guest_path = "/ro", .read_only = true}};
-	struct wasi_options options = {
-		.envs = envs, .env_count = 1, .mounts = mounts, .mount_count = 2, .files_max = 8};
+	struct budget files;
+	struct wasi_options options = {.envs = envs,
+				       .env_count = 1,
+				       .mounts = mounts,
+				       .mount_count = 2,
+				       .files_max = 8,
+				       .files = &files};
 	struct input in = {data, size};
 	const struct stat outside = state_of("o"), secret = state_of("o/secret");
 	struct stat after;
@@ -243,10 +249,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	make_mount();
 	path_of("m", path);
 	mounts[0].host_path = mounts[1].host_path = path;
+	budget_init(&files, 9, NULL);
 	options.walk_paths = (take(&in, 1) & 1) != 0;
 	must(wasi_create(&w, &options, NULL) == 0);
 	run(w, &in);
 	wasi_destroy(&w);
+	must(files.used == 0);
 	after = state_of("o");
 	must_be_same(&outside, &after);
 	after = state_of("o/secret");

@@ -323,13 +323,13 @@ static void budgets(void **state)
 	budget_init(&b, UINT64_MAX, &above);
 	assert_true(budget_take(&b, 60));
 	assert_false(budget_take(&b, 41));
-	assert_int_equal(b.used_bytes, 60);
-	assert_int_equal(above.used_bytes, 60);
+	assert_int_equal(b.used, 60);
+	assert_int_equal(above.used, 60);
 	assert_int_equal(above.refusals, 1);
 	assert_true(budget_take(&b, 40));
 	budget_give(&b, 100);
 	assert_false(budget_take(&b, UINT64_MAX));
-	assert_int_equal(b.used_bytes + above.used_bytes, 0);
+	assert_int_equal(b.used + above.used, 0);
 	assert_true(budget_default_bytes() > MIB);
 }
 

@@ -391,6 +391,41 @@ static void open_files(void **state)
 	fake_free(&f);
 }
 
+/* Each of its instances has its mount opened for itself. */
+static void few_descriptors(void **state)
+{
+	static const struct weir_mount mount = {
+		.host_path = "/", .guest_path = "/", .read_only = true};
+	struct weir_plugin_options o = {.init = WEIR_INIT_OWN, .mounts = &mount, .mount_count = 1};
+	struct bench *b = *state;
+	struct weir_host_stats stats;
+	struct weir_exchange *e[3];
+	struct fake f;
+
+	fake_init(&f);
+	b->options.open_files = 2;
+	bench_open(b, FAKE_GUEST("", "", FAKE_NEXT, "(drop (i32.const 1))"), &o);
+	for (size_t n = 0; n < 3; n++) {
+		enum weir_step step = weir_exchange_begin(&e[n], b->pool, &fake_http, &f);
+
+		assert_int_equal(fake_drive(e[n], step), n < 2 ? WEIR_NEXT : WEIR_FAILED);
+	}
+	assert_int_equal(weir_exchange_cause(e[2]), WEIR_CAUSE_START);
+	assert_string_equal(
+		weir_exchange_error(e[2])->text,
+		"mounts: /: no descriptor is left for it: all plugins together may hold "
+		"2 (openFiles)");
+	weir_host_stats(b->host, &stats);
+	assert_int_equal(stats.open_files_max, 2);
+	assert_int_equal(stats.open_files, 2);
+	assert_int_equal(stats.open_file_refusals, 1);
+	assert_int_equal(bench_stats(b).open_files, 2);
+	assert_int_equal(bench_stats(b).open_file_refusals, 1);
+	for (size_t n = 0; n < 3; n++)
+		weir_exchange_end(&e[n]);
+	fake_free(&f);
+}
+
 /* Failures leave nothing behind. */
 static void failed_instances(void **state)
 {
@@ -661,6 +696,7 @@ int main(void)
 		TEST(mutated_tables),
 		TEST(entropy),
 		TEST(open_files),
+		TEST(few_descriptors),
 		TEST(failed_instances),
 		TEST(resting_instances),
 		TEST(ticks_while_held),

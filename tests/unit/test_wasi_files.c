@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <pthread.h>
 
+#include "plugin/budget.h"
 #include "wasi_mount.h"
 
 static size_t host_descriptors(void)
@@ -431,6 +432,76 @@ static void descriptors_are_limited(void **state)
 	assert_int_equal(host_descriptors(), before - 2);
 }
 
+/* With both mounts, for all guests together. */
+static int create_counted(struct guest *g, struct budget *files, struct weir_error *error)
+{
+	char mount[256];
+	const struct wasi_mount mounts[] = {{.host_path = mount, .guest_path = "/"},
+					    {.host_path = mount, .guest_path = "/ro"}};
+	const struct wasi_options options = {
+		.mounts = mounts, .mount_count = 2, .files = files, .files_max = 3};
+
+	host_path(g, "mount", mount);
+	wasi_destroy(&g->w);
+	return wasi_create(&g->w, &options, error);
+}
+
+static void descriptors_of_all_are_limited(void **state)
+{
+	struct guest *g = *state, other = {.m = g->m};
+	struct budget above, files;
+	uint32_t fd, dir;
+
+	budget_init(&above, 5, NULL);
+	budget_init(&files, UINT64_MAX, &above);
+	assert_int_equal(create_counted(g, &files, NULL), 0);
+	assert_int_equal(above.used, 2);
+	assert_int_equal(guest_open(g, 3, "dir", 0, RIGHTS_READ, &dir), 0);
+	assert_int_equal(CALL(g, fd_readdir, dir, AT_DATA, 100, 0, AT_RESULT), 0);
+	assert_int_equal(CALL(g, fd_readdir, dir, AT_DATA, 100, 0, AT_RESULT), 0);
+	assert_int_equal(guest_open(g, 3, "missing", 0, RIGHTS_READ, &fd), WASI_ENOENT);
+	assert_int_equal(above.used, 4);
+	assert_int_equal(guest_open(g, 3, "file", 0, RIGHTS_READ, &fd), 0);
+	assert_int_equal(guest_open(g, 3, "new", WASI_OFLAG_CREAT, RW, &fd), WASI_ENFILE);
+	assert_null(host_content(g, "mount/new"));
+	assert_int_equal(CALL(g, fd_readdir, 3, AT_DATA, 100, 0, AT_RESULT), WASI_ENFILE);
+	assert_int_equal(above.refusals, 2);
+	/* A copy shares the files; what it opens itself counts. */
+	assert_int_equal(wasi_clone(&other.w, g->w, NULL), 0);
+	assert_int_equal(above.used, 5);
+	assert_int_equal(CALL(&other, fd_readdir, dir, AT_DATA, 100, 0, AT_RESULT), WASI_ENFILE);
+	assert_int_equal(CALL(g, fd_close, dir), 0);
+	assert_int_equal(above.used, 4);
+	assert_int_equal(CALL(&other, fd_readdir, dir, AT_DATA, 100, 0, AT_RESULT), 0);
+	wasi_destroy(&other.w);
+	assert_int_equal(files.used, 3);
+	assert_int_equal(above.used, 3);
+	/* Refusals by the guest's own limit are counted for its plugin only. */
+	assert_int_equal(guest_open(g, 3, "file", 0, RIGHTS_READ, &fd), 0);
+	assert_int_equal(guest_open(g, 3, "file", 0, RIGHTS_READ, &fd), 0);
+	assert_int_equal(guest_open(g, 3, "file", 0, RIGHTS_READ, &fd), WASI_EMFILE);
+	assert_int_equal(above.refusals, 3);
+	assert_int_equal(files.refusals, 4);
+	wasi_destroy(&g->w);
+	assert_int_equal(above.used, 0);
+}
+
+static void mounts_without_a_descriptor(void **state)
+{
+	struct guest *g = *state;
+	size_t before = host_descriptors();
+	struct weir_error error;
+	struct budget files;
+
+	budget_init(&files, 1, NULL);
+	assert_int_equal(create_counted(g, &files, &error), -ENFILE);
+	assert_null(g->w);
+	assert_non_null(strstr(error.text, "no descriptor is left for it: all plugins together may "
+					   "hold 1 (openFiles)"));
+	assert_int_equal(files.used, 0);
+	assert_int_equal(host_descriptors(), before - 2);
+}
+
 static void clones_are_independent(void **state)
 {
 	struct guest *g = *state, other = {.m = g->m};
@@ -531,6 +602,8 @@ int main(void)
 		MOUNTED(sizes_and_times_are_changed),
 		MOUNTED(directories_are_listed_in_pages),
 		MOUNTED(descriptors_are_limited),
+		MOUNTED(descriptors_of_all_are_limited),
+		MOUNTED(mounts_without_a_descriptor),
 		MOUNTED(clones_are_independent),
 		MOUNTED(clones_run_on_many_threads),
 		MOUNTED(files_are_always_ready),

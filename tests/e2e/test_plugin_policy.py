@@ -163,6 +163,68 @@ def test_no_free_instance(upstream, proxy, policy):
         assert [(r.status, r.get("Retry-After")) for r in responses] == [(503, "1")] * 4
 
 
+@pytest.mark.parametrize("policy", ["open", "closed"])
+@pytest.mark.parametrize("side", ["request", "response"])
+def test_what_weir_cannot_give(upstream, proxy, side, policy):
+    """The guest sets more headers than there is room for: `embedder`. What it had set is gone, and the request as it came."""
+    server = upstream(answer)
+    p = proxy(one_router(server.url, plugin={"guest": {"side": side}}), metrics=True, plugins={"guest": Plugin("huge-headers")},
+              static={"weir": {"plugins": {"defaults": {"failure": policy}}}})
+    responses = [p.fetch("POST", "/evil", headers=KEPT, body=BODY) for _ in range(2)]
+    m = p.scrape()
+    assert m.value("weir_plugin_failures_total", plugin="guest", cause="embedder") == 2
+    assert m.value("weir_plugin_passed_total", plugin="guest") == (2 if policy == "open" else 0)
+    p.wait_log("cause=embedder")
+    for response in responses:
+        assert not any(name.lower().startswith("x-huge") for name, _ in response.headers)
+        assert response.status == (203 if policy == "open" else 500)
+    assert len(server.requests) == (2 if policy == "open" else 0)
+    for request in server.requests:
+        assert (request.method, request.target, request.body) == ("POST", "/evil", BODY)
+        assert not any(name.lower().startswith("x-huge") for name, _ in request.headers)
+        assert [pair for pair in request.headers if pair in KEPT] == KEPT
+
+
+@pytest.mark.parametrize("policy", ["open", "closed"])
+def test_further_instance_does_not_start(upstream, proxy, tmp_path, policy):
+    """`start`: the first instance starts; the second one, needed while a request holds the first, lacks its directory."""
+    going = threading.Event()
+
+    def hold(connection, request):
+        assert request.target != "/held" or going.wait(60)
+        connection.send(response_bytes(body=b"ok"))
+
+    server = upstream(hold)
+    mount = tmp_path / "mounted"
+    mount.mkdir()
+    p = proxy(one_router(server.url, plugin={"guest": {"features": 3}}), metrics=True,
+              plugins={"guest": Plugin("fail", {"mounts": [f"{mount}:/m"]})},
+              static={"weir": {"workers": 1, "plugins": {"defaults": {"init": "own", "failure": policy}}}})
+    held = threading.Thread(target=lambda: p.fetch(target="/held"))
+    held.start()
+    wait_until(lambda: len(server.requests) == 1, "the first request is with the upstream")
+    mount.rmdir()
+    statuses = [p.fetch(target="/free").status for _ in range(3)]
+    going.set()
+    held.join(60)
+    assert statuses == [200 if policy == "open" else 500] * 3
+    m = p.scrape()
+    assert m.value("weir_plugin_failures_total", plugin="guest", cause="start") == 3
+    assert m.value("weir_plugin_passed_total", plugin="guest") == (3 if policy == "open" else 0)
+    p.wait_log("cause=start", f"mounts: {mount}: No such file or directory")
+
+
+@pytest.mark.parametrize("fail, passed", [("", 0), ("request-trap", 3), ("response-trap", 3), ("request-memory", 3)])
+def test_what_passed_is_counted(upstream, proxy, fail, passed):
+    """Once for each request or response that went on without the plugin."""
+    p = proxy(one_router(upstream(answer).url, plugin={"guest": {"features": 3}}), metrics=True, plugins={"guest": Plugin("fail")},
+              static={"weir": {"plugins": {"defaults": {"failure": "open", **LIMITS}}}})
+    assert [p.fetch(headers=[("X-Fail", fail)]).status for _ in range(3)] == [203] * 3
+    m = p.scrape()
+    assert m.value("weir_plugin_passed_total", plugin="guest") == passed
+    assert m.sum("weir_plugin_failures_total") == passed
+
+
 def failing(p, fail, count=1):
     with p.connect() as client:
         responses = [client.exchange(headers=[("X-Fail", fail)]) for _ in range(count)]
@@ -206,3 +268,28 @@ def test_instances_kept_ready(upstream, proxy):
                "idle instances of the other plugin are destroyed", 60, interval_s=1.5)
     assert [p.fetch(host="kept.test").status for _ in range(5)] == [200] * 5
     assert started("ballast") == 3
+
+
+def test_kept_ready_in_numbers(upstream, proxy):
+    """Each worker has them before the first request; requests use them and make no others."""
+    p = proxy(one_router(upstream().url, plugin={"guest": {}}), metrics=True, plugins={"guest": Plugin("counter")},
+              static={"weir": {"workers": 2, "plugins": {"defaults": {"minInstances": 3, "idleTimeout": "50ms"}}}})
+    of = lambda m, name: m.value(f"weir_plugin_{name}", plugin="guest")  # noqa: E731
+    wait_until(lambda: of(p.scrape(), "idle") == 6, "three instances in each worker are idle")
+    assert [p.fetch().status for _ in range(20)] == [200] * 20
+    m = wait_until(lambda: next((m for m in [p.scrape()] if of(m, "exchanges_total") == 20 and of(m, "in_use") == 0), None), "all have ended")
+    assert (of(m, "created_total"), of(m, "destroyed_total"), of(m, "idle")) == (6, 0, 6)
+
+
+@pytest.mark.parametrize("most, restores", [("0", 0), ("1MiB", 5), ("64MiB", 0)])
+def test_memory_that_an_instance_may_change(upstream, proxy, most, restores):
+    """The guest changes 8 MiB in every request: beyond `maxPrivateMemory` it gives them back, and has forgotten what it counted."""
+    p = proxy(one_router(upstream().url, plugin={"guest": {}}), metrics=True, plugins={"guest": Plugin("dirtier")},
+              static={"weir": {"workers": 1, "plugins": {"defaults": {"maxPrivateMemory": most, "idleTimeout": "60s"}}}})
+    before = [p.fetch().get("X-Before") for _ in range(5)]
+    assert before == (["0"] * 5 if restores else ["0", "1", "2", "3", "4"])
+    m = wait_until(lambda: next((m for m in [p.scrape()] if m.value("weir_plugin_idle", plugin="guest") == 1), None), "the instance is idle")
+    assert m.value("weir_plugin_restores_total", plugin="guest") == restores
+    assert m.value("weir_plugin_created_total", plugin="guest") == 1
+    if restores:
+        assert m.value("weir_plugin_private_bytes", plugin="guest") < 1 << 20

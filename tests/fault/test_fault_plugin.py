@@ -63,7 +63,7 @@ def test_one_call_refused(upstream, proxy, faults, kind, error, restore, isolati
     p = run_proxy(upstream, proxy, guest, isolation, faults, restore, config)
     served_again(p)
     struck = 0
-    with p.flat():
+    with p.flat(descriptors=8):
         for n in range(1, POINTS + 1):
             faults.arm(kind, n, ONCE, error)
             together(6, lambda _: attempt(p))
@@ -78,7 +78,7 @@ def test_one_call_refused(upstream, proxy, faults, kind, error, restore, isolati
 def test_all_calls_refused_for_a_while(upstream, proxy, faults, kind, error, restore, isolation):
     p = run_proxy(upstream, proxy, "counter", isolation, faults, restore)
     served_again(p)
-    with p.flat():
+    with p.flat(descriptors=8):
         # What was kept for later goes meanwhile, so that all has to be made anew.
         faults.arm(kind, 1, EVERY, error)
         wait_until(lambda: together(8, lambda _: attempt(p)) and faults.hits > 0 or kind == "mprotect", "it strikes", 30)

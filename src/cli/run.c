@@ -32,9 +32,10 @@ struct server {
 	struct aggregator *aggregator;
 	struct provider *file;
 	struct plugin_files *plugin_files; /* NULL: nobody watches them */
-	uv_signal_t signals[4];
+	uv_signal_t signals[5];
 	size_t signal_count;
 	struct timer watchdog;
+	bool supervised;
 	bool configured; /* a configuration has come, so that there is something to wait for */
 	bool stopping;
 };
@@ -66,8 +67,12 @@ static void on_drained(void *context)
 	loop_stop(&s->control);
 }
 
+/* Below a supervisor, which counts signals and ends us at a second one, they may come twice: from
+ * it, and from who sends them to all processes of a service, or to one that drains already. */
 static void stop(struct server *s, int signal_number)
 {
+	if (s->stopping && s->supervised)
+		return;
 	if (s->stopping) {
 		log_warn("Second signal: ending without waiting for connections");
 		_exit(128 + signal_number);
@@ -92,6 +97,10 @@ static void on_signal(uv_signal_t *handle, int number)
 	case SIGUSR1:
 		if (log_reopen() < 0)
 			log_error("The log file cannot be opened again");
+		break;
+	case SIGUSR2:
+		if (!s->supervised)
+			log_warn("The program is not upgraded: weir.supervisor.enabled is false");
 		break;
 	default:
 		stop(s, number);
@@ -181,6 +190,8 @@ static int start(struct server *s, struct weir_error *e)
 	if (r == 0)
 		r = watch_signal(s, SIGUSR1, e);
 	if (r == 0)
+		r = watch_signal(s, SIGUSR2, e);
+	if (r == 0)
 		r = cli_configure_log(&s->config->log, e);
 	if (r == 0)
 		r = proxy_create(&s->proxy, &s->control, s->config, &s->sockets, e);
@@ -266,6 +277,7 @@ static int run_server(const struct cli_args *args, const struct supervised *told
 		notify_through(told->notice_fd);
 		process_set_restarts(told->restarts);
 	}
+	s.supervised = told != NULL;
 	crash_report_install();
 	s.config = cli_load(args, &arena);
 	if (s.config != NULL) {

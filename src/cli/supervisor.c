@@ -57,8 +57,20 @@ static void start_server(struct supervisor *s)
 	plan_start(s, false);
 }
 
+static void end_at_once(struct supervisor *s, int number)
+{
+	log_warn("Second signal: ending without waiting for connections");
+	s->ended_by = number;
+	send_signal(&s->server, SIGKILL);
+	send_signal(&s->old, SIGKILL);
+}
+
 static void stop(struct supervisor *s, int number)
 {
+	if (s->stopping) {
+		end_at_once(s, number);
+		return;
+	}
 	s->stopping = true;
 	s->start_at_ns = 0;
 	/* What comes from now on is refused, or for another process. */
@@ -414,5 +426,5 @@ int supervise(const struct cli_args *args, struct static_config **config)
 		(void)close(s.signals);
 	free(s.pid_file);
 	free(s.program);
-	return s.status;
+	return s.ended_by != 0 ? 128 + s.ended_by : s.status;
 }

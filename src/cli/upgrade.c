@@ -27,6 +27,23 @@ static long read_pid(slice path)
 	return 0;
 }
 
+/* A file that an earlier process has left may by now name one that has nothing to do with us, and
+ * that the signal would end. */
+static bool is_weir(long pid)
+{
+	char path[64], name[32] = "";
+	FILE *f;
+
+	(void)snprintf(path, sizeof path, "/proc/%ld/comm", pid);
+	f = fopen(path, "re");
+	if (f == NULL)
+		return errno != ENOENT;
+	if (fgets(name, sizeof name, f) == NULL)
+		name[0] = '\0';
+	(void)fclose(f);
+	return strncmp(name, "weir", 4) == 0;
+}
+
 int cli_upgrade(const struct cli_args *args)
 {
 	struct static_config *config;
@@ -40,7 +57,10 @@ int cli_upgrade(const struct cli_args *args)
 				      "the process that was started\n");
 	else if (config != NULL)
 		pid = read_pid(config->weir.supervisor.pid_file);
-	if (pid > 0) {
+	if (pid > 0 && !is_weir(pid)) {
+		(void)fprintf(stderr, "error: %.*s: process %ld is no running weir\n",
+			      SLICE_ARG(config->weir.supervisor.pid_file), pid);
+	} else if (pid > 0) {
 		good = kill((pid_t)pid, SIGUSR2) == 0;
 		if (good)
 			(void)printf("Asked process %ld for an upgrade; its log says how it goes\n",

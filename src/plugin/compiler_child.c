@@ -49,6 +49,16 @@ static void offer_to_oom_killer(void)
 	(void)close(fd);
 }
 
+/* Besides that of a limit, those that somebody may send to all processes of a service,
+ * and that mean the one who wants the result. */
+static void ignore_signals(void)
+{
+	static const int numbers[] = {SIGXFSZ, SIGHUP, SIGUSR1, SIGUSR2, SIGTERM, SIGINT};
+
+	for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
+		(void)signal(numbers[i], SIG_IGN);
+}
+
 /* False: the one who wants the result has gone meanwhile. */
 static bool settle(const struct compiler_job *job)
 {
@@ -57,7 +67,7 @@ static bool settle(const struct compiler_job *job)
 		return false;
 	(void)prctl(PR_SET_NAME, "weir-compile");
 	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-	(void)signal(SIGXFSZ, SIG_IGN);
+	ignore_signals();
 	(void)!nice(NICE);
 	limit(RLIMIT_CORE, 0);
 	offer_to_oom_killer();

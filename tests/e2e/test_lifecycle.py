@@ -15,19 +15,8 @@ from harness.load import together
 from harness.message import Closed
 from harness.ports import free_port
 from harness.proxy import memory_tells, one_router, program, run_command
-from harness.upstream import response_bytes
+from harness.upstream import held
 from harness.waiting import wait_until
-
-
-def held(upstream):
-    """An upstream that answers when released: (upstream, event)."""
-    release = threading.Event()
-
-    def answer(connection, request):
-        assert release.wait(30)
-        connection.send(response_bytes(body=b"late but whole"))
-
-    return upstream(answer), release
 
 
 def refuses(port):

@@ -194,6 +194,17 @@ def test_killed(plugged, cache):
     assert len(files(cache)) == 1
 
 
+def test_signals_to_all_processes_do_not_end_it(plugged, cache):
+    """Those that a service manager sends to each process of a service, to open log files or to stop."""
+    p = plugged()
+    p.write_dynamic(with_plugin(p.base))
+    child = stop_compiler(p)
+    for signum in [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM, signal.SIGINT, signal.SIGCONT]:
+        os.kill(child, signum)
+    p.wait_version()
+    assert len(files(cache)) == 1
+
+
 def test_hanging(plugged):
     p = plugged(compileTimeout="1s")
     p.write_dynamic(with_plugin(p.base))

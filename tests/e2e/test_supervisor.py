@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from harness import process
-from harness.client import fetch
+from harness.client import fetch, request_bytes
 from harness.message import Closed
 from harness.ports import free_port
 from harness.proxy import Proxy, memory_tells, merge, one_router, program, run_command
+from harness.upstream import held
 from harness.waiting import wait_until
 from harness.yaml import to_yaml
 
@@ -169,6 +170,47 @@ def test_ctrl_c_is_one_signal(upstream, proxy):
     assert "Second signal" not in p.log()
 
 
+def test_a_signal_to_all_processes_is_one_signal(upstream, proxy):
+    """A service manager stops a service by a signal to each of its processes."""
+    server, release = held(upstream)
+    p = proxy(one_router(server.url))
+    with p.connect() as client:
+        client.send(request_bytes())
+        server.wait_requests()
+        serving = p.pid
+        for signum in [signal.SIGHUP, signal.SIGUSR1, signal.SIGTERM, signal.SIGTERM]:
+            os.kill(serving, signum)
+        p.terminate()
+        p.wait_log("I have to go")
+        release.set()
+        assert client.response().body == b"late but whole"
+    assert p.wait_exit() == 0
+
+
+def test_the_server_takes_no_harm_from_a_request_to_upgrade(upstream, proxy):
+    p = proxy(one_router(upstream().url))
+    server = p.pid
+    os.kill(server, signal.SIGUSR2)
+    os.kill(server, signal.SIGHUP)
+    assert p.fetch().status == 200
+    assert p.pid == server
+
+
+def test_a_second_signal_ends_at_once(upstream, proxy):
+    server, release = held(upstream)
+    p = proxy(one_router(server.url), check_output=False)
+    with p.connect() as client:
+        client.send(request_bytes())
+        server.wait_requests()
+        p.terminate()
+        p.wait_log("I have to go")
+        p.terminate()
+        p.expected_exit = 128 + signal.SIGTERM
+        assert p.wait_exit() == 128 + signal.SIGTERM
+        assert "Second signal" in p.log()
+        release.set()
+
+
 def test_the_server_does_not_outlive_the_supervisor(upstream, proxy):
     p = proxy(one_router(upstream().url))
     server = p.pid
@@ -185,6 +227,8 @@ def test_the_server_does_not_outlive_the_supervisor(upstream, proxy):
 def test_without_a_supervisor(upstream, proxy):
     p = proxy(one_router(upstream().url), static={"weir": {"supervisor": {"enabled": False}}})
     assert process.children(p.process.pid) == []
+    p.process.send_signal(signal.SIGUSR2)
+    p.wait_log("The program is not upgraded", "weir.supervisor.enabled")
     assert p.fetch().status == 200
 
 
@@ -283,6 +327,40 @@ def test_an_upgrade_without_a_pid_file_says_what_to_do(upstream, proxy):
     p = proxy(one_router(upstream().url))
     code, output = run_command(p.directory, "upgrade", "--configFile=static.yml")
     assert code == 1 and "pidFile" in output and "SIGUSR2" in output
+
+
+def test_an_upgrade_leaves_other_processes_alone(upgradable):
+    """A file that was left behind may name any process."""
+    p, _ = upgradable()
+    with subprocess.Popen(["sleep", "600"]) as other:
+        (p.directory / "weir.pid").write_text(f"{other.pid}\n")
+        code, output = run_command(p.directory, "upgrade", "--configFile=static.yml")
+        assert code == 1 and "no running weir" in output, output
+        other.terminate()
+        assert other.wait() == -signal.SIGTERM
+
+
+def test_a_stop_while_the_old_server_drains_waits_for_it(tmp_path, upstream, monkeypatch):
+    copy = tmp_path / "weir"
+    shutil.copy(program(), copy)
+    monkeypatch.setenv("WEIR", str(copy))
+    server, release = held(upstream)
+    p = Proxy(tmp_path / "proxy", one_router(server.url))
+    try:
+        p.start()
+        with p.connect() as client:
+            client.send(request_bytes())
+            server.wait_requests()
+            p.process.send_signal(signal.SIGUSR2)
+            p.wait_log("The upgraded server is ready; the old one drains")
+            p.wait_log("I have to go")
+            p.terminate()
+            wait_until(lambda: p.log().count("I have to go") == 2, "both servers end")
+            release.set()
+            assert client.response().body == b"late but whole"
+        assert p.wait_exit() == 0
+    finally:
+        p.stop()
 
 
 # --- sockets of the service manager

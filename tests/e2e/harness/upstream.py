@@ -173,3 +173,14 @@ class Upstream:
             except OSError:
                 pass
         assert not self.failures, f"the upstream's script failed: {self.failures[0]!r}"
+
+
+def held(upstream):
+    """An upstream that answers when released: (upstream, event)."""
+    release = threading.Event()
+
+    def answer(connection, request):
+        assert release.wait(30)
+        connection.send(response_bytes(body=b"late but whole"))
+
+    return upstream(answer), release

@@ -167,7 +167,7 @@ static void on_server_died(struct supervisor *s, int status)
 
 	describe_end(status, how);
 	forget(&s->server);
-	if (s->old.pid > 0 && !s->stopping) {
+	if (s->old.pid > 0 && !s->old.drains) {
 		log_error_with((LOG_STRING("cause", how)),
 			       "The upgraded server died before it was ready; the old one goes on");
 		s->server = s->old;
@@ -234,9 +234,11 @@ static void on_ready(struct supervisor *s)
 	if (s->owes_reload)
 		send_signal(&s->server, SIGHUP);
 	s->owes_reload = false;
-	if (s->old.pid > 0) {
+	/* A second signal would end it at once. */
+	if (s->old.pid > 0 && !s->old.drains) {
 		log_info("The upgraded server is ready; the old one drains");
 		send_signal(&s->old, SIGTERM);
+		s->old.drains = true;
 	}
 }
 
@@ -387,7 +389,8 @@ static int begin(struct supervisor *s, const struct static_config *config)
 	int r = listen_to_signals(s, &e);
 
 	if (old > 0) {
-		s->old = (struct server_process){old, -1, true, clock_mono_ns()};
+		s->old = (struct server_process){
+			.pid = old, .notices = -1, .ready = true, .since_ns = clock_mono_ns()};
 		s->was_ready = true;
 	}
 	if (r == 0 && socket_set_inherit(&s->sockets) < 0)

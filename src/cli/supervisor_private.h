@@ -15,6 +15,7 @@ struct server_process {
 	int notices; /* what it says, as datagrams; -1: it is not listened to (any more) */
 	bool ready;
 	uint64_t since_ns; /* that it was started, then that it is ready */
+	bool drains;       /* it was told to end */
 };
 
 struct supervisor {
@@ -45,7 +46,8 @@ int supervisor_start_server(struct supervisor *s, struct weir_error *e);
 /** Starts `weir check` of the program at `s->program` with our arguments. Returns as above. */
 int supervisor_start_check(struct supervisor *s, struct weir_error *e);
 
-/** Becomes the program at `s->program`. Returns only if that failed: a negative errno value. */
+/** Becomes the program at `s->program`. Returns only if that failed: a negative errno value, and
+ * all is as it was. */
 int supervisor_become(struct supervisor *s, struct weir_error *e);
 
 #endif

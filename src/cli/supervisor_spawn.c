@@ -104,7 +104,8 @@ int supervisor_start_server(struct supervisor *s, struct weir_error *e)
 			(void)close(pair[0]);
 		return e->code;
 	}
-	s->server = (struct server_process){pid, pair[0], false, clock_mono_ns()};
+	s->server = (struct server_process){
+		.pid = pid, .notices = pair[0], .since_ns = clock_mono_ns()};
 	return 0;
 }
 
@@ -141,6 +142,7 @@ int supervisor_become(struct supervisor *s, struct weir_error *e)
 		(void)error_set(e, -EMFILE, "no descriptors are free");
 	else if (execv(s->program, argv) < 0)
 		(void)error_set(e, -errno, "%s: %s", s->program, strerror(errno));
+	socket_set_unexport(&s->sockets);
 	free(argv);
 	return e->code;
 }

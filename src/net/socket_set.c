@@ -47,7 +47,7 @@ int socket_set_add(struct socket_set *s, slice name, int fd)
 	for (size_t i = 0; i < name.n; i++)
 		copy[i] = on_the_way(name.p[i]);
 	copy[name.n] = '\0';
-	s->list[s->count++] = (struct named_socket){copy, fd};
+	s->list[s->count++] = (struct named_socket){.name = copy, .fd = fd};
 	return 0;
 }
 
@@ -78,6 +78,13 @@ static long number_in(const char *variable)
 	return text != NULL ? strtol(text, NULL, 10) : 0;
 }
 
+static void unset_variables(void)
+{
+	(void)unsetenv("LISTEN_PID");
+	(void)unsetenv("LISTEN_FDS");
+	(void)unsetenv("LISTEN_FDNAMES");
+}
+
 int socket_set_inherit(struct socket_set *s)
 {
 	const char *names = getenv("LISTEN_FDNAMES");
@@ -92,9 +99,7 @@ int socket_set_inherit(struct socket_set *s)
 			r = inherit_one(s, name, FIRST_FD + (int)i);
 		}
 	}
-	(void)unsetenv("LISTEN_PID");
-	(void)unsetenv("LISTEN_FDS");
-	(void)unsetenv("LISTEN_FDNAMES");
+	unset_variables();
 	return r;
 }
 
@@ -134,9 +139,18 @@ static int set_variables(const struct socket_set *s)
 	return r;
 }
 
+/* Moves what stands in the place aside, and puts the socket there, without close-on-exec. */
+static int place(struct named_socket *n, int at, int behind)
+{
+	n->moved = fcntl(at, F_DUPFD_CLOEXEC, behind);
+	if (n->moved < 0 && errno != EBADF)
+		return -errno;
+	return dup2(n->fd, at) < 0 ? -errno : 0;
+}
+
 int socket_set_export(struct socket_set *s)
 {
-	int next = FIRST_FD, last = FIRST_FD + (int)s->count;
+	int last = FIRST_FD + (int)s->count;
 
 	/* First out of the way: one may stand where another is to be. */
 	for (size_t i = 0; i < s->count; i++) {
@@ -147,13 +161,30 @@ int socket_set_export(struct socket_set *s)
 		(void)close(s->list[i].fd);
 		s->list[i].fd = fd;
 	}
-	for (size_t i = 0; i < s->count; i++) {
-		/* Without close-on-exec. */
-		if (dup2(s->list[i].fd, next) < 0)
-			return -errno;
-		next++;
+	while (s->exported < s->count) {
+		struct named_socket *n = &s->list[s->exported];
+		int r = place(n, FIRST_FD + (int)s->exported, last);
+
+		if (r < 0)
+			return r;
+		s->exported++;
 	}
-	return set_variables(s) < 0 ? -ENOMEM : next;
+	return set_variables(s) < 0 ? -ENOMEM : last;
+}
+
+void socket_set_unexport(struct socket_set *s)
+{
+	while (s->exported > 0) {
+		int at = FIRST_FD + (int)--s->exported, *moved = &s->list[s->exported].moved;
+
+		if (*moved >= 0) {
+			(void)dup3(*moved, at, O_CLOEXEC);
+			(void)close(*moved);
+		} else {
+			(void)close(at);
+		}
+	}
+	unset_variables();
 }
 
 void socket_set_free(struct socket_set *s)

@@ -11,6 +11,7 @@
 struct named_socket {
 	char *name; /* owned */
 	int fd;     /* owned; close-on-exec */
+	int moved;  /* of an exported one: what stood in its place, or -1; owned; close-on-exec */
 };
 
 /** Owns its sockets. All zero is an empty set. */
@@ -18,6 +19,7 @@ struct socket_set {
 	struct named_socket *list;
 	size_t count;
 	size_t capacity;
+	size_t exported; /* so many of the first are in their places */
 };
 
 /**
@@ -36,10 +38,14 @@ size_t socket_set_take(struct socket_set *s, slice name, int *fds, size_t max);
 /**
  * Puts the sockets at descriptors 3, 4, … where the next program finds them, and sets the variables
  * for a program that runs in this process: call between fork and exec, or before exec. What was at
- * those descriptors is closed unless it is the set's. Returns the first descriptor behind the
+ * those descriptors is put aside for `socket_set_unexport`. Returns the first descriptor behind the
  * sockets, or a negative errno value.
  */
 int socket_set_export(struct socket_set *s);
+
+/** There is no next program: what stood in the places of the sockets is there again, as
+ * close-on-exec. Allowed for a set that is not, or not wholly, exported. */
+void socket_set_unexport(struct socket_set *s);
 
 /** Closes what is left. */
 void socket_set_free(struct socket_set *s);

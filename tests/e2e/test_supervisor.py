@@ -17,7 +17,7 @@ from harness.client import fetch, request_bytes
 from harness.message import Closed
 from harness.ports import free_port
 from harness.proxy import Proxy, memory_tells, merge, one_router, program, run_command
-from harness.upstream import held
+from harness.upstream import answer_ok, held
 from harness.waiting import wait_until
 from harness.yaml import to_yaml
 
@@ -251,10 +251,10 @@ def upgradable(upstream, tmp_path, monkeypatch):
     shutil.copy(program(), copy)
     monkeypatch.setenv("WEIR", str(copy))
     with contextlib.ExitStack() as stack:
-        def make(**options):
-            server = upstream()
+        def make(answer=answer_ok, static=None, **options):
+            server = upstream(answer=answer)
             p = Proxy(tmp_path / "proxy", one_router(server.url),
-                      static={"weir": {"supervisor": {"pidFile": "weir.pid"}}}, check_output=False, **options)
+                      static=merge({"weir": {"supervisor": {"pidFile": "weir.pid"}}}, static or {}), check_output=False, **options)
             stack.callback(p.stop)
             return p.start(), copy
 
@@ -321,6 +321,51 @@ def test_an_upgraded_server_that_dies_leaves_the_old_one(upgradable):
         assert p.fetch().status == 200
     p.terminate()
     assert p.wait_exit() == 0
+
+
+def test_a_program_that_cannot_be_started_after_its_check_changes_nothing(upgradable):
+    """Sockets were in their places for it already, where the supervisor has descriptors of its own."""
+    p, binary = upgradable()
+    server = p.pid
+    replace(binary, b'#!/bin/sh\nrm -- "$0"\nexit 0\n')
+    p.process.send_signal(signal.SIGUSR2)
+    p.wait_log("Upgrading", "The program is not upgraded", "No such file")
+    assert p.pid == server
+    kill_server(p)
+    assert p.fetch().status == 200
+    assert DIED in p.wait_log(DIED)
+    p.terminate()
+    assert p.wait_exit() == 0
+
+
+def test_an_upgraded_server_that_dies_while_the_old_one_drains_is_replaced(upgradable):
+    """The old one accepts no more connections: it cannot go on in its place."""
+    arrived, release = threading.Event(), threading.Event()
+
+    def answer(connection, request):
+        if request.target == "/slow":
+            arrived.set()
+            release.wait(60)
+        answer_ok(connection, request)
+
+    p, binary = upgradable(answer, {"entryPoints": {"web": {"transport": {"lifeCycle": {"graceTimeOut": "100s"}}}}})
+    old = p.pid
+    slow = threading.Thread(target=fetch, args=(p.port,), kwargs={"target": "/slow", "timeout_s": 60})
+    slow.start()
+    try:
+        assert arrived.wait(15)
+        replace(binary)
+        ask_upgrade(p)
+        p.wait_log("the old one drains")
+        kill_server(p)
+        assert p.fetch().status == 200
+        assert Path(f"/proc/{old}").exists()
+        assert "goes on" not in p.wait_log(DIED)
+    finally:
+        release.set()
+        slow.join()
+    wait_until(lambda: not Path(f"/proc/{old}").exists(), "the old server has ended")
+    assert p.fetch().status == 200
 
 
 def test_an_upgrade_without_a_pid_file_says_what_to_do(upstream, proxy):

@@ -81,6 +81,9 @@ static void on_crash(int number, siginfo_t *info, void *context)
 	ssize_t ignored;
 
 	(void)context;
+	/* SA_RESETHAND does not do so where the engine's handler, which it puts before this one,
+	 * calls us. */
+	(void)signal(number, SIG_DFL);
 	put_text(&l, "weir: the server dies of signal ");
 	put_number(&l, (unsigned long)number, 10);
 	if (number != SIGABRT) {
@@ -93,7 +96,6 @@ static void on_crash(int number, siginfo_t *info, void *context)
 	ignored = write(STDERR_FILENO, l.text, l.n);
 	(void)ignored;
 	backtrace_symbols_fd(frames, backtrace(frames, FRAMES_MAX), STDERR_FILENO);
-	/* The handler is gone by now (SA_RESETHAND). */
 	(void)raise(number);
 }
 

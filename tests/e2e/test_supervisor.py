@@ -16,7 +16,7 @@ from harness import process
 from harness.client import fetch, request_bytes
 from harness.message import Closed
 from harness.ports import free_port
-from harness.proxy import Proxy, memory_tells, merge, one_router, program, run_command
+from harness.proxy import Plugin, Proxy, memory_tells, merge, one_router, program, run_command
 from harness.upstream import answer_ok, held
 from harness.waiting import wait_until
 from harness.yaml import to_yaml
@@ -116,6 +116,16 @@ def test_a_crash_says_what_it_was(upstream, proxy, signum):
     log = p.wait_log(DIED, f"signal {signum.value} (")
     assert f"weir: the server dies of signal {signum.value}" in log
     assert ", thread weir" in log
+
+
+@pytest.mark.skipif(not memory_tells(), reason="sanitizers report in their own way, and what they report is a failure")
+def test_a_crash_of_a_server_with_plugins_is_told_once(upstream, proxy):
+    """The engine has a handler of its own for the signals of faults, before ours."""
+    p = proxy(one_router(upstream().url, plugin={"guest": {}}), plugins={"guest": Plugin("fail")}, check_output=False)
+    assert p.fetch().status == 200
+    kill_server(p, signal.SIGSEGV)
+    assert p.fetch().status == 200
+    assert p.wait_log(DIED).count("weir: the server dies of signal") == 1
 
 
 def test_a_server_that_dies_at_once_is_started_less_and_less_often(upstream, proxy):

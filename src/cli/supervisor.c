@@ -234,7 +234,7 @@ static void on_ready(struct supervisor *s)
 	if (s->owes_reload)
 		send_signal(&s->server, SIGHUP);
 	s->owes_reload = false;
-	/* A second signal would end it at once. */
+	/* A server that is started again while the old one drains gets ready, too. */
 	if (s->old.pid > 0 && !s->old.drains) {
 		log_info("The upgraded server is ready; the old one drains");
 		send_signal(&s->old, SIGTERM);

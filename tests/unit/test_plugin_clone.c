@@ -315,6 +315,105 @@ static void mutated_tables(void **state)
 	fake_free(&f);
 }
 
+/* What such globals hold cannot be put back: each instance begins by itself, and each request with
+ * one. */
+static void mutable_references(void **state)
+{
+	struct weir_plugin_options o = {.isolation = WEIR_ISOLATION_RESET};
+	struct bench *b = *state;
+	struct fake f;
+
+	fake_init(&f);
+	bench_open(
+		b,
+		FAKE_GUEST(
+			"",
+			"(global $f (export \"f\") (mut funcref) (ref.func $say)) (table $t 2 "
+			"funcref) (elem (table $t) (i32.const 0) funcref (ref.func $say) (ref.null "
+			"func)) (global funcref (ref.func $say))",
+			"(call $r32 (ref.is_null (global.get $f))) (global.set $f (ref.null func)) "
+			"(call $r32 (ref.is_null (table.get $t (i32.const 0))))" FAKE_STOP,
+			""),
+		&o);
+	assert_int_equal(weir_plugin_facts(b->plugin)->init, WEIR_INIT_OWN);
+	assert_int_equal(weir_plugin_facts(b->plugin)->isolation, WEIR_ISOLATION_FRESH);
+	assert_string_equal(weir_plugin_facts(b->plugin)->init_reason,
+			    "has mutable globals that hold references");
+	for (size_t n = 0; n < 4; n++) {
+		b->line_count = 0;
+		serve(b, &f);
+		expect_i32(b, 0, 0);
+		expect_i32(b, 1, 0);
+	}
+	fake_free(&f);
+}
+
+/* Types of references that the engine's C API has no name for. */
+static void typed_references(void **state)
+{
+	static const char *const extras[] = {
+		"(func (export \"f\") (param (ref func)))",
+		"(type $t (func)) (func $g) (elem declare func $g) (func (export \"f\") (result "
+		"(ref $t)) "
+		"(ref.func $g))",
+		"(type $t (func)) (func $g) (global (export \"f\") (ref $t) (ref.func $g))",
+		"(type $t (func)) (func $g) (global (export \"f\") (mut (ref null $t)) (ref.func "
+		"$g))",
+		"(type $t (func)) (table (export \"f\") 1 (ref null $t))",
+		"(type $t (func)) (func $g) (table (export \"f\") 1 (ref $t) (ref.func $g))",
+		"(type $t (func)) (type $u (func (param (ref $t)))) (func (export \"f\") (param "
+		"(ref $u)))",
+		"(func (export \"f\") (param v128) (result v128 v128) (local.get 0) (local.get 0))",
+		"(type $t (func)) (func (export \"f\") (param (ref null $t)) (call_ref $t "
+		"(local.get 0)))",
+	};
+	struct bench *b = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(extras); i++) {
+		char wat[8192];
+		bool mutable;
+
+		(void)snprintf(wat, sizeof wat,
+			       "(module %s (memory (export \"memory\") 1) (func (export "
+			       "\"handle_request\") (result i64) (i64.const 0)) (func (export "
+			       "\"handle_response\") (param i32 i32)))",
+			       extras[i]);
+		if (bench_load(b, wat, NULL) != 0)
+			fail_msg("%s: %s", extras[i], b->error.text);
+		mutable = strstr(extras[i], "(mut") != NULL;
+		assert_int_equal(weir_plugin_facts(b->plugin)->init,
+				 mutable ? WEIR_INIT_OWN : WEIR_INIT_SHARED);
+		weir_plugin_unref(&b->plugin);
+	}
+}
+
+/* Wanted of the engine: nothing but references of functions. */
+static void foreign_references(void **state)
+{
+	static const char *const extras[] = {
+		"(global (mut externref) (ref.null extern))",
+		"(table 1 externref)",
+		"(func (param externref))",
+		"(func (drop (ref.null extern)))",
+		"(func (export \"f\") (result nullfuncref) (ref.null nofunc))",
+		"(global (export \"x\") externref (ref.null extern))",
+	};
+	struct bench *b = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(extras); i++) {
+		char wat[8192];
+
+		(void)snprintf(wat, sizeof wat,
+			       "(module (memory (export \"memory\") 1) %s (func (export "
+			       "\"handle_request\") (result i64) (i64.const 0)) (func (export "
+			       "\"handle_response\") (param i32 i32)))",
+			       extras[i]);
+		assert_int_equal(bench_load(b, wat, NULL), -EINVAL);
+		assert_non_null(strstr(b->error.text, "does not compile: "));
+		assert_non_null(strstr(b->error.text, "gc types are disallowed"));
+	}
+}
+
 #define RANDOM \
 	"(import \"wasi_snapshot_preview1\" \"random_get\" (func $random (param i32 i32) (result " \
 	"i32)))"
@@ -694,6 +793,9 @@ int main(void)
 		TEST(worn_instances),
 		TEST(grown_instances),
 		TEST(mutated_tables),
+		TEST(mutable_references),
+		TEST(foreign_references),
+		TEST(typed_references),
 		TEST(entropy),
 		TEST(open_files),
 		TEST(few_descriptors),

@@ -199,8 +199,10 @@ static struct plugin_use *find_use(struct plugin_registry *r, const char *key)
 
 	(void)pthread_mutex_lock(&r->lock);
 	u = map_get(&r->uses, slice_from(key));
-	if (u != NULL)
+	if (u != NULL) {
 		u->references++;
+		u->wanted = ++r->wanted;
+	}
 	(void)pthread_mutex_unlock(&r->lock);
 	return u;
 }
@@ -224,15 +226,19 @@ static bool same_but_for_content(slice key, slice other, slice alias)
 	       slice_equal(slice_from_at(key, both), slice_from_at(other, both));
 }
 
-/* The same plugin with the same configuration and an older file, which still serves; or NULL. */
+/* The same plugin with the same configuration and an older file, which still serves; or NULL. Of
+ * several the one that a configuration wanted last: the others are in use by requests only. */
 static struct plugin_use *find_older(struct plugin_registry *r, const char *key, slice alias)
 {
 	struct plugin_use *found = NULL;
 
 	(void)pthread_mutex_lock(&r->lock);
 	for (struct map_entry *at = NULL; (at = map_next(&r->uses, at)) != NULL;) {
-		if (same_but_for_content(at->key, slice_from(key), alias))
-			found = at->value;
+		struct plugin_use *u = at->value;
+
+		if (same_but_for_content(at->key, slice_from(key), alias) &&
+		    (found == NULL || u->wanted > found->wanted))
+			found = u;
 	}
 	if (found != NULL)
 		found->references++;
@@ -248,6 +254,7 @@ static int add_use(struct plugin_registry *r, struct plugin_use *u, char *key)
 	u->key = key;
 	u->references = 1;
 	(void)pthread_mutex_lock(&r->lock);
+	u->wanted = ++r->wanted;
 	result = map_put(&r->uses, slice_from(key), u);
 	r->live += result == 0;
 	if (result == 0)

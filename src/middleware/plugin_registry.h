@@ -45,7 +45,8 @@ void plugin_registry_destroy(struct plugin_registry **registry);
 /** One plugin with one configuration. Shared by reference counting. */
 struct plugin_use {
 	uint32_t magic;
-	unsigned references; /* under the registry's lock */
+	unsigned references; /* under the registry's lock, as the next one */
+	uint64_t wanted;     /* when it was last asked for, as a number that only grows */
 	struct plugin_registry *registry;
 	struct list link; /* in the registry's list of all, under its lock */
 	char *key;

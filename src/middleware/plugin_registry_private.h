@@ -61,6 +61,7 @@ struct plugin_registry {
 	struct map uses;
 	struct list all; /* uses whose parts are not all gone */
 	size_t live;     /* their number */
+	uint64_t wanted; /* how often a use was asked for */
 };
 
 /** Reads the files of all declared plugins. Returns as `plugin_registry_create`. */

@@ -2,9 +2,11 @@
 
 import os
 import signal
+import threading
 
 import pytest
 
+from harness.client import fetch
 from harness.guests import guest
 from harness.load import Innocents
 from harness.proxy import Plugin, merge, one_router, servers
@@ -279,6 +281,18 @@ def test_a_plugin_that_no_longer_starts_goes_on_as_it_was(upstream, proxy):
     assert [p.fetch(target=target).status for target in ("/", "/evil/")] == [200, 200]
 
 
+def held_when(upstream, target):
+    """An upstream that answers requests for `target` when released, others at once: (upstream, event)."""
+    release = threading.Event()
+
+    def answer(connection, request):
+        if request.target == target:
+            release.wait(60)
+        connection.send(response_bytes(body=b"ok"))
+
+    return upstream(answer), release
+
+
 def wasm_file(p, alias):
     return p.directory / "plugins-local" / "src" / "example.org" / alias / "plugin.wasm"
 
@@ -336,6 +350,35 @@ def test_a_broken_plugin_file_changes_nothing(upstream, proxy):
     assert p.fetch().status == 401
     replace_by_rename(wasm_file(p, "p"), guest("header"))
     wait_until(lambda: p.fetch().status == 200, p.log, 60)
+
+
+@pytest.mark.differs("Traefik reads plugins when it starts only")
+def test_a_broken_plugin_file_does_not_bring_back_what_was_replaced(upstream, proxy):
+    """auth, header and auth again, all held by requests: header, the newest file that was made ready, is not current."""
+    u, release = held_when(upstream, "/slow")
+    configuration = one_router(u.url, plugin={"p": {"token": "sesame"}})
+    p = proxy(configuration, plugins={"p": Plugin("auth")})
+    slow = []
+
+    def hold():
+        slow.append(threading.Thread(target=fetch, args=(p.port,), kwargs={
+            "target": "/slow", "headers": [("Authorization", "Bearer sesame")], "timeout_s": 60}))
+        slow[-1].start()
+        wait_until(lambda: [q.target for q in u.requests].count("/slow") == len(slow), "the request is held")
+
+    try:
+        for name, status in (("header", 200), ("auth", 401)):
+            hold()
+            replace_by_rename(wasm_file(p, "p"), guest(name))
+            wait_until(lambda status=status: p.fetch().status == status, p.log, 60)
+        replace_by_rename(wasm_file(p, "p"), b"no module at all")
+        p.wait_log("its new file does not work")
+        p.apply(configuration)
+        assert p.fetch().status == 401
+    finally:
+        release.set()
+        for thread in slow:
+            thread.join()
 
 
 @pytest.mark.differs("Traefik reads plugins when it starts only")

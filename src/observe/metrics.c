@@ -156,10 +156,11 @@ static struct text *render(struct metrics *m)
 {
 	struct text *t = calloc(1, sizeof *t);
 	uint64_t begun_ns = clock_mono_ns();
-	struct scrape_numbers numbers = m->numbers;
+	struct scrape_numbers numbers;
 
+	/* Workers count failures meanwhile. */
 	(void)pthread_mutex_lock(&m->lock);
-	numbers.failed = m->numbers.failed;
+	numbers = m->numbers;
 	(void)pthread_mutex_unlock(&m->lock);
 	if (t == NULL)
 		return NULL;

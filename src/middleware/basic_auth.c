@@ -10,6 +10,7 @@
 #include "middleware/classes.h"
 #include "middleware/make.h"
 #include "middleware/password.h"
+#include "middleware/password_threads.h"
 #include "middleware/users.h"
 
 /* Credentials that were right are remembered by a keyed digest, one for each value of its first
@@ -25,6 +26,7 @@ struct basic_auth {
 	size_t checks_max;
 	unsigned char key[SHA256_DIGEST_BYTES];
 	bool lock_made;
+	bool has_threads;
 
 	/* Shared by workers, under `lock`. */
 	pthread_mutex_t lock;
@@ -48,7 +50,7 @@ struct check {
 	unsigned char digest[SHA256_DIGEST_BYTES];
 	struct list link;      /* in `checks`, or in the followers of one of them */
 	struct list followers; /* the same credentials at the same time: one check is enough */
-	uv_work_t work;
+	struct password_job job;
 	struct message told;
 	bool waiting;
 	bool right;
@@ -100,9 +102,8 @@ static slice secret_of(const struct check *c)
 	return c->user != NULL ? c->user->secret : c->b->users.list[0].secret;
 }
 
-static void on_work(uv_work_t *work)
+static void check_password(struct check *c)
 {
-	struct check *c = container_of(work, struct check, work);
 	bool fits = password_fits(secret_of(c), c->password);
 
 	c->right = fits && c->user != NULL;
@@ -116,13 +117,20 @@ static void on_told(struct message *m)
 	exchange_resume(c->x);
 }
 
-static void on_worked(uv_work_t *work, int status)
+/* From here on `c` belongs to its loop again. */
+static void tell(struct check *c)
 {
-	struct check *c = container_of(work, struct check, work);
+	c->told.run = on_told;
+	must(loop_post(c->x->loop, &c->told));
+}
+
+static void on_job(struct password_job *job)
+{
+	struct check *c = container_of(job, struct check, job);
 	struct basic_auth *b = c->b;
 	struct list *e;
 
-	must(status == 0);
+	check_password(c);
 	(void)pthread_mutex_lock(&b->lock);
 	list_remove(&c->link);
 	b->check_count--;
@@ -136,11 +144,10 @@ static void on_worked(uv_work_t *work, int status)
 		struct check *follower = container_of(e, struct check, link);
 
 		follower->right = c->right;
-		follower->told.run = on_told;
-		must(loop_post(follower->x->loop, &follower->told));
+		tell(follower);
 	}
-	c->waiting = false;
-	exchange_resume(c->x);
+	/* The last, as the middleware lives as long as an exchange knows it. */
+	tell(c);
 }
 
 static bool is_known(const struct basic_auth *b, const struct check *c)
@@ -199,7 +206,7 @@ static enum middleware_verdict refuse_busy(struct exchange *x)
 										      : MW_FAILED;
 }
 
-/* On a thread of libuv's pool, because a hash may take a tenth of a second. */
+/* On a thread for that, because a hash may take a tenth of a second. */
 static enum middleware_verdict check_elsewhere(struct check *c)
 {
 	switch (enter(c->b, c)) {
@@ -209,7 +216,8 @@ static enum middleware_verdict check_elsewhere(struct check *c)
 	case TURN_BUSY:
 		return refuse_busy(c->x);
 	case TURN_LEADS:
-		must(uv_queue_work(&c->x->loop->uv, &c->work, on_work, on_worked) == 0);
+		c->job.run = on_job;
+		password_threads_add(&c->job);
 		break;
 	case TURN_FOLLOWS:
 		break;
@@ -239,16 +247,32 @@ static enum middleware_verdict on_request(struct middleware *m, struct exchange 
 		make_digest(c, name);
 		return check_elsewhere(c);
 	}
-	on_work(&c->work);
+	check_password(c);
 	return decide(c);
+}
+
+/* A client that has left, and that nobody follows, takes no turn of the others. */
+static void give_up(struct check *c)
+{
+	struct basic_auth *b = c->b;
+
+	(void)pthread_mutex_lock(&b->lock);
+	if (list_empty(&c->followers) && password_threads_cancel(&c->job)) {
+		list_remove(&c->link);
+		b->check_count--;
+		c->waiting = false;
+	}
+	(void)pthread_mutex_unlock(&b->lock);
 }
 
 static enum middleware_verdict on_sent(struct middleware *m, struct exchange *x, void *state)
 {
-	const struct check *c = state;
+	struct check *c = state;
 
 	(void)m;
 	(void)x;
+	if (c->waiting)
+		give_up(c);
 	return c->waiting ? MW_PENDING : MW_CONTINUE;
 }
 
@@ -257,6 +281,8 @@ static void destroy(struct middleware **m)
 	struct basic_auth *b = self(*m);
 
 	must(b->check_count == 0);
+	if (b->has_threads)
+		password_threads_unref();
 	if (b->lock_made)
 		(void)pthread_mutex_destroy(&b->lock);
 	arena_free(&b->arena);
@@ -290,7 +316,9 @@ static int fill(struct basic_auth *b, const struct dynamic_auth *options, struct
 		return error_set(e, -ENOMEM, "out of memory");
 	if (getrandom(b->key, sizeof b->key, 0) != (ssize_t)sizeof b->key)
 		return error_set(e, -EIO, "no random numbers");
-	return 0;
+	r = password_threads_ref(e);
+	b->has_threads = r == 0;
+	return r;
 }
 
 int basic_auth_create(struct middleware **m, const struct dynamic_middleware *config,

@@ -16,6 +16,10 @@
 #define SHA_BYTES 28
 
 #define MD5_ROUNDS 1000
+
+/* Four times of what htpasswd takes. The rounds of MD5-crypt read the password again and again, so
+ * that a long one would cost seconds. */
+#define PASSWORD_BYTES_MAX ((size_t)1024)
 #define MD5_HASH_BYTES 22
 
 static bool is_bcrypt(slice hash)
@@ -163,6 +167,8 @@ bool password_fits(slice hash, slice password)
 {
 	if (password.p == NULL)
 		password = SLICE("");
+	if (password.n > PASSWORD_BYTES_MAX)
+		return false;
 	if (slice_starts(hash, SHA_PREFIX))
 		return fits_sha(hash, password);
 	return is_bcrypt(hash) ? fits_bcrypt(hash, password) : fits_md5(hash, password);

@@ -10,8 +10,9 @@
  * Whether the password is the one that `hash` was made of: `$2a$`, `$2b$`, `$2x$` and `$2y$` are
  * bcrypt,
  * `{SHA}` is SHA-1 in base64, and what has three dollar signs is MD5-crypt (`$apr1$`, `$1$`);
- * nothing else fits anything. Takes as long as the hash wants: see `password_is_expensive`. The
- * comparison takes the same time whatever differs. Any thread.
+ * nothing else fits anything, and no password of more than 1024 bytes. Takes as long as the hash
+ * wants: see `password_is_expensive`. The comparison takes the same time whatever differs. Any
+ * thread.
  */
 bool password_fits(slice hash, slice password);
 

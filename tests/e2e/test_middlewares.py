@@ -1,8 +1,10 @@
 """Middlewares that need only heads: what tests/differential cannot show, and hostile input."""
 
 import base64
+import contextlib
 import random
 import re
+import select
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -77,6 +79,24 @@ def test_clients_that_leave_while_their_password_is_checked(upstream, proxy):
     with Client(door.port) as client:
         client.send(request_bytes(headers=basic("me", "wrong")))
     assert door.fetch(headers=basic()).status == 200
+
+
+def test_names_are_looked_up_while_passwords_are_checked(upstream, proxy):
+    """Whoever sends wrong passwords holds up other passwords only."""
+    server, count = upstream(), 12
+    dynamic = guarded(server.url, VERY_DEAR)
+    dynamic["http"]["routers"]["named"] = {"rule": "Path(`/named`)", "service": "named", "priority": 1000}
+    dynamic["http"]["services"]["named"] = {"loadBalancer": {"servers": [{"url": f"http://localhost:{server.port}"}]}}
+    door = proxy(dynamic)
+    with contextlib.ExitStack() as stack:
+        clients = [Client(door.port) for _ in range(count)]
+        for client in clients:
+            stack.callback(client.reset)
+        for i, client in enumerate(clients):
+            client.send(request_bytes(headers=basic("me", str(i))))
+        assert door.fetch(target="/named").status == 200
+        answered, _, _ = select.select([client.sock for client in clients], [], [], 0)
+        assert len(answered) < count // 2
 
 
 def test_a_password_is_checked_across_a_reload(upstream, proxy):

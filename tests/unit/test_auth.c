@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <semaphore.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@
 #include "core/sha1.h"
 #include "middleware/digest_header.h"
 #include "middleware/password.h"
+#include "middleware/password_threads.h"
 #include "middleware/users.h"
 
 #define LENGTHS 200
@@ -118,15 +120,74 @@ static void passwords_fit_their_hashes(void **state)
 		{"*0", "*0", false},
 	};
 
+	char long_password[1025];
+
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		if (password_fits(slice_from(rows[i].hash), slice_from(rows[i].password)) !=
 		    rows[i].fits)
 			fail_msg("%s with %s", rows[i].password, rows[i].hash);
 	}
+	(void)memset(long_password, 'x', sizeof long_password);
+	assert_true(password_fits(SLICE("$apr1$saltsalt$/QtoXpu3UbByfSC87f4iw."),
+				  slice_of(long_password, 1024)));
+	assert_false(password_fits(SLICE("$apr1$saltsalt$gOZdIl6yj9VXFt0E2IfuN/"),
+				   slice_of(long_password, 1025)));
 	/* Behind a zero byte the library would not look. */
 	assert_false(password_fits(slice_from(rows[0].hash), SLICE("secret\0more")));
 	assert_true(password_fits(slice_from(rows[8].hash), (slice){NULL, 0}));
+}
+
+/* More than there are threads. */
+#define JOBS 40
+
+struct held_job {
+	struct password_job job;
+	bool ran;
+};
+
+static sem_t job_began, job_may_end;
+
+static void hold(struct password_job *job)
+{
+	container_of(job, struct held_job, job)->ran = true;
+	(void)sem_post(&job_began);
+	(void)sem_wait(&job_may_end);
+}
+
+static void jobs_that_have_not_begun_can_be_cancelled(void **state)
+{
+	static struct held_job jobs[JOBS];
+
+	(void)state;
+	assert_int_equal(sem_init(&job_began, 0, 0), 0);
+	assert_int_equal(sem_init(&job_may_end, 0, 0), 0);
+	assert_int_equal(password_threads_ref(NULL), 0);
+	assert_int_equal(password_threads_ref(NULL), 0);
+	for (size_t i = 0; i < JOBS; i++) {
+		jobs[i].job.run = hold;
+		password_threads_add(&jobs[i].job);
+	}
+	(void)sem_wait(&job_began);
+	assert_false(password_threads_cancel(&jobs[0].job));
+	assert_true(password_threads_cancel(&jobs[JOBS - 1].job));
+	assert_false(password_threads_cancel(&jobs[JOBS - 1].job));
+	password_threads_unref();
+	for (size_t i = 0; i < JOBS - 1; i++)
+		(void)sem_post(&job_may_end);
+	for (size_t i = 1; i < JOBS - 1; i++)
+		(void)sem_wait(&job_began);
+	password_threads_unref();
+	for (size_t i = 0; i < JOBS; i++)
+		assert_int_equal(jobs[i].ran, i < JOBS - 1);
+	/* They start again. */
+	assert_int_equal(password_threads_ref(NULL), 0);
+	password_threads_add(&jobs[JOBS - 1].job);
+	(void)sem_wait(&job_began);
+	(void)sem_post(&job_may_end);
+	password_threads_unref();
+	(void)sem_destroy(&job_began);
+	(void)sem_destroy(&job_may_end);
 }
 
 static void lines_of_users_are_read(void **state)
@@ -226,6 +287,7 @@ int main(void)
 		cmocka_unit_test(digests_of_all_lengths),
 		cmocka_unit_test(base64_is_strict),
 		cmocka_unit_test(passwords_fit_their_hashes),
+		cmocka_unit_test(jobs_that_have_not_begun_can_be_cancelled),
 		cmocka_unit_test(lines_of_users_are_read),
 		cmocka_unit_test(bad_lines_are_named_but_not_shown),
 		cmocka_unit_test(digest_headers_are_taken_apart),

@@ -294,6 +294,8 @@ int wasi_clone(struct wasi **out, const struct wasi *from, struct weir_error *er
 
 static bool descriptor_same(const struct descriptor *a, const struct descriptor *b)
 {
+	if (a->kind == DESCRIPTOR_FREE && b->kind == DESCRIPTOR_FREE)
+		return true;
 	return a->kind == b->kind && a->stream == b->stream && a->opened == b->opened &&
 	       a->flags == b->flags && a->list_fd == b->list_fd && a->preopen == b->preopen &&
 	       a->file == b->file && a->offset == b->offset && a->rights == b->rights &&

@@ -7,6 +7,10 @@
 #include "config/source.h"
 #include "config/static.h"
 
+/** Signals to stop that come within this time of the first are one with it: `timeout`, for example,
+ * signals its child and then the child's group. */
+#define STOP_SIGNALS_NS UINT64_C(100000000)
+
 /** The arguments of a command: what follows its name. */
 struct cli_args {
 	size_t count;

@@ -12,6 +12,7 @@
 #include "cli/notify.h"
 #include "cli/supervised.h"
 #include "cli/supervisor.h"
+#include "core/clock.h"
 #include "core/log.h"
 #include "observe/metrics.h"
 #include "observe/process.h"
@@ -38,6 +39,7 @@ struct server {
 	bool supervised;
 	bool configured; /* a configuration has come, so that there is something to wait for */
 	bool stopping;
+	uint64_t stopped_at_ns;
 };
 
 static void on_configuration(void *context, struct dynamic_config *config)
@@ -71,13 +73,14 @@ static void on_drained(void *context)
  * it, and from who sends them to all processes of a service, or to one that drains already. */
 static void stop(struct server *s, int signal_number)
 {
-	if (s->stopping && s->supervised)
+	if (s->stopping && (s->supervised || clock_mono_ns() - s->stopped_at_ns < STOP_SIGNALS_NS))
 		return;
 	if (s->stopping) {
 		log_warn("Second signal: ending without waiting for connections");
 		_exit(128 + signal_number);
 	}
 	s->stopping = true;
+	s->stopped_at_ns = clock_mono_ns();
 	log_info("I have to go...");
 	notify_send("STOPPING=1");
 	proxy_drain(s->proxy, on_drained, s);

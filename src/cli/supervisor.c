@@ -68,10 +68,12 @@ static void end_at_once(struct supervisor *s, int number)
 static void stop(struct supervisor *s, int number)
 {
 	if (s->stopping) {
-		end_at_once(s, number);
+		if (clock_mono_ns() - s->stopped_at_ns >= STOP_SIGNALS_NS)
+			end_at_once(s, number);
 		return;
 	}
 	s->stopping = true;
+	s->stopped_at_ns = clock_mono_ns();
 	s->start_at_ns = 0;
 	/* What comes from now on is refused, or for another process. */
 	socket_set_free(&s->sockets);

@@ -206,19 +206,48 @@ def test_the_server_takes_no_harm_from_a_request_to_upgrade(upstream, proxy):
     assert p.pid == server
 
 
-def test_a_second_signal_ends_at_once(upstream, proxy):
+SUPERVISED = pytest.mark.parametrize("supervised", [True, False])
+
+
+@SUPERVISED
+def test_a_second_signal_ends_at_once(upstream, proxy, supervised):
     server, release = held(upstream)
-    p = proxy(one_router(server.url), check_output=False)
+    p = proxy(one_router(server.url), static={"weir": {"supervisor": {"enabled": supervised}}}, check_output=False)
     with p.connect() as client:
         client.send(request_bytes())
         server.wait_requests()
         p.terminate()
         p.wait_log("I have to go")
-        p.terminate()
         p.expected_exit = 128 + signal.SIGTERM
+        # Those that come right after the first are not counted.
+        wait_until(lambda: p.terminate() or not p.running, "it ends")
         assert p.wait_exit() == 128 + signal.SIGTERM
         assert "Second signal" in p.log()
         release.set()
+
+
+@SUPERVISED
+def test_a_signal_that_comes_twice_at_once_is_one(upstream, proxy, supervised):
+    """timeout(1) signals its child, and then its child's group."""
+    server, release = held(upstream)
+    p = proxy(one_router(server.url), static={"weir": {"supervisor": {"enabled": supervised}}}, start=False)
+    p.ports = {name: free_port() for name in p.entry_point_names()}
+    p.write_files()
+    p._output = open(p.directory / "output.log", "wb")
+    p.process = subprocess.Popen(["timeout", "600", program(), "--configFile=static.yml"], cwd=p.directory,
+                                 stdout=p._output, stderr=subprocess.STDOUT)
+    p._output.close()
+    p.wait_listening()
+    p.wait_version()
+    with p.connect() as client:
+        client.send(request_bytes())
+        server.wait_requests()
+        p.terminate()
+        p.wait_log("I have to go")
+        release.set()
+        assert client.response().body == b"late but whole"
+    assert p.wait_exit() == 0
+    assert "Second signal" not in p.log()
 
 
 def test_the_server_does_not_outlive_the_supervisor(upstream, proxy):

@@ -196,6 +196,16 @@ static void allocations(void **state)
 	wasm_byte_vec_delete(&wasm);
 }
 
+/* One that neither waits for its body nor was refused for want of address space. */
+static void tell_other(size_t number, enum weir_step step, const struct weir_exchange *e)
+{
+	(void)fprintf(stderr, "exchange %zu: %s", number, weir_step_text(step));
+	if (step == WEIR_FAILED)
+		(void)fprintf(stderr, ", %s: %s", weir_cause_text(weir_exchange_cause(e)),
+			      weir_exchange_error(e)->text);
+	(void)fputc('\n', stderr);
+}
+
 /* In a child: exchanges until the address space is used up, and then all over again. */
 static int exhaust_address_space(slice wasm)
 {
@@ -219,9 +229,13 @@ static int exhaust_address_space(slice wasm)
 	for (size_t i = 0; i < ARRAY_LEN(e); i++) {
 		step = weir_exchange_begin(&e[i], b->pool, &fake_http, &f);
 		step = fake_drive(e[i], step);
-		begun += step == WEIR_WAIT_BODY;
-		refused += step == WEIR_FAILED && weir_exchange_cause(e[i]) == WEIR_CAUSE_START &&
-			   strstr(weir_exchange_error(e[i])->text, "instance cannot start") != NULL;
+		if (step == WEIR_WAIT_BODY)
+			begun++;
+		else if (step == WEIR_FAILED && weir_exchange_cause(e[i]) == WEIR_CAUSE_START &&
+			 strstr(weir_exchange_error(e[i])->text, "instance cannot start") != NULL)
+			refused++;
+		else
+			tell_other(i, step, e[i]);
 	}
 	if (begun == 0 || refused == 0 || begun + refused != ARRAY_LEN(e))
 		return 2;

@@ -1,5 +1,4 @@
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <sys/random.h>
 
@@ -13,6 +12,7 @@
 #include "middleware/classes.h"
 #include "middleware/digest_header.h"
 #include "middleware/make.h"
+#include "middleware/shared_state.h"
 #include "middleware/users.h"
 
 #define KEY_CHARS 16
@@ -25,19 +25,21 @@ struct nonce {
 	bool used;
 };
 
+struct nonces {
+	struct shared_state state; /* first */
+	char opaque[KEY_CHARS];    /* immutable */
+	struct nonce *list;        /* all of them */
+	struct map map;            /* text to struct nonce */
+	struct list seen;
+};
+
 struct digest_auth {
 	struct middleware middleware; /* first */
 	const struct dynamic_auth *options;
 	struct arena arena;
 	struct users users;
 	slice realm;
-	char opaque[KEY_CHARS];
-	bool lock_made;
-
-	/* Shared by workers, under `lock`. */
-	pthread_mutex_t lock;
-	struct map nonces; /* text to struct nonce */
-	struct list seen;
+	struct shared_state *state; /* struct nonces */
 };
 
 /* What a request turns out to be. */
@@ -58,23 +60,57 @@ static bool make_key(char text[KEY_CHARS])
 	return true;
 }
 
-/* A new nonce takes the place of the one that was not used for the longest time. Under the lock. */
-static bool give_nonce(struct digest_auth *d, char text[KEY_CHARS])
+static struct nonces *nonces_of(struct shared_state *s)
 {
-	struct nonce *n = container_of(d->seen.prev, struct nonce, link);
+	return container_of(s, struct nonces, state);
+}
+
+static int init_nonces(struct shared_state *s, const struct dynamic_middleware *config,
+		       const struct middleware_world *world, struct weir_error *e)
+{
+	size_t count = (size_t)world->limits->digest_nonces;
+	struct nonces *n = nonces_of(s);
+
+	(void)config;
+	list_init(&n->seen);
+	n->list = calloc(count, sizeof *n->list);
+	if (n->list == NULL)
+		return error_set(e, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < count; i++)
+		list_append(&n->seen, &n->list[i].link);
+	return make_key(n->opaque) ? 0 : error_set(e, -EIO, "no random numbers");
+}
+
+static void free_nonces(struct shared_state *s)
+{
+	map_free(&nonces_of(s)->map);
+	free(nonces_of(s)->list);
+}
+
+static const struct shared_state_class nonces_class = {
+	.type = "digestAuth",
+	.bytes = sizeof(struct nonces),
+	.init = init_nonces,
+	.free = free_nonces,
+};
+
+/* A new nonce takes the place of the one that was not used for the longest time. Under the lock. */
+static bool give_nonce(struct nonces *all, char text[KEY_CHARS])
+{
+	struct nonce *n = container_of(all->seen.prev, struct nonce, link);
 
 	if (!make_key(text))
 		return false;
 	if (n->used)
-		(void)map_remove(&d->nonces, slice_of(n->text, KEY_CHARS));
+		(void)map_remove(&all->map, slice_of(n->text, KEY_CHARS));
 	memcpy(n->text, text, KEY_CHARS);
 	n->count = 0;
-	n->used = map_put(&d->nonces, slice_of(n->text, KEY_CHARS), n) == 0;
+	n->used = map_put(&all->map, slice_of(n->text, KEY_CHARS), n) == 0;
 	list_remove(&n->link);
 	if (n->used)
-		list_push(&d->seen, &n->link);
+		list_push(&all->seen, &n->link);
 	else
-		list_append(&d->seen, &n->link);
+		list_append(&all->seen, &n->link);
 	return n->used;
 }
 
@@ -83,17 +119,17 @@ static enum middleware_verdict challenge(struct digest_auth *d, struct exchange 
 	char nonce[KEY_CHARS];
 	bool given;
 
-	(void)pthread_mutex_lock(&d->lock);
-	given = give_nonce(d, nonce);
-	(void)pthread_mutex_unlock(&d->lock);
+	shared_state_lock(d->state);
+	given = give_nonce(nonces_of(d->state), nonce);
+	shared_state_unlock(d->state);
 	if (!given)
 		return MW_FAILED;
 	return auth_challenge(
 		x, arena_format(&x->arena,
 				"Digest realm=\"%.*s\", nonce=\"%.*s\", opaque=\"%.*s\", "
 				"%salgorithm=\"MD5\", qop=\"auth\"",
-				SLICE_ARG(d->realm), KEY_CHARS, nonce, KEY_CHARS, d->opaque,
-				stale ? "stale=\"true\", " : ""));
+				SLICE_ARG(d->realm), KEY_CHARS, nonce, KEY_CHARS,
+				nonces_of(d->state)->opaque, stale ? "stale=\"true\", " : ""));
 }
 
 /* The digest of the parts with colons between them. */
@@ -174,22 +210,23 @@ static bool parse_count(slice text, uint64_t *count)
 }
 
 /* Each nonce counts its requests, so that none can be sent twice. */
-static enum digest_answer use_nonce(struct digest_auth *d, slice text, uint64_t count)
+static enum digest_answer use_nonce(struct shared_state *state, slice text, uint64_t count)
 {
 	enum digest_answer answer = DIGEST_REFUSED;
+	struct nonces *all = nonces_of(state);
 	struct nonce *n;
 
-	(void)pthread_mutex_lock(&d->lock);
-	n = map_get(&d->nonces, text);
+	shared_state_lock(state);
+	n = map_get(&all->map, text);
 	if (n != NULL && count > n->count) {
 		n->count = count;
 		list_remove(&n->link);
-		list_push(&d->seen, &n->link);
+		list_push(&all->seen, &n->link);
 		answer = DIGEST_PASSED;
 	} else if (n != NULL && count < n->count) {
 		answer = DIGEST_STALE;
 	}
-	(void)pthread_mutex_unlock(&d->lock);
+	shared_state_unlock(state);
 	return answer;
 }
 
@@ -206,7 +243,7 @@ static int check(struct digest_auth *d, struct exchange *x, const struct user **
 		return r == -ENOMEM ? r : DIGEST_REFUSED;
 	if (p.algorithm.p != NULL && !slice_equal(p.algorithm, SLICE("MD5")))
 		return DIGEST_REFUSED;
-	if (!slice_equal(p.opaque, slice_of(d->opaque, KEY_CHARS)) ||
+	if (!slice_equal(p.opaque, slice_of(nonces_of(d->state)->opaque, KEY_CHARS)) ||
 	    !slice_equal(p.qop, SLICE("auth")))
 		return DIGEST_REFUSED;
 	r = is_for(x, p.uri);
@@ -219,7 +256,7 @@ static int check(struct digest_auth *d, struct exchange *x, const struct user **
 	if (*user == NULL || !is_right(&p, x->request.method, (*user)->secret) ||
 	    !parse_count(p.nc, &count))
 		return DIGEST_REFUSED;
-	return (int)use_nonce(d, p.nonce, count);
+	return (int)use_nonce(d->state, p.nonce, count);
 }
 
 static enum middleware_verdict on_request(struct middleware *m, struct exchange *x, void *state)
@@ -240,9 +277,7 @@ static void destroy(struct middleware **m)
 {
 	struct digest_auth *d = container_of(*m, struct digest_auth, middleware);
 
-	if (d->lock_made)
-		(void)pthread_mutex_destroy(&d->lock);
-	map_free(&d->nonces);
+	shared_state_release(&d->state);
 	arena_free(&d->arena);
 	middleware_free(m);
 }
@@ -252,24 +287,6 @@ static const struct middleware_class class = {
 	.on_request = on_request,
 	.destroy = destroy,
 };
-
-static int fill(struct digest_auth *d, const struct dynamic_auth *options, size_t nonces,
-		struct weir_error *e)
-{
-	struct nonce *list = ARENA_ARRAY(&d->arena, struct nonce, nonces);
-	int r = auth_check_options(options, e);
-
-	if (r == 0)
-		r = users_load(&d->users, options, USERS_DIGEST, &d->arena, e);
-	if (r < 0)
-		return r;
-	d->lock_made = pthread_mutex_init(&d->lock, NULL) == 0;
-	if (list == NULL || !d->lock_made)
-		return error_set(e, -ENOMEM, "out of memory");
-	for (size_t i = 0; i < nonces; i++)
-		list_append(&d->seen, &list[i].link);
-	return make_key(d->opaque) ? 0 : error_set(e, -EIO, "no random numbers");
-}
 
 int digest_auth_create(struct middleware **m, const struct dynamic_middleware *config,
 		       const struct middleware_world *world, struct weir_error *e)
@@ -282,9 +299,12 @@ int digest_auth_create(struct middleware **m, const struct dynamic_middleware *c
 	*m = &d->middleware;
 	d->options = config->digest_auth;
 	d->realm = d->options->realm.n > 0 ? d->options->realm : SLICE("traefik");
-	list_init(&d->seen);
 	arena_init(&d->arena, 4096, SIZE_MAX);
-	r = fill(d, d->options, (size_t)world->limits->digest_nonces, e);
+	r = auth_check_options(d->options, e);
+	if (r == 0)
+		r = users_load(&d->users, d->options, USERS_DIGEST, &d->arena, e);
+	if (r == 0)
+		r = shared_state_get(&d->state, &nonces_class, config, world, e);
 	if (r < 0)
 		destroy(m);
 	return r;

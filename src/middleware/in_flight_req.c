@@ -1,10 +1,10 @@
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 
 #include "core/map.h"
 #include "middleware/classes.h"
 #include "middleware/make.h"
+#include "middleware/shared_state.h"
 #include "middleware/source.h"
 
 /* The requests of one source that are in flight: there is one for each source that has any. */
@@ -14,15 +14,16 @@ struct flight {
 	char key[];
 };
 
+struct flights {
+	struct shared_state state; /* first */
+	struct map map;            /* key to struct flight */
+};
+
 struct in_flight_req {
 	struct middleware middleware; /* first */
 	struct source source;
 	int64_t amount;
-	bool lock_made;
-
-	/* Shared by workers, under `lock`. */
-	pthread_mutex_t lock;
-	struct map flights; /* key to struct flight */
+	struct shared_state *state; /* struct flights */
 };
 
 /* In the exchange's arena. */
@@ -35,7 +36,32 @@ static struct in_flight_req *self(struct middleware *m)
 	return container_of(m, struct in_flight_req, middleware);
 }
 
-static struct flight *new_flight(struct in_flight_req *p, slice key)
+static struct flights *flights_of(struct shared_state *s)
+{
+	return container_of(s, struct flights, state);
+}
+
+static int init_flights(struct shared_state *s, const struct dynamic_middleware *config,
+			const struct middleware_world *world, struct weir_error *e)
+{
+	(void)s, (void)config, (void)world, (void)e;
+	return 0;
+}
+
+static void free_flights(struct shared_state *s)
+{
+	must(flights_of(s)->map.count == 0);
+	map_free(&flights_of(s)->map);
+}
+
+static const struct shared_state_class flights_class = {
+	.type = "inFlightReq",
+	.bytes = sizeof(struct flights),
+	.init = init_flights,
+	.free = free_flights,
+};
+
+static struct flight *new_flight(struct flights *flights, slice key)
 {
 	struct flight *f = malloc(sizeof *f + key.n);
 
@@ -43,29 +69,32 @@ static struct flight *new_flight(struct in_flight_req *p, slice key)
 		return NULL;
 	*f = (struct flight){.count = 0, .key_bytes = key.n};
 	memcpy(f->key, key.p, key.n);
-	if (map_put(&p->flights, slice_of(f->key, f->key_bytes), f) < 0) {
+	if (map_put(&flights->map, slice_of(f->key, f->key_bytes), f) < 0) {
 		free(f);
 		return NULL;
 	}
+	counter_add(&flights->state.counters.sources, 1);
 	return f;
 }
 
 /* Returns 1, 0 for too many, or -ENOMEM. */
 static int enter(struct in_flight_req *p, slice key, struct flight **flight)
 {
+	struct flights *flights = flights_of(p->state);
 	struct flight *f;
 	int r = -ENOMEM;
 
-	(void)pthread_mutex_lock(&p->lock);
-	f = map_get(&p->flights, key);
+	shared_state_lock(p->state);
+	f = map_get(&flights->map, key);
 	if ((f != NULL ? f->count : 0) >= p->amount) {
+		counter_add(&p->state->counters.refused, 1);
 		r = 0;
-	} else if (f != NULL || (f = new_flight(p, key)) != NULL) {
+	} else if (f != NULL || (f = new_flight(flights, key)) != NULL) {
 		f->count++;
 		*flight = f;
 		r = 1;
 	}
-	(void)pthread_mutex_unlock(&p->lock);
+	shared_state_unlock(p->state);
 	return r;
 }
 
@@ -94,22 +123,20 @@ static void on_end(struct middleware *m, struct exchange *x, void *state)
 	if (f == NULL)
 		return;
 	v->flight = NULL;
-	(void)pthread_mutex_lock(&p->lock);
+	shared_state_lock(p->state);
 	if (--f->count == 0) {
-		(void)map_remove(&p->flights, slice_of(f->key, f->key_bytes));
+		(void)map_remove(&flights_of(p->state)->map, slice_of(f->key, f->key_bytes));
+		counter_sub(&p->state->counters.sources, 1);
 		free(f);
 	}
-	(void)pthread_mutex_unlock(&p->lock);
+	shared_state_unlock(p->state);
 }
 
 static void destroy(struct middleware **m)
 {
 	struct in_flight_req *p = self(*m);
 
-	must(p->flights.count == 0);
-	if (p->lock_made)
-		(void)pthread_mutex_destroy(&p->lock);
-	map_free(&p->flights);
+	shared_state_release(&p->state);
 	source_free(&p->source);
 	middleware_free(m);
 }
@@ -129,7 +156,6 @@ int in_flight_req_create(struct middleware **m, const struct dynamic_middleware 
 	struct in_flight_req *p = middleware_new(sizeof *p, &class, config, e);
 	int r;
 
-	(void)world;
 	if (p == NULL)
 		return -ENOMEM;
 	*m = &p->middleware;
@@ -137,9 +163,8 @@ int in_flight_req_create(struct middleware **m, const struct dynamic_middleware 
 	r = source_init(&p->source, options->source_criterion, SOURCE_HOST, e);
 	if (r < 0)
 		error_prefix(e, "error creating requests limiter: ");
-	p->lock_made = r == 0 && pthread_mutex_init(&p->lock, NULL) == 0;
-	if (r == 0 && !p->lock_made)
-		r = error_set(e, -ENOMEM, "out of memory");
+	else
+		r = shared_state_get(&p->state, &flights_class, config, world, e);
 	if (r < 0)
 		destroy(m);
 	return r;

@@ -9,11 +9,13 @@
 #include "http/middleware.h"
 
 struct plugin_registry;
+struct shared_states;
 struct weir_limits_config;
 
 /** What middlewares need of the process; outlives them. */
 struct middleware_world {
 	struct plugin_registry *plugins;
+	struct shared_states *states;
 	const struct weir_limits_config *limits;
 };
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "middleware/plugin_registry.h"
+#include "middleware/shared_state.h"
 #include "proxy/internal.h"
 #include "proxy/proxy.h"
 
@@ -53,6 +54,9 @@ int proxy_check(const struct static_config *config, struct dynamic_config *dynam
 	}
 	if (r == 0 && upstream_registry_create(&w.upstreams, &no_loops, 0) < 0)
 		r = error_set(e, -ENOMEM, "out of memory");
+	w.middlewares.states = shared_states_create();
+	if (r == 0 && w.middlewares.states == NULL)
+		r = error_set(e, -ENOMEM, "out of memory");
 	if (r == 0)
 		r = plugin_registry_create(&w.middlewares.plugins, config, &no_loops, e);
 	if (r == 0) {
@@ -60,6 +64,7 @@ int proxy_check(const struct static_config *config, struct dynamic_config *dynam
 		r = build(&w, dynamic, e);
 	}
 	plugin_registry_destroy(&w.middlewares.plugins);
+	shared_states_destroy(&w.middlewares.states);
 	upstream_registry_destroy(&w.upstreams);
 	entry_points_destroy(&points, w.entry_point_count, 0);
 	return r;

@@ -6,6 +6,7 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "middleware/plugin_registry.h"
+#include "middleware/shared_state.h"
 #include "proxy/proxy_private.h"
 
 static size_t count_workers(const struct static_config *config)
@@ -177,6 +178,11 @@ int proxy_create(struct proxy **proxy, struct loop *control, const struct static
 	if (r == 0 && upstream_registry_create(&p->world.upstreams, &p->loops,
 					       (size_t)limits->idle_upstream_connections) < 0)
 		r = error_set(e, -ENOMEM, "upstreams: out of memory");
+	if (r == 0) {
+		p->world.middlewares.states = shared_states_create();
+		if (p->world.middlewares.states == NULL)
+			r = error_set(e, -ENOMEM, "middlewares: out of memory");
+	}
 	if (r == 0)
 		r = plugin_registry_create(&p->world.middlewares.plugins, config, &p->loops, e);
 	if (r == 0) {
@@ -397,6 +403,7 @@ void proxy_destroy(struct proxy **proxy)
 	for (size_t i = 0; i < p->worker_count; i++)
 		worker_destroy(&p->workers[i]);
 	plugin_registry_destroy(&p->world.middlewares.plugins);
+	shared_states_destroy(&p->world.middlewares.states);
 	upstream_registry_destroy(&p->world.upstreams);
 	free_series(p);
 	entry_points_destroy(&p->entry_points, p->entry_point_count, count_workers(p->config));

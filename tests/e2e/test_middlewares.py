@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import hashlib
 import random
 import re
 import select
@@ -183,6 +184,67 @@ def test_requests_in_flight_are_counted_by_source(upstream, proxy):
     for client in busy:
         client.close()
     assert all(few.fetch(headers=who).status == 200 for _ in range(10))
+
+
+@pytest.mark.differs("a reload forgets")
+def test_requests_in_flight_stay_counted_over_a_reload(upstream, proxy):
+    """What was begun under the old configuration counts in the new one, unless the options have changed."""
+    released = threading.Event()
+
+    def wait(connection, request):
+        if request.target == "/slow":
+            released.wait(60)
+        connection.send(response_bytes(body=b"ok"))
+
+    server = upstream(wait)
+
+    def configured(amount, **router):
+        dynamic = with_middlewares(server.url, few={"inFlightReq": {"amount": amount}})
+        dynamic["http"]["routers"]["other"] = {"rule": "Path(`/other`)", "service": next(iter(dynamic["http"]["services"])), **router}
+        return dynamic
+
+    few = proxy(configured(2))
+    busy = [Client(few.port) for _ in range(2)]
+    for client in busy:
+        client.send(request_bytes("GET", "/slow"))
+    wait_until(lambda: len(server.requests) == 2, "two requests have arrived")
+    for priority in (5, 6):
+        few.apply(configured(2, priority=priority))
+        assert few.fetch().status == 429
+    few.apply(configured(3))
+    assert few.fetch().status == 200
+    few.apply(configured(2))
+    assert few.fetch().status == 429
+    released.set()
+    assert [client.response().status for client in busy] == [200, 200]
+    wait_until(lambda: few.fetch().status == 200, "both places are free")
+    for client in busy:
+        client.close()
+
+
+def digest_answer(challenge, count, user="me", secret="0" * 32):
+    """The Authorization line that answers a challenge for GET /."""
+    realm, nonce, opaque = (re.search(f'{name}="([^"]+)"', challenge)[1] for name in ("realm", "nonce", "opaque"))
+    second = hashlib.md5(b"GET:/").hexdigest()
+    response = hashlib.md5(f"{secret}:{nonce}:{count:08x}:c:auth:{second}".encode()).hexdigest()
+    return [("Authorization", f'Digest username="{user}", realm="{realm}", nonce="{nonce}", uri="/", qop=auth, nc={count:08x}, cnonce="c", response="{response}", opaque="{opaque}"')]
+
+
+@pytest.mark.differs("a reload forgets")
+def test_nonces_outlive_a_reload(upstream, proxy):
+    """And none can be used a second time because of it."""
+    server = upstream()
+    dynamic = with_middlewares(server.url, door={"digestAuth": {"users": [f"me:traefik:{'0' * 32}"]}})
+    door = proxy(dynamic)
+    challenge = door.fetch().get("Www-Authenticate")
+    assert door.fetch(headers=digest_answer(challenge, 1)).status == 200
+    dynamic["http"]["routers"]["other"] = {"rule": "Path(`/other`)", "service": next(iter(dynamic["http"]["services"]))}
+    door.apply(dynamic)
+    assert door.fetch(headers=digest_answer(challenge, 1)).status == 401
+    assert door.fetch(headers=digest_answer(challenge, 2)).status == 200
+    dynamic["http"]["middlewares"]["door"]["digestAuth"]["headerField"] = "X-User"
+    door.apply(dynamic)
+    assert door.fetch(headers=digest_answer(challenge, 3)).status == 401
 
 
 HOSTILE = {

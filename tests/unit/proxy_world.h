@@ -7,6 +7,7 @@
 
 #include "config/source.h"
 #include "middleware/plugin_registry.h"
+#include "middleware/shared_state.h"
 #include "proxy/generation.h"
 #include "proxy/internal.h"
 #include "proxy/proxy.h"
@@ -87,6 +88,8 @@ static inline void world_open(struct world *w, const char *static_text)
 	must(entry_points_create(&w->points, &w->built_for.entry_point_count, w->config, &e) == 0);
 	w->built_for.entry_points = w->points;
 	must(upstream_registry_create(&w->built_for.upstreams, &w->group, 100) == 0);
+	w->built_for.middlewares.states = shared_states_create();
+	must(w->built_for.middlewares.states != NULL);
 	must(plugin_registry_create(&w->built_for.middlewares.plugins, w->config, &w->group, &e) ==
 	     0);
 	ping_service_init(&w->ping, &w->cancelled, 503);
@@ -99,6 +102,7 @@ static inline void world_close(struct world *w)
 	for (unsigned i = 0; i < WORLD_LOOPS; i++)
 		loop_close(&w->loops[i]);
 	plugin_registry_destroy(&w->built_for.middlewares.plugins);
+	shared_states_destroy(&w->built_for.middlewares.states);
 	upstream_registry_destroy(&w->built_for.upstreams);
 	entry_points_destroy(&w->points, w->built_for.entry_point_count, 0);
 	static_config_free(&w->config);

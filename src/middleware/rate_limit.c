@@ -1,0 +1,199 @@
+#include <errno.h>
+
+#include "config/static.h"
+#include "core/clock.h"
+#include "middleware/classes.h"
+#include "middleware/make.h"
+#include "middleware/rate_buckets.h"
+#include "middleware/shared_state.h"
+#include "middleware/source.h"
+
+#define NS_PER_S 1000000000
+
+struct rates {
+	struct shared_state state; /* first */
+	struct rate_buckets buckets;
+};
+
+struct rate_limit {
+	struct middleware middleware; /* first */
+	struct source source;
+	struct shared_state *state; /* struct rates; NULL: no limit */
+};
+
+/* In the exchange's arena. */
+struct rate_visit {
+	struct timer timer;
+	struct exchange *exchange;
+	bool has_waited;
+};
+
+static struct rates *rates_of(struct shared_state *s)
+{
+	return container_of(s, struct rates, state);
+}
+
+static int init_rates(struct shared_state *s, const struct dynamic_middleware *config,
+		      const struct middleware_world *world, struct weir_error *e)
+{
+	const struct dynamic_rate_limit *o = config->rate_limit;
+	int r = rate_buckets_init(&rates_of(s)->buckets, o->average,
+				  o->period_ns > 0 ? o->period_ns : NS_PER_S, MAX(o->burst, 1),
+				  (size_t)world->limits->rate_limit_sources);
+
+	return r < 0 ? error_set(e, r, "out of memory") : 0;
+}
+
+static void free_rates(struct shared_state *s)
+{
+	rate_buckets_free(&rates_of(s)->buckets);
+}
+
+static const struct shared_state_class rates_class = {
+	.type = "rateLimit",
+	.bytes = sizeof(struct rates),
+	.init = init_rates,
+	.free = free_rates,
+};
+
+static int take(struct shared_state *s, const struct rate_key *key, uint64_t *wait_ns)
+{
+	struct rate_buckets *b = &rates_of(s)->buckets;
+	struct shared_state_counters *c = &s->counters;
+	int answer;
+
+	shared_state_lock(s);
+	answer = rate_buckets_take(b, key, clock_mono_ns(), wait_ns);
+	if (answer == RATE_REFUSE)
+		counter_add(&c->refused, 1);
+	else if (answer == RATE_WAIT)
+		counter_add(&c->delayed, 1);
+	atomic_store_explicit(&c->sources, b->count, memory_order_relaxed);
+	atomic_store_explicit(&c->evicted, b->evicted, memory_order_relaxed);
+	shared_state_unlock(s);
+	return answer;
+}
+
+/* As Go writes durations. */
+static void add_duration(struct str *out, uint64_t ns)
+{
+	option_add_duration(out, (int64_t)ns);
+	if (!out->failed && ns >= 1000 && ns < 1000000) {
+		out->n -= strlen("us");
+		str_add(out, SLICE("µs"));
+	}
+}
+
+static enum middleware_verdict refuse(struct exchange *x, uint64_t wait_ns)
+{
+	struct str in = {0};
+	slice seconds = arena_format(&x->arena, "%llu",
+				     (unsigned long long)((wait_ns + NS_PER_S - 1) / NS_PER_S));
+	slice exact = {NULL, 0};
+
+	middleware_answer_status(x, 429);
+	add_duration(&in, wait_ns);
+	if (!in.failed)
+		exact = arena_copy(&x->arena, str_slice(&in));
+	str_free(&in);
+	if (seconds.p == NULL || exact.p == NULL ||
+	    fields_add(&x->response.fields, SLICE("Retry-After"), seconds) < 0 ||
+	    fields_add(&x->response.fields, SLICE("X-Retry-In"), exact) < 0)
+		return MW_FAILED;
+	return MW_ANSWERED;
+}
+
+static void on_due(struct timer *t)
+{
+	exchange_resume(container_of(t, struct rate_visit, timer)->exchange);
+}
+
+static enum middleware_verdict on_request(struct middleware *m, struct exchange *x, void *state)
+{
+	struct rate_limit *l = container_of(m, struct rate_limit, middleware);
+	struct rate_visit *v = state;
+	struct rate_key key;
+	uint64_t wait_ns;
+	slice source;
+
+	if (l->state == NULL || v->has_waited)
+		return MW_CONTINUE;
+	source = source_key(&l->source, x);
+	if (source.p == NULL)
+		return MW_FAILED;
+	rate_key_make(&key, source);
+	switch (take(l->state, &key, &wait_ns)) {
+	case RATE_PASS:
+		return MW_CONTINUE;
+	case RATE_REFUSE:
+		return refuse(x, wait_ns);
+	case RATE_WAIT:
+		v->has_waited = true;
+		v->exchange = x;
+		loop_arm(x->loop, &v->timer, clock_ns_to_ms((int64_t)wait_ns), on_due);
+		return MW_PENDING;
+	default:
+		return MW_FAILED;
+	}
+}
+
+static void on_end(struct middleware *m, struct exchange *x, void *state)
+{
+	struct rate_visit *v = state;
+
+	(void)m;
+	loop_disarm(x->loop, &v->timer);
+}
+
+static void destroy(struct middleware **m)
+{
+	struct rate_limit *l = container_of(*m, struct rate_limit, middleware);
+
+	shared_state_release(&l->state);
+	source_free(&l->source);
+	middleware_free(m);
+}
+
+static const struct middleware_class class = {
+	.name = "rateLimit",
+	.state_bytes = sizeof(struct rate_visit),
+	.on_request = on_request,
+	.on_end = on_end,
+	.destroy = destroy,
+};
+
+static int check(const struct dynamic_rate_limit *o, struct weir_error *e)
+{
+	struct str period = {0};
+	int r = 0;
+
+	if (o->period_ns < 0) {
+		option_add_duration(&period, o->period_ns);
+		r = error_set(e, -EINVAL, "negative value not valid for period: %.*s",
+			      SLICE_ARG(str_slice(&period)));
+		str_free(&period);
+	}
+	return r;
+}
+
+int rate_limit_create(struct middleware **m, const struct dynamic_middleware *config,
+		      const struct middleware_world *world, struct weir_error *e)
+{
+	const struct dynamic_rate_limit *o = config->rate_limit;
+	struct rate_limit *l = middleware_new(sizeof *l, &class, config, e);
+	int r;
+
+	if (l == NULL)
+		return -ENOMEM;
+	*m = &l->middleware;
+	r = source_init(&l->source, o->source_criterion, SOURCE_ADDRESS, e);
+	if (r < 0)
+		error_prefix(e, "getting source extractor: ");
+	if (r == 0)
+		r = check(o, e);
+	if (r == 0 && o->average > 0)
+		r = shared_state_get(&l->state, &rates_class, config, world, e);
+	if (r < 0)
+		destroy(m);
+	return r;
+}

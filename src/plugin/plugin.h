@@ -40,7 +40,7 @@ struct weir_plugin {
 	struct budget budget;
 	struct budget files;                 /* descriptors of guests; no limit of its own */
 	struct guard guard;                  /* under `lock`, where it is not atomic */
-	uint64_t image_bytes;                /* taken from it */
+	uint64_t image_bytes;                /* taken from it; under `lock` */
 	_Atomic uint64_t changed_high_bytes; /* by instances, for themselves; 0: not known yet */
 	struct snapshot *snapshot; /* what instances begin as; NULL: each initialises itself */
 	slice config;

@@ -172,6 +172,21 @@ static void wake_overdue(struct weir_pool *p, uint64_t now_ns)
 	}
 }
 
+/* Pages of the image that were holes are there once a guest has read them. Where the budget has no
+ * room for them, idle instances go, and the next tick tries again. */
+static void recount_image(struct weir_plugin *p)
+{
+	uint64_t bytes;
+
+	if (p->snapshot == NULL)
+		return;
+	(void)pthread_mutex_lock(&p->lock);
+	bytes = image_stored_bytes(p->snapshot->image);
+	if (bytes > p->image_bytes && budget_take(&p->budget, bytes - p->image_bytes))
+		p->image_bytes = bytes;
+	(void)pthread_mutex_unlock(&p->lock);
+}
+
 bool weir_pool_tick(struct weir_pool *p, uint64_t now_ns)
 {
 	pool_check(p);
@@ -181,6 +196,7 @@ bool weir_pool_tick(struct weir_pool *p, uint64_t now_ns)
 		(void)work_until(p, UINT64_MAX);
 	else
 		pool_ask_work(p);
+	recount_image(p->plugin);
 	wake_overdue(p, now_ns);
 	if (p->scratch.capacity > SCRATCH_KEEP_BYTES)
 		str_free(&p->scratch);

@@ -258,9 +258,9 @@ static void idle_ones_go_first(void **state)
 	first = b->plugin;
 	first_pool = b->pool;
 	bench_open(b, dirtier, &(struct weir_plugin_options){.config = SLICE("other")});
-	for (size_t i = 0; i < 5; i++)
+	for (size_t i = 0; i < ARRAY_LEN(e); i++)
 		assert_int_equal(begin(&e[i], b->pool, &f), WEIR_NEXT);
-	for (size_t i = 0; i < 5; i++)
+	for (size_t i = 0; i < ARRAY_LEN(e); i++)
 		finish(&e[i]);
 	weir_plugin_stats(first, &stats);
 	assert_true(stats.idle < ARRAY_LEN(e));

@@ -36,6 +36,10 @@ int cli_upgrade(const struct cli_args *args);
 /** `weir plugin COMMAND FILE [options]`: looks at plugins, runs and measures them. */
 int cli_plugin(const struct cli_args *args);
 
+/** `weir verify [options]`: runs proxies through what makes proxies lose memory, and judges them.
+ */
+int cli_verify(const struct cli_args *args);
+
 /** `weir version [--json]`: prints versions of weir and of what is built in, and how memory of
  * plugins is put back on this system. */
 int cli_version(const struct cli_args *args);

@@ -9,9 +9,9 @@ static const struct {
 	const char *name;
 	int (*run)(const struct cli_args *args);
 } commands[] = {
-	{"check", cli_check},         {"healthcheck", cli_healthcheck}, {"plugin", cli_plugin},
-	{"upgrade", cli_upgrade},     {"version", cli_version},         {"help", cli_help},
-	{CLI_COMPILER, cli_compiler},
+	{"check", cli_check},     {"healthcheck", cli_healthcheck}, {"plugin", cli_plugin},
+	{"upgrade", cli_upgrade}, {"verify", cli_verify},           {"version", cli_version},
+	{"help", cli_help},       {CLI_COMPILER, cli_compiler},
 };
 
 int main(int argc, char **argv)
@@ -31,7 +31,7 @@ int main(int argc, char **argv)
 		}
 		(void)fprintf(stderr,
 			      "weir: unknown command \"%s\", expected check, healthcheck, plugin, "
-			      "upgrade, "
+			      "upgrade, verify, "
 			      "version, help or flags\n",
 			      name);
 		return 1;

@@ -128,6 +128,8 @@ int cli_help(const struct cli_args *args)
 			     "program that now has its name\n"
 			     "  weir plugin COMMAND FILE  inspect, run and measure a "
 			     "plugin: see weir plugin help\n"
+			     "  weir verify [options]     run this and other proxies "
+			     "through what makes proxies lose memory\n"
 			     "  weir version [--json]     versions, and how memory of plugins is "
 			     "put back here\n\n"
 			     "A configuration file (--configFile), else flags, else TRAEFIK_ "

@@ -53,7 +53,7 @@ static void place_close(struct place *p)
 static void without_limits_there_are_none(void **state)
 {
 	const struct cgroup_files nowhere = {"/nonexistent/self", "/nonexistent"};
-	struct place p;
+	struct place p = {.root = ""};
 
 	(void)state;
 	assert_true(cgroup_memory_bytes(&nowhere) == UINT64_MAX);
@@ -68,7 +68,7 @@ static void without_limits_there_are_none(void **state)
 
 static void the_lowest_of_all_groups_around_counts(void **state)
 {
-	struct place p;
+	struct place p = {.root = ""};
 
 	(void)state;
 	place_open(&p, "0::/a/b/c\n");
@@ -87,7 +87,7 @@ static void the_lowest_of_all_groups_around_counts(void **state)
 /* As in a container that has the group of the machine's name space, but sees only its own. */
 static void the_uppermost_one_is_enough(void **state)
 {
-	struct place p;
+	struct place p = {.root = ""};
 
 	(void)state;
 	place_open(&p, "0::/docker/0123\n");
@@ -98,7 +98,7 @@ static void the_uppermost_one_is_enough(void **state)
 
 static void version_1_counts_too(void **state)
 {
-	struct place p;
+	struct place p = {.root = ""};
 
 	(void)state;
 	place_open(&p, "12:cpuset:/x\n5:cpu,cpuacct:/m/n\n4:memory:/m\n0::/\n");
@@ -115,7 +115,7 @@ static void version_1_counts_too(void **state)
 
 static void nonsense_is_no_limit(void **state)
 {
-	struct place p;
+	struct place p = {.root = ""};
 
 	(void)state;
 	place_open(&p, "\nno colons\n1:memory\n::\n0::/a\n");

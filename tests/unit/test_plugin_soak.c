@@ -570,8 +570,9 @@ static void soak(void **state)
 	assert_null(site->trouble);
 	assert_true(site->reloads >= PHASES);
 	assert_true(all.busy <= all.requests / 100);
+	/* A tenth of the requests need not meet the rarest kinds. */
 	for (size_t i = 0; i < KIND_COUNT; i++)
-		assert_true(all.ended[i] > 0);
+		assert_true(SANITIZED || all.ended[i] > 0);
 	close_site(site);
 	free(workers);
 	free(site);

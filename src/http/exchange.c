@@ -89,6 +89,7 @@ struct exchange *exchange_begin(struct exchange_pool *pool, const struct exchang
 	x->peer = x->peer_host = (slice){NULL, 0};
 	x->peer_address = (struct address){{0}};
 	x->tls = false;
+	x->server_name = (slice){NULL, 0};
 	x->client_method = METHOD_OTHER;
 	x->request = (struct request){.framing = FRAMING_NONE};
 	x->response = (struct response){.version = HTTP_1_1};

@@ -59,7 +59,8 @@ struct exchange {
 	slice peer;      /* "192.0.2.1:4711" or "[2001:db8::1]:4711" */
 	slice peer_host; /* without port and brackets */
 	struct address peer_address;
-	bool tls; /* of the client connection */
+	bool tls;          /* of the client connection */
+	slice server_name; /* with `tls`: what the client asked for, in lower case; may be empty */
 
 	struct request request;
 	struct fields request_trailers;

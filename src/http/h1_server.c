@@ -1,7 +1,6 @@
 #include "http/h1_server.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -71,6 +70,7 @@ void h1_connection_close(struct h1_connection *c, bool reset)
 	h1_receiver_free(&c->in);
 	if (reset)
 		transport_reset_on_close(&c->io);
+	c->tls = NULL;
 	transport_close(&c->io, on_transport_closed);
 }
 
@@ -167,7 +167,9 @@ static void pump(struct task *t)
 {
 	struct h1_connection *c = container_of(t, struct h1_connection, pump);
 
-	if (c->state == H1_BUSY && !c->body_done)
+	if (c->state == H1_HANDSHAKE)
+		h1_connection_handshake(c);
+	else if (c->state == H1_BUSY && !c->body_done)
 		decode_body(c);
 }
 
@@ -258,9 +260,11 @@ static void begin_exchange(struct h1_connection *c, size_t head_bytes)
 	struct exchange *x = c->x;
 	slice head = slice_first(h1_receiver_bytes(&c->in), head_bytes);
 	slice kept = arena_copy(&x->arena, head),
-	      peer = arena_copy(&x->arena, (slice){c->peer, c->peer_n});
+	      peer = arena_copy(&x->arena, (slice){c->peer, c->peer_n}), name = {"", 0};
 
-	if (kept.p == NULL || peer.p == NULL) {
+	if (c->tls != NULL)
+		name = arena_copy(&x->arena, tls_server_name(c->tls));
+	if (kept.p == NULL || peer.p == NULL || name.p == NULL) {
 		exchange_end(&c->x, true);
 		h1_connection_reject(c, 431);
 		return;
@@ -270,6 +274,8 @@ static void begin_exchange(struct h1_connection *c, size_t head_bytes)
 	x->peer = peer;
 	x->peer_host = (slice){peer.p + c->peer_host_at, c->peer_host_n};
 	x->peer_address = c->address;
+	x->tls = c->tls != NULL;
+	x->server_name = name;
 	x->client_method = x->request.method_id;
 	c->in_head = c->state == H1_HEAD && timer_armed(&c->timer);
 	c->state = H1_BUSY;
@@ -423,7 +429,9 @@ static void read_next(struct h1_connection *c)
 	size_t max = c->server->options.head.head_bytes_max;
 	ssize_t n = h1_receiver_fill(&c->in, &c->io, max + 1);
 
-	if (n > 0)
+	if (n > 0 && h1_connection_begins_tls(c))
+		h1_connection_begin_tls(c);
+	else if (n > 0)
 		h1_connection_run(c);
 	else if (n == -EMSGSIZE)
 		h1_connection_reject(c, 431);
@@ -452,6 +460,10 @@ static void on_ready(struct transport *t, int events)
 	struct h1_connection *c = container_of(t, struct h1_connection, io);
 
 	OBJ_CHECK(c, H1_CONNECTION_MAGIC);
+	if (c->state == H1_HANDSHAKE) {
+		h1_connection_handshake(c);
+		return;
+	}
 	if (events & TRANSPORT_WRITABLE && c->state == H1_BUSY)
 		h1_connection_flush(c);
 	if (!(events & TRANSPORT_READABLE))
@@ -471,30 +483,19 @@ static void on_ready(struct transport *t, int events)
 	case H1_LINGER:
 		read_linger(c);
 		break;
+	case H1_HANDSHAKE:
 	case H1_CLOSED:
 		break;
 	}
 }
 
-/* "192.0.2.1:1234" or "[2001:db8::1]:1234"; an IPv4 client of a dual-stack socket is shown as IPv4.
- */
-static void format_peer(struct h1_connection *c, const struct sockaddr_storage *peer)
+void h1_connection_open(struct h1_connection *c)
 {
-	char text[ADDRESS_TEXT_BYTES];
-	uint16_t port = 0;
-	bool brackets;
-	slice host;
-	int n;
-
-	(void)address_from_sockaddr((const struct sockaddr *)peer, &c->address, &port);
-	host = address_format(&c->address, text);
-	brackets = !address_is_v4(&c->address);
-	n = snprintf(c->peer, sizeof c->peer, brackets ? "[%.*s]:%u" : "%.*s:%u", SLICE_ARG(host),
-		     port);
-	must(n > 0 && (size_t)n < sizeof c->peer);
-	c->peer_n = (uint8_t)n;
-	c->peer_host_at = brackets;
-	c->peer_host_n = (uint8_t)host.n;
+	loop_arm(c->server->loop, &c->timer, c->server->options.read_timeout_ms, head_timed_out);
+	/* The first bytes are usually here already: one turn of the loop less. */
+	read_next(c);
+	if (c->state == H1_IDLE)
+		h1_connection_watch(c, true, false);
 }
 
 static bool on_accept(struct listener *l, int fd, const struct sockaddr_storage *peer)
@@ -514,15 +515,11 @@ static bool on_accept(struct listener *l, int fd, const struct sockaddr_storage 
 	c->server = s;
 	c->born_ms = loop_now_ms(s->loop);
 	c->pump.run = pump;
-	format_peer(c, peer);
+	h1_connection_format_peer(c, peer);
 	list_push(&s->connections, &c->link);
 	room = h1_server_count_opened(s);
 	counter_add(&s->counters.connections, 1);
-	loop_arm(s->loop, &c->timer, s->options.read_timeout_ms, head_timed_out);
-	/* The first bytes are usually here already: one turn of the loop less. */
-	read_next(c);
-	if (c->state == H1_IDLE)
-		h1_connection_watch(c, true, false);
+	h1_connection_open(c);
 	return room;
 }
 
@@ -559,7 +556,7 @@ static void drain_connection(struct h1_connection *c)
 		read_next(c);
 	if (c->state == H1_DRAIN)
 		h1_connection_linger(c);
-	else if (c->state == H1_IDLE)
+	else if (c->state == H1_IDLE || c->state == H1_HANDSHAKE)
 		loop_arm(c->server->loop, &c->timer,
 			 c->requests > 0 ? NEXT_REQUEST_GRACE_MS : NEW_CONNECTION_GRACE_MS,
 			 idle_timed_out);

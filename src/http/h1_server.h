@@ -9,6 +9,7 @@
 #include "http/exchange.h"
 #include "http/h1_io.h"
 #include "net/listener.h"
+#include "net/tls.h"
 
 /**
  * Connections of all servers of one loop, and how many there may be
@@ -38,6 +39,7 @@ struct h1_server_options {
 	size_t connections_max;           /* of this server */
 	struct h1_room *room;             /* that it shares; NULL: none */
 	unsigned accept_burst;
+	unsigned handshake_burst; /* steps of TLS handshakes per turn of the loop; 0: any number */
 };
 
 /* X(NAME, kind, help): counters of one server, written by its loop only. */
@@ -53,7 +55,12 @@ struct h1_server_options {
 	X(idle_timeouts, COUNTER, "Connections closed by the idle timeout") \
 	X(stalled, COUNTER, "Connections closed because the client took no bytes") \
 	X(aborted, COUNTER, "Exchanges whose client went away") \
-	X(accept_paused, COUNTER, "Times that accepting was paused at a connection limit")
+	X(accept_paused, COUNTER, "Times that accepting was paused at a connection limit") \
+	X(tls_handshakes, COUNTER, "TLS handshakes completed") \
+	X(tls_resumed, COUNTER, "TLS handshakes that took up an earlier session") \
+	X(tls_failures, COUNTER, "TLS handshakes that failed") \
+	X(tls_timeouts, COUNTER, "TLS handshakes ended by the read timeout") \
+	X(tls_deferred, COUNTER, "Times that a TLS handshake had to wait for the loop's next turn")
 
 struct h1_server_counters {
 #define X(name, kind, help) _Atomic uint64_t name;
@@ -76,6 +83,11 @@ struct h1_server {
 	struct exchange_pool *exchanges;
 	struct h1_server_options options;
 	h1_server_handle_fn *handle;
+	/** What new TLS connections get, borrowed; it may return NULL: they are closed. Set after
+	 * the start; NULL: there is no TLS. */
+	struct tls_acceptor *(*acceptor)(struct h1_server *);
+	uint64_t handshake_turn; /* of the loop, in which `handshakes` took place */
+	unsigned handshakes;
 	void *owner;
 	struct listener listener;
 	bool listening;

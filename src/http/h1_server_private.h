@@ -8,12 +8,13 @@
 
 /* X(NAME): what a connection is doing. */
 #define H1_CONNECTION_STATES(X) \
-	X(IDLE)   /* between requests; no byte of the next one is here */ \
-	X(HEAD)   /* some bytes of a head */ \
-	X(BUSY)   /* an exchange is in progress */ \
-	X(DRAIN)  /* answered; the rest of the request's body is thrown away */ \
-	X(LINGER) /* our side is closed; waiting for the client to close, so that it reads the \
-		     response */ \
+	X(HANDSHAKE) /* TLS, before anything else */ \
+	X(IDLE)      /* between requests; no byte of the next one is here */ \
+	X(HEAD)      /* some bytes of a head */ \
+	X(BUSY)      /* an exchange is in progress */ \
+	X(DRAIN)     /* answered; the rest of the request's body is thrown away */ \
+	X(LINGER)    /* our side is closed; waiting for the client to close, so that it reads the \
+			response */ \
 	X(CLOSED)
 
 enum h1_connection_state {
@@ -34,6 +35,7 @@ struct h1_connection {
 	struct h1_server *server;
 	struct list link;
 	struct transport io;
+	struct tls *tls;          /* owned by `io`; NULL: plain */
 	struct timer timer;       /* the time-out of the state: idle, read, linger */
 	struct timer write_timer; /* writeTimeout, or a client that takes nothing */
 	struct task pump;         /* decodes body bytes that are already here */
@@ -57,6 +59,22 @@ struct h1_connection {
 /** Parses what is buffered, as far as the state allows; called after a state change to IDLE and
  * after reads. */
 void h1_connection_run(struct h1_connection *c);
+
+/** Writes down who the client is: "192.0.2.1:1234" or "[2001:db8::1]:1234"; an IPv4 client of a
+ * dual-stack socket is shown as IPv4. */
+void h1_connection_format_peer(struct h1_connection *c, const struct sockaddr_storage *peer);
+
+/** Waits for the first request: the connection is IDLE. */
+void h1_connection_open(struct h1_connection *c);
+
+/** Whether what has been read is the beginning of TLS. */
+bool h1_connection_begins_tls(const struct h1_connection *c);
+
+/** The connection goes on with TLS, or is closed. */
+void h1_connection_begin_tls(struct h1_connection *c);
+
+/** Goes on with the handshake; then the connection is opened, or lingers. */
+void h1_connection_handshake(struct h1_connection *c);
 
 /** Closes now; an exchange in progress fails. With `reset` the peer cannot mistake what it got for
  * a whole message. */

@@ -64,6 +64,8 @@ void transport_watch(struct transport *t, int events)
 		return;
 	t->watched = events;
 	start_polling(t);
+	if (t->ops != NULL && (events & TRANSPORT_READABLE))
+		t->ops->reading(t);
 }
 
 ssize_t transport_socket_read(struct transport *t, void *to, size_t n)
@@ -114,6 +116,8 @@ void transport_close(struct transport *t, void (*on_closed)(struct transport *))
 void transport_shutdown(struct transport *t)
 {
 	OBJ_CHECK(t, TRANSPORT_MAGIC);
+	if (t->ops != NULL)
+		t->ops->shutdown(t);
 	(void)shutdown(t->fd, SHUT_WR);
 }
 
@@ -122,5 +126,6 @@ void transport_reset_on_close(struct transport *t)
 	struct linger now = {.l_onoff = 1, .l_linger = 0};
 
 	OBJ_CHECK(t, TRANSPORT_MAGIC);
+	t->reset = true;
 	(void)setsockopt(t->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
 }

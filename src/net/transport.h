@@ -1,6 +1,6 @@
 /*
- * A stream socket on a loop: readiness, reading and writing without blocking. TCP today; a TLS
- * session takes the same place through `ops`.
+ * A stream socket on a loop: readiness, reading and writing without blocking. A layer such as TLS
+ * (net/tls.h) takes the same place through `ops`.
  */
 #ifndef NET_TRANSPORT_H
 #define NET_TRANSPORT_H
@@ -19,7 +19,9 @@ struct transport;
 struct transport_ops {
 	ssize_t (*read)(struct transport *, void *to, size_t n);
 	ssize_t (*writev)(struct transport *, const struct iovec *v, int count);
-	void (*close)(struct transport *);
+	void (*reading)(struct transport *);  /* from now on it is watched for reading */
+	void (*shutdown)(struct transport *); /* before FIN */
+	void (*close)(struct transport *);    /* frees the layer, before the socket is closed */
 };
 
 #define TRANSPORT_MAGIC 0x74726e73u
@@ -31,8 +33,10 @@ struct transport {
 	int fd;
 	int watched; /* transport_events that are being polled for */
 	bool closing;
+	bool reset; /* the close will be abortive */
 	struct loop *loop;
 	const struct transport_ops *ops; /* NULL: the bare socket */
+	void *layer;                     /* of `ops` */
 	void (*on_ready)(struct transport *, int events);
 	void (*on_closed)(struct transport *);
 	uv_poll_t poll;

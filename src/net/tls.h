@@ -1,0 +1,63 @@
+/*
+ * The server's side of TLS on a transport: takes the place of the socket's reads and writes
+ * (`transport_ops`), without blocking and with the transport's back pressure. Knows nothing of what
+ * is said inside.
+ */
+#ifndef NET_TLS_H
+#define NET_TLS_H
+
+#include "net/tls_acceptor.h"
+#include "net/transport.h"
+
+/** Whether a connection that begins with this byte is meant to be TLS: a handshake's record, or
+ * what SSL 2 began with. HTTP never does. */
+static inline bool tls_begins_with(char first)
+{
+	return first == 0x16 || (unsigned char)first == 0x80;
+}
+
+#define TLS_MAGIC 0x746c7363u
+
+/** One connection's layer; owned by its transport, which frees it when it is closed. */
+struct tls {
+	uint32_t magic;
+	SSL *ssl;
+	struct tls_acceptor *acceptor; /* one reference */
+	struct transport *io;
+	struct task again; /* calls `on_ready` for bytes that the socket does not tell of */
+	char *early;       /* bytes that were read before the layer was there */
+	size_t early_n, early_at;
+	char *name; /* that the client asked for, in lower case; NULL: none */
+	int error;  /* of the socket, a negative errno value */
+	bool established;
+	bool failed; /* nothing more can be said on it */
+};
+
+/**
+ * Puts the layer on a transport from which `early` has been read already (copied). Returns 0 or
+ * -ENOMEM with the transport as it was.
+ */
+int tls_accept(struct tls **tls, struct tls_acceptor *acceptor, struct transport *t, slice early);
+
+/**
+ * Goes on with the handshake. Returns 0 when it is complete, -EAGAIN when bytes must come or go
+ * first, for which the transport is then watched, or another negative errno value with the reason
+ * in `e`.
+ */
+int tls_handshake(struct tls *tls, struct weir_error *e);
+
+/** Takes the layer off its transport without a word to the client; what then comes is raw. NULL is
+ * allowed in `*layer`. */
+void tls_drop(struct tls **layer);
+
+/** The name that the client asked for, in lower case; empty if it named none. Of the connection's.
+ */
+slice tls_server_name(const struct tls *tls);
+
+/** Whether the handshake took up an earlier session. */
+bool tls_is_resumed(const struct tls *tls);
+
+/** For the choice of a certificate. Returns false when memory is short. */
+bool tls_remember_name(struct tls *tls, slice name);
+
+#endif

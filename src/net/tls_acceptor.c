@@ -1,0 +1,213 @@
+#include "net/tls_acceptor.h"
+
+#include <errno.h>
+#include <openssl/err.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "net/tls_private.h"
+
+/* What is offered, in the wire's notation. */
+static const unsigned char protocols[] = "\x08http/1.1";
+
+static int choose_protocol(SSL *ssl, const unsigned char **chosen, unsigned char *chosen_n,
+			   const unsigned char *offered, unsigned offered_n, void *user)
+{
+	unsigned char *found = NULL;
+
+	(void)ssl;
+	(void)user;
+	if (SSL_select_next_proto(&found, chosen_n, protocols, sizeof protocols - 1, offered,
+				  offered_n) != OPENSSL_NPN_NEGOTIATED)
+		return SSL_TLSEXT_ERR_ALERT_FATAL;
+	*chosen = found;
+	return SSL_TLSEXT_ERR_OK;
+}
+
+/* A name that is acknowledged becomes the session's, which is then taken up under that name only.
+ */
+static int acknowledge_name(SSL *ssl, int *alert, void *user)
+{
+	(void)ssl;
+	(void)alert;
+	(void)user;
+	return SSL_TLSEXT_ERR_OK;
+}
+
+static bool use_certificate(const struct tls_certificate *c, SSL *ssl)
+{
+	return SSL_use_cert_and_key(ssl, c->leaf, c->key, c->chain, 1) == 1;
+}
+
+static int set_up(struct tls_acceptor *a, struct weir_error *e)
+{
+	const struct tls_certificate *c = a->store->list[0];
+
+	a->context = SSL_CTX_new(TLS_server_method());
+	if (a->context == NULL)
+		return error_set(e, -ENOMEM, "TLS: %s", tls_last_error());
+	SSL_CTX_set_mode(a->context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+					     SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	SSL_CTX_set_read_ahead(a->context, 1);
+	SSL_CTX_set_session_cache_mode(a->context, SSL_SESS_CACHE_OFF);
+	SSL_CTX_set_timeout(a->context, (long)TLS_TICKET_KEY_SECONDS);
+	SSL_CTX_set_app_data(a->context, a);
+	SSL_CTX_set_client_hello_cb(a->context, tls_acceptor_choose, a);
+	SSL_CTX_set_tlsext_servername_callback(a->context, acknowledge_name);
+	SSL_CTX_set_alpn_select_cb(a->context, choose_protocol, NULL);
+	if (SSL_CTX_set_tlsext_ticket_key_evp_cb(a->context, tls_tickets_key) != 1 ||
+	    SSL_CTX_use_cert_and_key(a->context, c->leaf, c->key, c->chain, 1) != 1 ||
+	    (a->profile != NULL && !tls_profile_apply_to_context(a->profile, a->context)))
+		return error_set(e, -EIO, "TLS: %s", tls_last_error());
+	return 0;
+}
+
+static int copy_hosts(struct tls_acceptor *a, const struct tls_host *hosts, size_t count)
+{
+	size_t bytes = 0;
+	char *to;
+
+	for (size_t i = 0; i < count; i++)
+		bytes += hosts[i].name.n;
+	a->names = to = malloc(bytes + 1);
+	a->hosts = calloc(count + 1, sizeof *a->hosts);
+	if (a->names == NULL || a->hosts == NULL)
+		return -ENOMEM;
+	for (; a->host_count < count; a->host_count++) {
+		const struct tls_host *from = &hosts[a->host_count];
+		struct tls_host *host = &a->hosts[a->host_count];
+
+		memcpy(to, from->name.p, from->name.n);
+		host->name = slice_of(to, from->name.n);
+		to += from->name.n;
+		if (from->profile != NULL)
+			host->profile = tls_profile_ref(from->profile);
+		if (map_put(&a->map, host->name, host) < 0) {
+			a->host_count++;
+			return -ENOMEM;
+		}
+	}
+	return 0;
+}
+
+int tls_acceptor_create(struct tls_acceptor **acceptor, struct tls_profile *profile,
+			const struct tls_host *hosts, size_t host_count, struct tls_store *store,
+			struct tls_tickets *tickets, struct weir_error *e)
+{
+	struct tls_acceptor *a = calloc(1, sizeof *a);
+	int r;
+
+	*acceptor = NULL;
+	if (a == NULL)
+		return error_set(e, -ENOMEM, "TLS: out of memory");
+	a->magic = TLS_ACCEPTOR_MAGIC;
+	a->references = 1;
+	a->store = tls_store_ref(store);
+	a->tickets = tickets;
+	a->profile = profile != NULL ? tls_profile_ref(profile) : NULL;
+	r = copy_hosts(a, hosts, host_count);
+	ERR_clear_error();
+	r = r < 0 ? error_set(e, r, "TLS: out of memory") : set_up(a, e);
+	ERR_clear_error();
+	if (r < 0)
+		tls_acceptor_release(&a);
+	*acceptor = a;
+	return r;
+}
+
+struct tls_acceptor *tls_acceptor_ref(struct tls_acceptor *a)
+{
+	OBJ_CHECK(a, TLS_ACCEPTOR_MAGIC);
+	atomic_fetch_add(&a->references, 1);
+	return a;
+}
+
+void tls_acceptor_release(struct tls_acceptor **acceptor)
+{
+	struct tls_acceptor *a;
+
+	if (*acceptor == NULL)
+		return;
+	OBJ_TAKE(a, acceptor, TLS_ACCEPTOR_MAGIC);
+	if (atomic_fetch_sub(&a->references, 1) > 1)
+		return;
+	SSL_CTX_free(a->context);
+	map_free(&a->map);
+	for (size_t i = 0; i < a->host_count; i++)
+		tls_profile_release(&a->hosts[i].profile);
+	free(a->hosts);
+	free(a->names);
+	tls_profile_release(&a->profile);
+	tls_store_release(&a->store);
+	a->magic = 0;
+	free(a);
+}
+
+struct tls_acceptor *tls_acceptor_of(const SSL *ssl)
+{
+	struct tls_acceptor *a = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+
+	OBJ_CHECK(a, TLS_ACCEPTOR_MAGIC);
+	return a;
+}
+
+/* The name that the client asks for, in lower case; empty if it names none. */
+static slice asked_name(SSL *ssl, char text[TLS_NAME_MAX])
+{
+	const unsigned char *p;
+	size_t n, list, size;
+
+	/* RFC 6066 section 3: a list of one name, of the type 0. */
+	if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &p, &n) != 1 || n < 5)
+		return (slice){NULL, 0};
+	list = (size_t)p[0] << 8 | p[1];
+	size = (size_t)p[3] << 8 | p[4];
+	if (list + 2 != n || p[2] != TLSEXT_NAMETYPE_host_name || size + 3 > list ||
+	    size > TLS_NAME_MAX)
+		return (slice){NULL, 0};
+	for (size_t i = 0; i < size; i++)
+		text[i] = ascii_lower((char)p[5 + i]);
+	return slice_of(text, size);
+}
+
+static const struct tls_host *find_host(const struct tls_acceptor *a, slice name)
+{
+	char wild[TLS_NAME_MAX + 1];
+	size_t dot = slice_find(name, '.');
+	const struct tls_host *host;
+
+	if (a->host_count == 0 || name.n == 0)
+		return NULL;
+	host = map_get(&a->map, name);
+	if (host != NULL || dot == name.n)
+		return host;
+	wild[0] = '*';
+	memcpy(wild + 1, name.p + dot, name.n - dot);
+	return map_get(&a->map, slice_of(wild, name.n - dot + 1));
+}
+
+static int refuse(int *alert, int why)
+{
+	*alert = why;
+	return SSL_CLIENT_HELLO_ERROR;
+}
+
+int tls_acceptor_choose(SSL *ssl, int *alert, void *acceptor)
+{
+	struct tls_acceptor *a = acceptor;
+	char text[TLS_NAME_MAX];
+	slice name = asked_name(ssl, text);
+	const struct tls_host *host = find_host(a, name);
+	const struct tls_profile *profile = host != NULL ? host->profile : a->profile;
+	struct tls_certificate *c = name.n > 0 ? tls_store_find(a->store, name) : NULL;
+
+	if (!tls_remember_name(tls_of(ssl), name))
+		return refuse(alert, SSL_AD_INTERNAL_ERROR);
+	if (profile == NULL || (c == NULL && tls_profile_is_strict(profile)))
+		return refuse(alert, SSL_AD_UNRECOGNIZED_NAME);
+	if (profile != a->profile && !tls_profile_apply(profile, ssl))
+		return refuse(alert, SSL_AD_INTERNAL_ERROR);
+	if (c != NULL && c != a->store->list[0] && !use_certificate(c, ssl))
+		return refuse(alert, SSL_AD_INTERNAL_ERROR);
+	return SSL_CLIENT_HELLO_SUCCESS;
+}

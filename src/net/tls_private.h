@@ -1,0 +1,32 @@
+/*
+ * Private to tls*.c.
+ */
+#ifndef NET_TLS_PRIVATE_H
+#define NET_TLS_PRIVATE_H
+
+#include "net/tls.h"
+
+/** Longest name that a client may ask for (RFC 6066 with RFC 1035). */
+#define TLS_NAME_MAX 255
+
+/** Why the library has just refused something. */
+const char *tls_last_error(void);
+
+/** Gives a session its settings where they are not those of its context already. Returns false when
+ * memory is short. */
+bool tls_profile_apply(const struct tls_profile *p, SSL *ssl);
+
+/** Makes them those of all sessions of a context. */
+bool tls_profile_apply_to_context(const struct tls_profile *p, SSL_CTX *context);
+
+/** For SSL_CTX_set_tlsext_ticket_key_evp_cb: the keys of the context's acceptor. */
+int tls_tickets_key(SSL *ssl, unsigned char name[16], unsigned char *iv, EVP_CIPHER_CTX *cipher,
+		    EVP_MAC_CTX *mac, int encrypt);
+
+/** The connection of a session, and the acceptor of a session. */
+struct tls *tls_of(const SSL *ssl);
+
+/** Chooses settings and certificate by what the client asks for: SSL_CTX_set_client_hello_cb. */
+int tls_acceptor_choose(SSL *ssl, int *alert, void *acceptor);
+
+#endif

@@ -496,6 +496,72 @@ static void takes_up_sessions(void **state)
 	}
 }
 
+/* What the library holds for connections, as `CRYPTO_set_mem_functions` shows it. */
+static size_t library_bytes;
+
+static void *count_malloc(size_t n, const char *file, int line)
+{
+	size_t *p = malloc(n + 16);
+
+	(void)file;
+	(void)line;
+	if (p == NULL)
+		return NULL;
+	*p = n;
+	library_bytes += n;
+	return p + 2;
+}
+
+static void count_free(void *memory, const char *file, int line)
+{
+	size_t *p = memory;
+
+	(void)file;
+	(void)line;
+	if (p == NULL)
+		return;
+	library_bytes -= p[-2];
+	free(p - 2);
+}
+
+static void *count_realloc(void *memory, size_t n, const char *file, int line)
+{
+	void *new = n > 0 ? count_malloc(n, file, line) : NULL;
+
+	if (new != NULL && memory != NULL)
+		memcpy(new, memory, MIN(n, ((size_t *)memory)[-2]));
+	if (new != NULL || n == 0)
+		count_free(memory, file, line);
+	return new;
+}
+
+#define IDLE_BYTES_MAX ((size_t)16 * 1024)
+
+/* A connection that has talked and waits holds no buffers: with all that the proxy has of it, it
+ * must stay below 24 KiB. */
+static void an_idle_connection_is_small(void **state)
+{
+	char sent[16000];
+	size_t written, before, idle;
+	struct tls_client c;
+
+	(void)state;
+	tls_client_open(&c, "special.example", TLS1_3_VERSION, NULL);
+	memset(sent, 'x', sizeof sent);
+	open_layer(SLICE(""));
+	assert_true(shake(&c, 65536));
+	assert_int_equal(SSL_write_ex(c.ssl, sent, sizeof sent, &written), 1);
+	carry(&c, 65536);
+	for (int i = 0; i < 10 && received.n < sizeof sent; i++)
+		turn();
+	assert_int_equal(received.n, sizeof sent);
+	before = library_bytes;
+	close_layer();
+	idle = before - library_bytes;
+	assert_in_range(idle, 1024, IDLE_BYTES_MAX);
+	tls_client_close(&c);
+}
+
 static void refuses_wrong_certificates(void **state)
 {
 	struct tls_certificate *c;
@@ -624,9 +690,11 @@ int main(void)
 		cmocka_unit_test(chooses_by_name),
 		cmocka_unit_test(chooses_versions_by_name),
 		cmocka_unit_test(takes_up_sessions),
+		cmocka_unit_test(an_idle_connection_is_small),
 		cmocka_unit_test(refuses_wrong_certificates),
 		cmocka_unit_test(refuses_wrong_settings),
 	};
 
+	assert_int_equal(CRYPTO_set_mem_functions(count_malloc, count_realloc, count_free), 1);
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -15,9 +15,15 @@
 /* To change a page of its own for the first time takes a guest a page fault: no less than this. */
 #define PAGE_CHANGE_NS 100u
 
-static uint64_t with_margin(uint64_t bytes)
+/* What an instance takes besides its memory. */
+static uint64_t overhead_bytes(const struct weir_plugin *p)
 {
-	return bytes + bytes / 4 + MARGIN_BYTES + OVERHEAD_BYTES;
+	return OVERHEAD_BYTES + p->module->globals_bytes;
+}
+
+static uint64_t with_margin(const struct weir_plugin *p, uint64_t bytes)
+{
+	return bytes + bytes / 4 + MARGIN_BYTES + overhead_bytes(p);
 }
 
 uint64_t charge_estimate(const struct weir_plugin *p)
@@ -26,7 +32,7 @@ uint64_t charge_estimate(const struct weir_plugin *p)
 	uint64_t whole =
 		p->snapshot != NULL ? p->snapshot->image->bytes : p->module->memory_min_bytes;
 
-	return high == 0 ? whole + OVERHEAD_BYTES : with_margin(high);
+	return high == 0 ? whole + overhead_bytes(p) : with_margin(p, high);
 }
 
 /* The highest, which is forgotten little by little. */
@@ -72,8 +78,8 @@ static uint64_t wanted_bytes(const struct instance *i)
 	uint64_t bytes = i->charge.measured_bytes;
 
 	if (atomic_load_explicit(&b->used, memory_order_relaxed) > b->limit / 4)
-		return with_margin(bytes);
-	return 2 * bytes + MARGIN_AMPLE_BYTES + OVERHEAD_BYTES;
+		return with_margin(i->plugin, bytes);
+	return 2 * bytes + MARGIN_AMPLE_BYTES + overhead_bytes(i->plugin);
 }
 
 static void shrink(struct instance *i)
@@ -90,7 +96,7 @@ static void shrink(struct instance *i)
 static bool widen(struct instance *i)
 {
 	struct charge *c = &i->charge;
-	uint64_t used = c->measured_bytes + OVERHEAD_BYTES;
+	uint64_t used = c->measured_bytes + overhead_bytes(i->plugin);
 	uint64_t wanted = wanted_bytes(i);
 
 	if (wanted <= c->reserved_bytes)
@@ -102,21 +108,25 @@ static bool widen(struct instance *i)
 	return used <= c->reserved_bytes;
 }
 
-static bool within_reserved(const struct charge *c)
+static bool within_reserved(const struct instance *i)
 {
+	const struct charge *c = &i->charge;
+
 	return c->measured &&
-	       c->measured_bytes + c->since_bytes + OVERHEAD_BYTES <= c->reserved_bytes;
+	       c->measured_bytes + c->since_bytes + overhead_bytes(i->plugin) <= c->reserved_bytes;
 }
 
 /* Each page of its own takes a page fault of the thread. Others than this instance have some, too.
  */
-static bool within_by_faults(struct charge *c)
+static bool within_by_faults(struct instance *i)
 {
+	struct charge *c = &i->charge;
+
 	if (!c->measured)
 		return false;
 	c->since_bytes =
 		MIN(c->since_bytes, (restore_thread_faults() - c->faults) * image_page_bytes());
-	return within_reserved(c);
+	return within_reserved(i);
 }
 
 bool charge_note(struct instance *i, uint64_t ran_ns)
@@ -127,7 +137,7 @@ bool charge_note(struct instance *i, uint64_t ran_ns)
 	if (i->state == INSTANCE_STARTING && i->plugin->snapshot != NULL)
 		return true;
 	c->since_bytes += (ran_ns / PAGE_CHANGE_NS + 1) * image_page_bytes();
-	if (within_reserved(c) || within_by_faults(c))
+	if (within_reserved(i) || within_by_faults(i))
 		return true;
 	measure(i);
 	shrink(i);

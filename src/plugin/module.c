@@ -10,6 +10,9 @@
 
 #define WASM_PAGE_BYTES 65536u
 
+/* As wide as the widest, a vector. */
+#define GLOBAL_BYTES ((uint64_t)16)
+
 void module_store_init(struct module_store *store, wasm_engine_t *engine, struct code_source *code,
 		       uint64_t module_max_bytes, struct budget *budget)
 {
@@ -203,6 +206,7 @@ static int build_rewritten(struct module *m, slice wasm, const struct rewrite *r
 	int r = code_get(&m->code, m->store->code, wasm, m->hash, str_slice(&rewrite->wasm), error);
 
 	m->global_count = rewrite->global_count;
+	m->globals_bytes = rewrite->all_globals * GLOBAL_BYTES;
 	m->has_section = rewrite->has_start;
 	m->obstacles = rewrite->obstacles;
 	m->code_moved = rewrite->code_moved;

@@ -33,6 +33,7 @@ struct module {
 	uint64_t image_bytes;      /* taken from the budget */
 	struct image *initial;     /* memory as the data segments make it */
 	uint32_t global_count;     /* exported for the host, as REWRITE_GLOBAL_FORMAT */
+	uint64_t globals_bytes;    /* that all globals of an instance take */
 	bool has_section;          /* a start section's function, exported as REWRITE_START */
 	uint32_t obstacles;        /* to copying an instance: see rewrite.h */
 	int64_t code_moved;        /* in what was compiled, see `engine_explain` */

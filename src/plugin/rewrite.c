@@ -337,6 +337,7 @@ int rewrite_module(struct rewrite *rewrite, slice wasm, struct weir_error *error
 	if (r < 0)
 		return r;
 	look(&w);
+	rewrite->all_globals = w.global_count;
 	if (w.r.failure == NULL && !w.memory_short && w.refused == 0) {
 		forgo(&w);
 		(void)wasm_reader_init(&w.r, wasm, error);

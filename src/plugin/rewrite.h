@@ -48,9 +48,10 @@ struct rewrite {
 	struct rewrite_segment *segments;
 	size_t segment_count;
 	uint32_t global_count; /* exported ones: mutable, numeric or vector */
-	bool has_start;        /* exported as REWRITE_START, and no longer run by the engine */
-	uint32_t obstacles;    /* bits by `enum rewrite_obstacle` */
-	int64_t code_moved;    /* bytes from where the code was to where it is */
+	size_t all_globals;
+	bool has_start;     /* exported as REWRITE_START, and no longer run by the engine */
+	uint32_t obstacles; /* bits by `enum rewrite_obstacle` */
+	int64_t code_moved; /* bytes from where the code was to where it is */
 };
 
 /**

@@ -346,6 +346,50 @@ static void too_small_budgets(void **state)
 	assert_int_equal(weir_host_memory_used(b->host), 0);
 }
 
+/* A guest with so many globals, to be freed. */
+static char *with_globals(size_t count)
+{
+	static const char mark[] = "(;globals;)", global[] = "(global (mut i64) (i64.const 1))";
+	static const char guest[] =
+		FAKE_GUEST("", "(;globals;)", FAKE_NEXT, "(drop (i32.const 1))");
+	const char *at = strstr(guest, mark);
+	char *text = malloc(sizeof guest + count * (sizeof global - 1)), *to = text;
+
+	assert_non_null(at);
+	assert_non_null(text);
+	memcpy(to, guest, (size_t)(at - guest));
+	to += at - guest;
+	for (size_t i = 0; i < count; i++) {
+		memcpy(to, global, sizeof global - 1);
+		to += sizeof global - 1;
+	}
+	memcpy(to, at, sizeof guest - (size_t)(at - guest));
+	return text;
+}
+
+/* Which lie outside of its memory. */
+static void globals_count(void **state)
+{
+	struct weir_plugin_options o = {.limits = {.queue_wait_ms = 60000}};
+	struct weir_exchange *e[20];
+	enum weir_step step[20];
+	struct bench *b = *state;
+	char *guest = with_globals(100000);
+	struct fake f;
+
+	fake_init(&f);
+	b->options.memory_bytes = 16 * MIB;
+	bench_open(b, guest, &o);
+	for (size_t i = 0; i < ARRAY_LEN(e); i++)
+		step[i] = begin(&e[i], b->pool, &f);
+	/* 1.6 MB each. */
+	assert_in_range(step_all(e, step, ARRAY_LEN(e)), 2, 10);
+	for (size_t i = 0; i < ARRAY_LEN(e); i++)
+		weir_exchange_end(&e[i]);
+	fake_free(&f);
+	free(guest);
+}
+
 static void budgets(void **state)
 {
 	struct budget above, b;
@@ -374,6 +418,7 @@ int main(void)
 		TEST(crowd_shares_the_budget), TEST(wait_ends),
 		TEST(one_takes_all),           TEST(idle_ones_go_first),
 		TEST(other_threads_yield),     TEST(too_small_budgets),
+		TEST(globals_count),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

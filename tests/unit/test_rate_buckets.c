@@ -70,9 +70,8 @@ static void limits_follow_from_the_rate(void **state)
 		int64_t average;
 		uint64_t period_ns, wait_max_ns, keep_s;
 	} rows[] = {
-		{1, S, 500 * MS, 2},          {100, S, 5 * MS, 2},
-		{15, 10 * S, 500 * MS, 2},    {1, 60 * S, 500 * MS, 61},
-		{1, 3600 * S, 500 * MS, 3601}, {INT64_MAX, S, 0, 2},
+		{1, S, 500 * MS, 2},       {100, S, 5 * MS, 2},           {15, 10 * S, 500 * MS, 2},
+		{1, 60 * S, 500 * MS, 61}, {1, 3600 * S, 500 * MS, 3601}, {INT64_MAX, S, 0, 2},
 		{INT64_MAX, 1, 0, 2},
 	};
 

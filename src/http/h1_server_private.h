@@ -67,7 +67,7 @@ void h1_connection_format_peer(struct h1_connection *c, const struct sockaddr_st
 /** Waits for the first request: the connection is IDLE. */
 void h1_connection_open(struct h1_connection *c);
 
-/** Whether what has been read is the beginning of TLS. */
+/** Whether what has been read is the beginning of TLS. Asked before the first request only. */
 bool h1_connection_begins_tls(const struct h1_connection *c);
 
 /** The connection goes on with TLS, or is closed. */

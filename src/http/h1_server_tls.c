@@ -63,8 +63,8 @@ bool h1_connection_begins_tls(const struct h1_connection *c)
 {
 	slice bytes = h1_receiver_bytes(&c->in);
 
-	return c->requests == 0 && c->state == H1_IDLE && c->server->acceptor != NULL &&
-	       c->tls == NULL && bytes.n > 0 && tls_begins_with(bytes.p[0]);
+	return c->state == H1_IDLE && c->server->acceptor != NULL && c->tls == NULL &&
+	       bytes.n > 0 && tls_begins_with(bytes.p[0]);
 }
 
 void h1_connection_begin_tls(struct h1_connection *c)

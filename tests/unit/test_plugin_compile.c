@@ -192,12 +192,13 @@ static void compiled(void **state)
 {
 	struct bench *b = *state;
 	struct weir_exchange *e;
+	enum weir_step step;
 	struct fake f;
 
 	bench_open(b, good, NULL);
 	fake_init(&f);
-	assert_int_equal(fake_drive(NULL, weir_exchange_begin(&e, b->pool, &fake_http, &f)),
-			 WEIR_NEXT);
+	step = weir_exchange_begin(&e, b->pool, &fake_http, &f);
+	assert_int_equal(fake_drive(e, step), WEIR_NEXT);
 	weir_exchange_end(&e);
 	fake_free(&f);
 	assert_int_equal(host_stats(b).compiled, 1);

@@ -295,6 +295,8 @@ struct verify_sample verify_sampler_last(struct verify_sampler *s);
 /** From now on the most is looked for; and the most since then. */
 void verify_sampler_begin_peak(struct verify_sampler *s);
 void verify_sampler_peak(struct verify_sampler *s, int64_t *own_bytes, int64_t *generations);
+/** `verify_slope_bytes` of the samples so far. */
+double verify_sampler_slope(struct verify_sampler *s);
 /** The processes that a process has started and that still are; returns how many, at most `room`.
  */
 size_t verify_children(pid_t pid, pid_t *list, size_t room);

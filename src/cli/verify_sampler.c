@@ -379,3 +379,13 @@ void verify_sampler_peak(struct verify_sampler *s, int64_t *own_bytes, int64_t *
 	*generations = s->peak_generations;
 	(void)pthread_mutex_unlock(&s->lock);
 }
+
+double verify_sampler_slope(struct verify_sampler *s)
+{
+	double bytes;
+
+	(void)pthread_mutex_lock(&s->lock);
+	bytes = verify_slope_bytes(s->list, s->count);
+	(void)pthread_mutex_unlock(&s->lock);
+	return bytes;
+}

@@ -381,8 +381,7 @@ static void act(struct run *run, struct weir_error *e)
 	stop_load(run);
 	measure_work(run);
 	if (r->scenario == VERIFY_SOAK)
-		verify_result_set(r, VERIFY_M_SLOPE,
-				  verify_slope_bytes(r->sampler.list, r->sampler.count) / MIB);
+		verify_result_set(r, VERIFY_M_SLOPE, verify_sampler_slope(&r->sampler) / MIB);
 	settle(run);
 	measure(run);
 }

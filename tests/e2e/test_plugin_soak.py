@@ -124,8 +124,8 @@ def figures(p):
 
 def settled(first, now):
     return (now["descriptors"] <= first["descriptors"] + DESCRIPTORS and now["threads"] <= first["threads"] + THREADS and
-            now["mappings"] <= first["mappings"] + MAPPINGS and
-            (not memory_tells() or now["memory"] <= first["memory"] + MEMORY_BYTES))
+            (not memory_tells() or (now["memory"] <= first["memory"] + MEMORY_BYTES and
+                                    now["mappings"] <= first["mappings"] + MAPPINGS)))
 
 
 def counts(p):

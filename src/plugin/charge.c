@@ -6,6 +6,9 @@
 /* An instance without its memory: store, handles, stack. */
 #define OVERHEAD_BYTES ((uint64_t)32 * 1024)
 
+/* Of a table. */
+#define ELEMENT_BYTES ((uint64_t)8)
+
 /* Reserved beyond what was measured, so that not every call needs a look. */
 #define MARGIN_BYTES ((uint64_t)128 * 1024)
 
@@ -18,7 +21,10 @@
 /* What an instance takes besides its memory. */
 static uint64_t overhead_bytes(const struct weir_plugin *p)
 {
-	return OVERHEAD_BYTES + p->module->globals_bytes;
+	const struct module *m = p->module;
+	uint64_t elements = MIN(m->table_elements_max, p->facts.limits.table_elements);
+
+	return OVERHEAD_BYTES + m->globals_bytes + m->table_count * elements * ELEMENT_BYTES;
 }
 
 static uint64_t with_margin(const struct weir_plugin *p, uint64_t bytes)

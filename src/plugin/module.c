@@ -207,6 +207,9 @@ static int build_rewritten(struct module *m, slice wasm, const struct rewrite *r
 
 	m->global_count = rewrite->global_count;
 	m->globals_bytes = rewrite->all_globals * GLOBAL_BYTES;
+	if ((rewrite->obstacles & 1u << REWRITE_TABLES) != 0)
+		m->table_count = rewrite->table_count;
+	m->table_elements_max = rewrite->table_elements_max;
 	m->has_section = rewrite->has_start;
 	m->obstacles = rewrite->obstacles;
 	m->code_moved = rewrite->code_moved;

@@ -30,10 +30,12 @@ struct module {
 	wasmtime_module_t *code;
 	wasmtime_instance_pre_t *linked;
 	struct scan_facts facts;
-	uint64_t image_bytes;      /* taken from the budget */
-	struct image *initial;     /* memory as the data segments make it */
-	uint32_t global_count;     /* exported for the host, as REWRITE_GLOBAL_FORMAT */
-	uint64_t globals_bytes;    /* that all globals of an instance take */
+	uint64_t image_bytes;   /* taken from the budget */
+	struct image *initial;  /* memory as the data segments make it */
+	uint32_t global_count;  /* exported for the host, as REWRITE_GLOBAL_FORMAT */
+	uint64_t globals_bytes; /* that all globals of an instance take */
+	uint32_t table_count;   /* of tables that change; 0: none do */
+	uint64_t table_elements_max;
 	bool has_section;          /* a start section's function, exported as REWRITE_START */
 	uint32_t obstacles;        /* to copying an instance: see rewrite.h */
 	int64_t code_moved;        /* in what was compiled, see `engine_explain` */

@@ -11,6 +11,9 @@
 
 #define GLOBAL_MUTABLE 1u
 
+#define TABLE_WITH_VALUE 0x40u
+#define TABLE_HAS_MAXIMUM 1u
+
 /* The shortest binary forms: what a count may promise at most. */
 #define GLOBAL_MIN_BYTES 3
 #define DATA_MIN_BYTES 2
@@ -168,6 +171,34 @@ static void look_at_data(struct work *w)
 	}
 }
 
+/* To how many elements each table can grow, as far as the module says. */
+static void look_at_tables(struct work *w)
+{
+	struct wasm_reader *r = &w->r;
+	uint32_t n = wasm_read_u32(r);
+
+	for (uint32_t i = 0; i < n && r->failure == NULL; i++) {
+		bool has_value = wasm_read_byte(r) == TABLE_WITH_VALUE;
+		unsigned flags;
+		uint64_t most;
+
+		if (has_value) {
+			(void)wasm_read_byte(r);
+			(void)wasm_read_byte(r);
+		}
+		flags = wasm_read_byte(r);
+		most = wasm_read_u32(r);
+		if ((flags & TABLE_HAS_MAXIMUM) != 0)
+			most = wasm_read_u32(r);
+		else
+			most = UINT32_MAX;
+		w->out->table_elements_max = MAX(w->out->table_elements_max, most);
+		w->out->table_count++;
+		if (has_value)
+			(void)wasm_constant_read(r, w->globals, w->global_count);
+	}
+}
+
 static void look_at_start(struct work *w)
 {
 	w->start = wasm_read_u32(&w->r);
@@ -181,6 +212,8 @@ static void look(struct work *w)
 	while (!w->memory_short && wasm_reader_section(&w->r, &s)) {
 		if (s.id == WASM_SECTION_IMPORT)
 			look_at_imports(w);
+		else if (s.id == WASM_SECTION_TABLE)
+			look_at_tables(w);
 		else if (s.id == WASM_SECTION_GLOBAL)
 			look_at_globals(w);
 		else if (s.id == WASM_SECTION_EXPORT)

@@ -49,6 +49,8 @@ struct rewrite {
 	size_t segment_count;
 	uint32_t global_count; /* exported ones: mutable, numeric or vector */
 	size_t all_globals;
+	uint32_t table_count;        /* own ones */
+	uint64_t table_elements_max; /* of the one that can become the largest */
 	bool has_start;     /* exported as REWRITE_START, and no longer run by the engine */
 	uint32_t obstacles; /* bits by `enum rewrite_obstacle` */
 	int64_t code_moved; /* bytes from where the code was to where it is */

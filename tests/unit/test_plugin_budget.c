@@ -390,6 +390,30 @@ static void globals_count(void **state)
 	free(guest);
 }
 
+static void changing_tables_count(void **state)
+{
+	static const char filler[] = FAKE_GUEST(
+		"", "(table $t 500000 500000 funcref)",
+		"(table.fill $t (i32.const 0) (ref.null func) (i32.const 500000))" FAKE_NEXT,
+		"(drop (i32.const 1))");
+	struct weir_plugin_options o = {.limits = {.queue_wait_ms = 60000}};
+	struct weir_exchange *e[20];
+	enum weir_step step[20];
+	struct bench *b = *state;
+	struct fake f;
+
+	fake_init(&f);
+	b->options.memory_bytes = 32 * MIB;
+	bench_open(b, filler, &o);
+	for (size_t i = 0; i < ARRAY_LEN(e); i++)
+		step[i] = begin(&e[i], b->pool, &f);
+	/* 4 MB each. */
+	assert_in_range(step_all(e, step, ARRAY_LEN(e)), 2, 8);
+	for (size_t i = 0; i < ARRAY_LEN(e); i++)
+		weir_exchange_end(&e[i]);
+	fake_free(&f);
+}
+
 static void budgets(void **state)
 {
 	struct budget above, b;
@@ -418,7 +442,7 @@ int main(void)
 		TEST(crowd_shares_the_budget), TEST(wait_ends),
 		TEST(one_takes_all),           TEST(idle_ones_go_first),
 		TEST(other_threads_yield),     TEST(too_small_budgets),
-		TEST(globals_count),
+		TEST(globals_count),           TEST(changing_tables_count),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

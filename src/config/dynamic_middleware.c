@@ -212,7 +212,10 @@ static const struct option rate_limit_rows[] = {
 	OPT_INT("burst", struct dynamic_rate_limit, burst, "1", "Requests at once."),
 	OPT_POINTER("sourceCriterion", struct dynamic_rate_limit, source_criterion,
 		    source_criterion_rows, "What counts as one client."),
-	OPT_POINTER("redis", struct dynamic_rate_limit, redis, redis_rows, "Share the counts."),
+	OPT_POINTER("redis", struct dynamic_rate_limit, redis, redis_rows, "Share the counts.",
+		    .status = REFUSED,
+		    .hint = "a limit that several proxies share is not available yet; without it "
+			    "each proxy counts for itself"),
 	OPT_END,
 };
 
@@ -434,7 +437,7 @@ const struct option dynamic_middleware_options[] = {
 	LATER("encodedCharacters", encoded_characters, encoded_characters_rows, 0,
 	      "Which encoded characters a path may hold."),
 	LATER("errors", errors, errors_rows, 0, "Replace error pages."),
-	LATER("rateLimit", rate_limit, rate_limit_rows, 0, "Limit the rate of requests."),
+	TYPE("rateLimit", rate_limit, rate_limit_rows, 0, "Limit the rate of requests."),
 	TYPE("redirectRegex", redirect_regex, redirect_regex_rows, 0, "Redirect by expression."),
 	TYPE("redirectScheme", redirect_scheme, redirect_scheme_rows, 0,
 	     "Redirect to another scheme."),

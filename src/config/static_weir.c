@@ -45,6 +45,10 @@ static const struct option limits_rows[] = {
 		"Most nonces that one `digestAuth` keeps; the one that was not used for the "
 		"longest time goes.",
 		.min = 1, .max = 1 << 20),
+	OPT_INT("rateLimitSources", struct weir_limits_config, rate_limit_sources, "65536",
+		"Most sources that one `rateLimit` knows; the one that was not seen for the "
+		"longest time is forgotten.",
+		.min = 1, .max = 1 << 24),
 	OPT_INT("middlewaresPerRouter", struct weir_limits_config, middlewares_per_router, "256",
 		"Most middlewares of one router, those of its entry point, its service and nested "
 		"chains included; one with more is not used.",

@@ -17,6 +17,7 @@
 	X("ipAllowList", ip_allow_list) \
 	X("ipWhiteList", ip_white_list) \
 	X("plugin", plugin_middleware) \
+	X("rateLimit", rate_limit) \
 	X("redirectRegex", redirect_regex) \
 	X("redirectScheme", redirect_scheme) \
 	X("replacePath", replace_path) \

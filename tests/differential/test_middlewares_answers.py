@@ -82,6 +82,15 @@ FLIGHTS = {
     "one-ip": {"amount": 1, "sourceCriterion": {"ipStrategy": {"depth": 1}}}, "two-criteria": {"amount": 1, "sourceCriterion": {"requestHost": True, "requestHeaderName": "X"}},
     "two-others": {"amount": 1, "sourceCriterion": {"requestHost": True, "ipStrategy": {"depth": 1}}}, "bad-subnet": {"amount": 1, "sourceCriterion": {"ipStrategy": {"ipv6Subnet": 500}}},
 }
+RATES = {
+    "one": {"average": 1, "period": "1h"}, "three": {"average": 1, "period": "1h", "burst": 3}, "off": {"average": 0}, "no-average": {"burst": 1}, "negative": {"average": -5}, "burst-0": {"average": 1, "period": "1h", "burst": 0},
+    "burst-negative": {"average": 1, "period": "1h", "burst": -3}, "bad-period": {"average": 1, "period": "-1s"}, "day": {"average": 2, "period": "24h"}, "host": {"average": 1, "period": "1h", "sourceCriterion": {"requestHost": True}},
+    "header": {"average": 1, "period": "1h", "sourceCriterion": {"requestHeaderName": "X-Who"}}, "ip": {"average": 1, "period": "1h", "sourceCriterion": {"ipStrategy": {"depth": 1}}}, "subnet": {"average": 1, "period": "1h", "sourceCriterion": {"ipStrategy": {"depth": 1, "ipv6Subnet": 64}}},
+    "excluded": {"average": 1, "period": "1h", "sourceCriterion": {"ipStrategy": {"excludedIPs": ["10.9.9.9"]}}}, "two-criteria": {"average": 1, "sourceCriterion": {"requestHost": True, "requestHeaderName": "X"}},
+    "bad-subnet": {"average": 1, "sourceCriterion": {"ipStrategy": {"ipv6Subnet": 500}}},
+}
+# The time until there is a token again goes on between requests; tests/e2e looks at it.
+MOMENT = tuple(f"answer{i}.header.{name}" for i in range(4) for name in ("retry-after", "x-retry-in"))
 FORWARDED_FOR = ["", "10.0.0.1", "2001:db8::1", "1.1.1.1, 10.0.0.1", "10.0.0.1, 192.168.1.1", "10.0.0.1,192.168.1.1,, ", "10.0.0.1:80", "[2001:db8::1]:443", "2001:db8::1%eth0", "10.0.0.1, nonsense", "::ffff:10.0.0.1",
                  "010.0.0.1", "192.168.1.1", "10.0.0.1 ,10.0.0.2", " 10.0.0.1", ",", "10.0.0.1,", "2001:db8:0:0:5::1, 10.9.9.9"]
 
@@ -147,6 +156,20 @@ def address_cases():
     yield on("plugin-ip", get())
 
 
+def rate_cases():
+    """Each once: the buckets are those of the case before."""
+    for name in RATES:
+        if name in ("header", "ip", "subnet", "excluded"):
+            continue
+        yield on(f"rate-{name}", get(), get(method="HEAD"), post(), get(), ignore=MOMENT)
+    yield on("rate-header", get("/", ("X-Who", "a")), get("/", ("X-Who", "b")), get("/", ("x-who", "a")), get("/", ("X-Who", "A")), ignore=MOMENT)
+    yield on("rate-header", get(), get("/", ("X-Who", "")), suffix=" without", ignore=MOMENT)
+    for name, values in {"ip": ["10.0.0.1", "10.0.0.2", "10.0.0.1", "1.1.1.1, 10.0.0.2"], "subnet": ["2001:db8::1", "2001:db8::2", "2001:db8:0:1::1", "10.0.0.1"], "excluded": ["10.0.0.1", "10.0.0.1, 10.9.9.9", "10.0.0.2, 10.0.0.1", "nonsense"]}.items():
+        yield on(f"rate-{name}", *(get("/", ("X-Forwarded-For", value)) for value in values), entry_point="trusting", ignore=MOMENT)
+    yield on("rate-plugin", get(), get(), ignore=MOMENT)
+    yield on("plugin-rate", get(), get(), ignore=MOMENT)
+
+
 def type_cases():
     for name, body in BODIES.items():
         yield on("type", get(), script=reply(body=body), suffix=f" {name}")
@@ -178,13 +201,14 @@ DIFFERS = {
 @pytest.fixture(scope="module")
 def pair(pairs):
     middlewares = {**REDIRECTS, **{f"ip-{name}": {"ipAllowList": options} for name, options in ADDRESSES.items()},
-                   **{f"flight-{name}": {"inFlightReq": options} for name, options in FLIGHTS.items()},
+                   **{f"flight-{name}": {"inFlightReq": options} for name, options in FLIGHTS.items()}, **{f"rate-{name}": {"rateLimit": options} for name, options in RATES.items()},
+                   **{f"rate-order-{i}": {"rateLimit": RATES["one"]} for i in range(2)},
                    "white": {"ipWhiteList": {"sourceRange": ["127.0.0.1"]}}, "white-other": {"ipWhiteList": {"sourceRange": ["10.0.0.1"]}},
                    "white-depth": {"ipWhiteList": {"sourceRange": ["10.0.0.1"], "ipStrategy": {"depth": 1}}},
                    "type": {"contentType": {}}, "type-off": {"contentType": {"autoDetect": False}}, "type-on": {"contentType": {"autoDetect": True}},
                    "strip": {"stripPrefix": {"prefixes": ["/old"]}}, "plugin": {"plugin": {"header": {"request": {"X-Guest": "1"}, "response": {"X-Answer": "2"}}}}}
     sequences = {"plugin-redirect": ["plugin", "regex"], "redirect-plugin": ["regex", "plugin"], "strip-redirect": ["strip", "regex"], "redirect-strip": ["regex-part", "strip"], "header-redirect": ["scheme-http", "plugin", "scheme"],
-                 "ip-plugin": ["ip-peer-other", "plugin"], "plugin-ip": ["plugin", "ip-peer-other"], "no-type": [], "type-redirect": ["type", "regex"], "redirect-type": ["regex", "type"], "type-ip": ["type", "ip-peer-other"],
+                 "ip-plugin": ["ip-peer-other", "plugin"], "plugin-ip": ["plugin", "ip-peer-other"], "rate-plugin": ["rate-order-0", "plugin"], "plugin-rate": ["plugin", "rate-order-1"], "no-type": [], "type-redirect": ["type", "regex"], "redirect-type": ["regex", "type"], "type-ip": ["type", "ip-peer-other"],
                  "ip-type": ["ip-peer-other", "type"], "type-plugin": ["type", "plugin"], "plugin-type": ["plugin", "type"]}
     routers = {name: {"middlewares": [name]} for name in middlewares} | {name: {"middlewares": names} for name, names in sequences.items()}
     for name, router in routers.items():
@@ -194,6 +218,6 @@ def pair(pairs):
     return pairs(static=static, dynamic={"http": {"routers": routers, "middlewares": middlewares, "services": {"s": service("a")}}}, entry_points=("web", "trusting", "plain"), plugins={"header": "header"})
 
 
-@pytest.mark.parametrize("case", [with_differences(case, DIFFERS) for case in (*redirect_cases(), *address_cases(), *type_cases())], ids=str)
+@pytest.mark.parametrize("case", [with_differences(case, DIFFERS) for case in (*redirect_cases(), *address_cases(), *rate_cases(), *type_cases())], ids=str)
 def test_answers(pair, case):
     pair.check(case)

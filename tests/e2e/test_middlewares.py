@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import hashlib
+import math
 import random
 import re
 import select
@@ -247,7 +248,71 @@ def test_nonces_outlive_a_reload(upstream, proxy):
     assert door.fetch(headers=digest_answer(challenge, 3)).status == 401
 
 
+RATE = {"average": 1, "period": "1h", "burst": 20, "sourceCriterion": {"requestHeaderName": "X-Who"}}
+
+
+def rated(limited, who, count, threads=8):
+    """Statuses of so many requests at once."""
+    with ThreadPoolExecutor(threads) as pool:
+        return sorted(pool.map(lambda _: limited.fetch(headers=[("X-Who", who)]).status, range(count)))
+
+
+@pytest.mark.differs("a reload forgets")
+def test_rates_are_shared_by_workers_and_outlive_a_reload(upstream, proxy):
+    """A source gets what it is allowed and no request more, whichever worker it comes to; others are not touched."""
+    server = upstream()
+    dynamic = with_middlewares(server.url, slow={"rateLimit": RATE})
+    limited = proxy(dynamic, static={"weir": {"workers": 4}})
+    assert rated(limited, "me", 60) == [200] * 20 + [429] * 40
+    assert rated(limited, "you", 10) == [200] * 10
+    dynamic["http"]["routers"]["other"] = {"rule": "Path(`/other`)", "service": next(iter(dynamic["http"]["services"]))}
+    limited.apply(dynamic)
+    assert rated(limited, "me", 10) == [429] * 10
+    assert rated(limited, "you", 20) == [200] * 10 + [429] * 10
+    dynamic["http"]["middlewares"]["slow"]["rateLimit"] = {**RATE, "burst": 5}
+    limited.apply(dynamic)
+    assert rated(limited, "me", 10) == [200] * 5 + [429] * 5
+
+
+def test_who_is_refused_learns_when_to_come_again(upstream, proxy):
+    """In whole seconds, rounded up, and exactly, as Go writes durations."""
+    limited = proxy(with_middlewares(upstream().url, slow={"rateLimit": {"average": 1, "period": "1h"}}))
+    assert limited.fetch().status == 200
+    answer = limited.fetch()
+    assert (answer.status, answer.body) == (429, b"Too Many Requests")
+    minutes, seconds = re.fullmatch(r"(\d+)m(\d+(?:\.\d{1,9})?)s", answer.get("X-Retry-In")).groups()
+    left = int(minutes) * 60 + float(seconds)
+    assert 3500 < left < 3600
+    assert int(answer.get("Retry-After")) == math.ceil(left)
+
+
+@pytest.mark.differs("limits of weir's own")
+def test_sources_of_rates_are_limited(upstream, proxy):
+    """The one that was not seen for the longest time is forgotten, whatever the names are."""
+    server = upstream()
+    limited = proxy(with_middlewares(server.url, slow={"rateLimit": {**RATE, "burst": 1}}), static=limits(rateLimitSources=10))
+
+    def ask(who):
+        return limited.fetch(headers=[("X-Who", who)]).status
+
+    assert [ask(f"{i}{'x' * 1000}") for i in range(10)] == [200] * 10
+    assert [ask(f"{i}{'x' * 1000}") for i in range(10)] == [429] * 10
+    assert [ask("new"), ask("new")] == [200, 429]
+    assert [ask(f"9{'x' * 1000}"), ask(f"0{'x' * 1000}")] == [429, 200]
+
+
+def test_a_client_leaves_while_it_waits_for_its_turn(upstream, proxy):
+    """Half a second is the longest wait; nothing is left of the exchange, and others go on."""
+    server = upstream()
+    limited = proxy(with_middlewares(server.url, slow={"rateLimit": {"average": 20, "period": "10s", "burst": 1}}))
+    for _ in range(20):
+        with Client(limited.port) as client:
+            client.send(request_bytes() * 2)
+    wait_until(lambda: limited.fetch().status == 200, "there is a token again")
+
+
 HOSTILE = {
+    "rate": {"rateLimit": {"average": 1000, "burst": 2, "sourceCriterion": {"ipStrategy": {"depth": 1}}}},
     "strip": {"stripPrefixRegex": {"regex": ["^/(a|aa)+", "^/[^/]*"]}}, "replace": {"replacePathRegex": {"regex": "(.*)(.*)(.*)", "replacement": "/$1$1$2$3x"}}, "add": {"addPrefix": {"prefix": "/%2F é?#"}},
     "list": {"ipAllowList": {"sourceRange": ["0.0.0.0/0", "::/0"], "ipStrategy": {"depth": 1}}}, "cors": {"headers": {"accessControlAllowOriginListRegex": ["(x+x+)+y"], "accessControlAllowCredentials": True, "addVaryHeader": True, "frameDeny": True,
                                                                                                      "customRequestHeaders": {"X-A": "", "Host": "h"}, "customResponseHeaders": {"X-B": "", "Vary": ""}}},

@@ -45,13 +45,12 @@ static void settle_child(const struct supervisor *s, pid_t parent)
 static _Noreturn void exec_failed(const char *program)
 {
 	const char *why = strerror(errno);
-	ssize_t ignored = write(STDERR_FILENO, "weir: ", 6);
 
-	ignored = write(STDERR_FILENO, program, strlen(program));
-	ignored = write(STDERR_FILENO, ": ", 2);
-	ignored = write(STDERR_FILENO, why, strlen(why));
-	ignored = write(STDERR_FILENO, "\n", 1);
-	(void)ignored;
+	(void)!write(STDERR_FILENO, "weir: ", 6);
+	(void)!write(STDERR_FILENO, program, strlen(program));
+	(void)!write(STDERR_FILENO, ": ", 2);
+	(void)!write(STDERR_FILENO, why, strlen(why));
+	(void)!write(STDERR_FILENO, "\n", 1);
 	_exit(EXIT_FAILURE);
 }
 

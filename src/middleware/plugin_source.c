@@ -222,8 +222,10 @@ static bool has_changed(struct plugin_registry *r, const struct plugin_source *s
 
 static void take_content(struct plugin_source *s, struct plugin_content *fresh)
 {
-	bool same = s->content != NULL && strcmp(s->content->hash, fresh->hash) == 0;
+	bool same;
 
+	must(fresh != NULL);
+	same = s->content != NULL && strcmp(s->content->hash, fresh->hash) == 0;
 	free_content(&s->content);
 	s->content = fresh;
 	set_reason(s, NULL);

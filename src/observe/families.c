@@ -2,6 +2,7 @@
 
 #include "http/h1_server.h"
 #include "middleware/plugin_totals.h"
+#include "middleware/shared_state.h"
 #include "proxy/stats.h"
 
 #define METRIC(stem_, kind, help_, object, member) \
@@ -93,6 +94,13 @@ static const struct family failure_families[] = {
 	       struct plugin_totals, stats.failures),
 };
 
+static const struct family middleware_families[] = {
+#define X(name, kind, help) \
+	METRIC("weir_middleware_" #name, kind, help, struct shared_state_counters, name),
+	SHARED_STATE_COUNTERS(X)
+#undef X
+};
+
 static const struct family scrape_families[] = {
 	METRIC("weir_scrapes_answered", COUNTER, "Answers at /metrics", struct scrape_numbers,
 	       answered),
@@ -167,6 +175,8 @@ const struct family_group family_groups[FAMILY_GROUP_COUNT] = {
 	[FAMILIES_HOST] = GROUP(host_families, "", "All plugins together"),
 	[FAMILIES_PLUGINS] = GROUP(plugin_families, "plugin", "One plugin"),
 	[FAMILIES_FAILURES] = GROUP(failure_families, "cause, plugin", "Failures of one plugin"),
+	[FAMILIES_MIDDLEWARES] =
+		GROUP(middleware_families, "middleware", "A middleware with state over requests"),
 	[FAMILIES_SCRAPES] = GROUP(scrape_families, "", "Scrapes"),
 	[FAMILIES_PROCESS] = GROUP(process_families, "", "As in all programs"),
 	[FAMILIES_CONNECTIONS] =

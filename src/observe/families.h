@@ -36,6 +36,7 @@ struct family_group {
 	X(HOST) \
 	X(PLUGINS) \
 	X(FAILURES) \
+	X(MIDDLEWARES) \
 	X(SCRAPES) \
 	X(PROCESS) \
 	X(CONNECTIONS) \

@@ -3,7 +3,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "core/map.h"
 #include "middleware/plugin_totals.h"
+#include "middleware/shared_state.h"
 #include "observe/process.h"
 #include "proxy/stats.h"
 
@@ -135,6 +137,60 @@ static int add_plugins(struct rendering *r, struct plugin_registry *registry)
 	free(objects);
 	free(totals);
 	return result;
+}
+
+/* Of states with the same name, which two generations may have for a moment, the sums. */
+struct middleware_sums {
+	struct arena arena;
+	struct map by_name; /* to struct shared_state_counters */
+	bool failed;
+};
+
+static struct shared_state_counters *sums_of(struct middleware_sums *m, slice name)
+{
+	struct shared_state_counters *sums = map_get(&m->by_name, name);
+	slice copy;
+
+	if (sums != NULL)
+		return sums;
+	copy = arena_copy(&m->arena, name);
+	sums = ARENA_NEW(&m->arena, struct shared_state_counters);
+	if (copy.p == NULL || sums == NULL || map_put(&m->by_name, copy, sums) < 0)
+		return NULL;
+	return sums;
+}
+
+static void on_state(void *context, const struct shared_state *s)
+{
+	struct middleware_sums *m = context;
+	struct shared_state_counters *sums = sums_of(m, s->name);
+
+	m->failed |= sums == NULL;
+	if (sums == NULL)
+		return;
+#define X(name, kind, help) counter_add(&sums->name, counter_get(&s->counters.name));
+	SHARED_STATE_COUNTERS(X)
+#undef X
+}
+
+static int add_middlewares(struct rendering *r, struct shared_states *states)
+{
+	struct middleware_sums m = {.failed = false};
+	struct object *objects;
+	size_t count = 0;
+
+	arena_init(&m.arena, 4096, SIZE_MAX);
+	shared_states_visit(states, on_state, &m);
+	objects = calloc(m.by_name.count + 1, sizeof *objects);
+	for (struct map_entry *e = NULL; objects != NULL && (e = map_next(&m.by_name, e)) != NULL;)
+		objects[count++] = (struct object){e->key, e->value};
+	if (objects != NULL)
+		add_objects(r, FAMILIES_MIDDLEWARES, "middleware", objects, count);
+	m.failed |= objects == NULL;
+	free(objects);
+	map_free(&m.by_name);
+	arena_free(&m.arena);
+	return m.failed ? -ENOMEM : 0;
 }
 
 static int add_entry_points(struct rendering *r, const struct proxy *p)
@@ -277,6 +333,8 @@ int metrics_render(struct str *out, struct proxy *p, const struct scrape_numbers
 	result = add_entry_points(&r, p);
 	if (result == 0)
 		result = add_plugins(&r, proxy_plugins(p));
+	if (result == 0)
+		result = add_middlewares(&r, proxy_shared_states(p));
 	if (result == 0 && proxy_series(p) != NULL)
 		result = add_all_requests(&r, proxy_series(p));
 	if (r.name.failed || out->failed)

@@ -178,20 +178,18 @@ static void look_at_tables(struct work *w)
 	uint32_t n = wasm_read_u32(r);
 
 	for (uint32_t i = 0; i < n && r->failure == NULL; i++) {
-		bool has_value = wasm_read_byte(r) == TABLE_WITH_VALUE;
+		bool has_value = wasm_skip_type(r) == TABLE_WITH_VALUE;
+		uint64_t most = UINT32_MAX;
 		unsigned flags;
-		uint64_t most;
 
 		if (has_value) {
 			(void)wasm_read_byte(r);
-			(void)wasm_read_byte(r);
+			(void)wasm_skip_type(r);
 		}
 		flags = wasm_read_byte(r);
-		most = wasm_read_u32(r);
+		(void)wasm_read_leb(r, 64);
 		if ((flags & TABLE_HAS_MAXIMUM) != 0)
-			most = wasm_read_u32(r);
-		else
-			most = UINT32_MAX;
+			most = wasm_read_leb(r, 64);
 		w->out->table_elements_max = MAX(w->out->table_elements_max, most);
 		w->out->table_count++;
 		if (has_value)

@@ -57,3 +57,9 @@ struct plugin_registry *proxy_plugins(const struct proxy *p)
 	OBJ_CHECK(p, PROXY_MAGIC);
 	return p->world.middlewares.plugins;
 }
+
+struct shared_states *proxy_shared_states(const struct proxy *p)
+{
+	OBJ_CHECK(p, PROXY_MAGIC);
+	return p->world.middlewares.states;
+}

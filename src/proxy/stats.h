@@ -47,6 +47,11 @@ struct series_registry *proxy_series(const struct proxy *p);
 
 struct plugin_registry;
 
+struct shared_states;
+
+/** What middlewares keep over requests. */
+struct shared_states *proxy_shared_states(const struct proxy *p);
+
 /** The plugins. */
 struct plugin_registry *proxy_plugins(const struct proxy *p);
 

@@ -35,7 +35,10 @@ def settled(p, condition):
 
 def test_text(upstream, proxy):
     """Every family is on the page that is made from the same table, and the page has no others."""
-    p = counted(proxy, one_router(upstream().url, plugin={"guest": {}}), static=ROUTERS, plugins={"guest": Plugin("header")})
+    dynamic = one_router(upstream().url, plugin={"guest": {}})
+    dynamic["http"]["middlewares"]["flight"] = {"inFlightReq": {"amount": 10}}
+    dynamic["http"]["routers"]["r"]["middlewares"].append("flight")
+    p = counted(proxy, dynamic, static=ROUTERS, plugins={"guest": Plugin("header")})
     assert p.fetch().status == 200
     page = (REPOSITORY / "docs" / "reference" / "metrics.md").read_text()
     documented = {line.split("`")[1] for line in page.splitlines() if line.startswith("| `")}

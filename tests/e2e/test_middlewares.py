@@ -290,7 +290,7 @@ def test_who_is_refused_learns_when_to_come_again(upstream, proxy):
 def test_sources_of_rates_are_limited(upstream, proxy):
     """The one that was not seen for the longest time is forgotten, whatever the names are."""
     server = upstream()
-    limited = proxy(with_middlewares(server.url, slow={"rateLimit": {**RATE, "burst": 1}}), static=limits(rateLimitSources=10))
+    limited = proxy(with_middlewares(server.url, slow={"rateLimit": {**RATE, "burst": 1}}), static=limits(rateLimitSources=10), metrics=True)
 
     def ask(who):
         return limited.fetch(headers=[("X-Who", who)]).status
@@ -299,6 +299,8 @@ def test_sources_of_rates_are_limited(upstream, proxy):
     assert [ask(f"{i}{'x' * 1000}") for i in range(10)] == [429] * 10
     assert [ask("new"), ask("new")] == [200, 429]
     assert [ask(f"9{'x' * 1000}"), ask(f"0{'x' * 1000}")] == [429, 200]
+    m = limited.scrape()
+    assert [m.value(f"weir_middleware_{name}", middleware="slow@file") for name in ("sources", "evicted_total", "refused_total")] == [10, 2, 12]
 
 
 def test_a_client_leaves_while_it_waits_for_its_turn(upstream, proxy):

@@ -452,6 +452,40 @@ static void heap_objects_in_constants(void **state)
 	}
 }
 
+/* Whatever the elements are, and whether or not they begin with a value. */
+static void tables_are_measured(void **state)
+{
+	static const struct {
+		const char *tables;
+		uint32_t count;
+		uint64_t elements_max;
+	} rows[] = {
+		{"", 0, 0},
+		{"(table 2 9 funcref)", 1, 9},
+		{"(table 2 funcref)", 1, UINT32_MAX},
+		{"(type $f (func)) (table 1 300 (ref null $f)) (table 1 20 funcref)", 2, 300},
+		{"(type $f (func)) (table 2 70000 (ref $f) (ref.func $touch)) (table 3 4 funcref)",
+		 2, 70000},
+		{"(table i64 1 5000000000 funcref)", 1, 5000000000},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		char source[600];
+		wasm_byte_vec_t wasm;
+		struct rewrite r;
+
+		(void)snprintf(source, sizeof source, "(module %s" WHOLE TOUCH("") ")",
+			       rows[i].tables);
+		wasm = fake_wasm(source);
+		r = rewritten(slice_of(wasm.data, wasm.size));
+		assert_int_equal(r.table_count, rows[i].count);
+		assert_int_equal(r.table_elements_max, rows[i].elements_max);
+		rewrite_free(&r);
+		wasm_byte_vec_delete(&wasm);
+	}
+}
+
 static slice read_file(const char *folder, const char *name)
 {
 	char path[600], *bytes;
@@ -584,9 +618,13 @@ static void damaged_modules(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(segments),         cmocka_unit_test(written_samples),
-		cmocka_unit_test(all_guests),       cmocka_unit_test(reserved_names),
-		cmocka_unit_test(damaged_modules),  cmocka_unit_test(heap_objects_in_constants),
+		cmocka_unit_test(segments),
+		cmocka_unit_test(written_samples),
+		cmocka_unit_test(all_guests),
+		cmocka_unit_test(reserved_names),
+		cmocka_unit_test(damaged_modules),
+		cmocka_unit_test(tables_are_measured),
+		cmocka_unit_test(heap_objects_in_constants),
 		cmocka_unit_test(other_references),
 	};
 

@@ -438,6 +438,8 @@ static int read_json_list(struct reader *r, const json_t *list)
 {
 	size_t count = json_is_array(list) ? json_array_size(list) : 1;
 
+	if (count == 0)
+		return error_set(r->error, -EINVAL, "found an empty list, expected requests");
 	if (count > REQUESTS_MAX)
 		return error_set(r->error, -E2BIG, "found %zu requests, expected at most %zu",
 				 count, REQUESTS_MAX);

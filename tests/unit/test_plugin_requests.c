@@ -192,6 +192,7 @@ static void broken_messages(void **state)
 	struct site *s = *state;
 
 	expect_error(s, SLICE(" \n"), "is empty, expected requests");
+	expect_error(s, SLICE("[]"), "found an empty list, expected requests");
 	expect_error(s, SLICE("GET /a HTTP/1.1\r\nHost: h\r\n\r\nGET /\r\nHost: h\r\n\r\n"),
 		     "request 2, from byte 28 on: start line, field line or chunk does not follow "
 		     "RFC 9112");

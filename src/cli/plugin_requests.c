@@ -217,7 +217,7 @@ static int read_chunks(struct reader *r, struct plugin_request *q, slice *bytes)
 
 	do {
 		result = h1_chunked_next(&chunked, bytes, &data, NULL);
-		if (result == H1_DONE)
+		if (result == H1_DONE && data.n > 0)
 			str_add(&body, data);
 	} while (result == H1_DONE && data.n > 0);
 	h1_chunked_free(&chunked);

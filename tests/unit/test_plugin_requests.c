@@ -187,6 +187,18 @@ static void messages(void **state)
 	assert_int_equal(q[4].upstream.status, 200);
 }
 
+/* Of which nothing must be left, either. */
+static void a_chunked_body_without_bytes(void **state)
+{
+	struct site *s = *state;
+
+	assert_int_equal(parse(s, SLICE("POST /d HTTP/1.1\r\nHost: h\r\n"
+					"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n")),
+			 0);
+	assert_int_equal(s->requests.count, 1);
+	assert_int_equal(s->requests.list[0].body.n, 0);
+}
+
 static void broken_messages(void **state)
 {
 	struct site *s = *state;
@@ -266,9 +278,15 @@ static void broken_objects(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(options),          TEST(wrong_options),  TEST(setting_of_the_wrong_kind),
-		TEST(files_to_compile), TEST(messages),       TEST(broken_messages),
-		TEST(objects),          TEST(broken_objects),
+		TEST(options),
+		TEST(wrong_options),
+		TEST(setting_of_the_wrong_kind),
+		TEST(files_to_compile),
+		TEST(messages),
+		TEST(broken_messages),
+		TEST(a_chunked_body_without_bytes),
+		TEST(objects),
+		TEST(broken_objects),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

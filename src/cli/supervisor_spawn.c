@@ -142,6 +142,8 @@ int supervisor_become(struct supervisor *s, struct weir_error *e)
 	else if (execv(s->program, argv) < 0)
 		(void)error_set(e, -errno, "%s: %s", s->program, strerror(errno));
 	socket_set_unexport(&s->sockets);
+	/* No child may take itself for an upgraded supervisor. */
+	(void)supervised_inherit_server();
 	free(argv);
 	return e->code;
 }

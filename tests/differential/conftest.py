@@ -12,6 +12,8 @@ sys.path.insert(1, str(Path(__file__).resolve().parent.parent / "e2e"))
 from rig.pair import Pair  # noqa: E402
 from rig.programs import missing  # noqa: E402
 
+pytest_plugins = ["harness.time_limit"]
+
 
 def pytest_collection_modifyitems(items):
     reason = missing()

@@ -11,6 +11,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from harness.proxy import ON_TRAEFIK, Proxy, one_router  # noqa: E402
 from harness.upstream import Upstream  # noqa: E402
 
+pytest_plugins = ["harness.time_limit"]
+
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "differs(reason): weir deliberately differs from Traefik here, or goes further")

@@ -13,6 +13,7 @@ _spec = importlib.util.spec_from_file_location("e2e_conftest", _E2E / "conftest.
 _e2e = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_e2e)
 
+pytest_plugins = _e2e.pytest_plugins
 pytest_configure = _e2e.pytest_configure
 upstream, proxy = _e2e.upstream, _e2e.proxy
 

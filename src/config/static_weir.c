@@ -13,6 +13,10 @@ static const struct option limits_rows[] = {
 	OPT_SIZE("bodyQueue", struct weir_limits_config, body_queue_bytes, "256KiB",
 		 "Bytes of a body that may wait for its receiver before its sender is stopped.",
 		 AT_LEAST(16 << 10)),
+	OPT_INT("requestRepetitions", struct weir_limits_config, request_repetitions, "100",
+		"How often middlewares (`retry`, `buffering`) may have one request made again, all "
+		"together; then the response that there is goes on.",
+		.min = 0, .max = 65535),
 	OPT_INT("headerFields", struct weir_limits_config, header_fields, "1000",
 		"Most header fields of a request or response.", AT_LEAST(1)),
 	OPT_SIZE("requestTarget", struct weir_limits_config, target_bytes, "64KiB",

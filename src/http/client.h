@@ -121,6 +121,7 @@ struct client_call {
 	bool complete; /* the client is done with it */
 	bool head_received;
 	bool retried;
+	bool sent; /* bytes of the request may have arrived at the server */
 };
 
 /** Takes a connection and sends the request. `failed` may be called within. */

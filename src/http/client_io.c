@@ -76,8 +76,10 @@ static bool is_the_servers_doing(int error)
 static void flush(struct client_connection *c)
 {
 	struct client *k = c->client;
+	enum h1_sent result = h1_sender_flush(&c->out, &c->io);
 
-	switch (h1_sender_flush(&c->out, &c->io)) {
+	c->call->sent |= c->out.written > 0;
+	switch (result) {
 	case H1_SENT_ALL:
 		watch_writing(c, false);
 		if (c->holds_body) {

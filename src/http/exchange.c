@@ -106,7 +106,8 @@ struct exchange *exchange_begin(struct exchange_pool *pool, const struct exchang
 	x->at = x->entered = 0;
 	x->states = NULL;
 	x->walking = x->waiting = x->service_active = x->own_answer = x->failed = false;
-	x->forwarded_for_dropped = false;
+	x->forwarded_for_dropped = x->reached_server = x->request_sent = x->drops_interim = false;
+	x->repetitions = 0;
 	x->on_release = NULL;
 	x->route = NULL;
 	x->account = NULL;
@@ -177,8 +178,69 @@ static bool step_request(struct exchange *x)
 		break;
 	case MW_ANSWERED:
 		break;
+	case MW_AGAIN:
+		must(false);
 	}
 	set_phase(x, EXCHANGE_REQUEST, EXCHANGE_RESPONSE);
+	return true;
+}
+
+static bool may_repeat(struct exchange *x)
+{
+	struct exchange_counters *c = &x->pool->counters;
+
+	if (x->repetitions >= x->pool->limits.repetitions_max) {
+		counter_add(&c->repetitions_refused, 1);
+		return false;
+	}
+	x->repetitions++;
+	counter_add(&c->repeated, 1);
+	return true;
+}
+
+static void drop_service(struct exchange *x);
+
+/* Drops the response's body; its head stays until those inside have ended, who may look at it. */
+static void begin_rewind(struct exchange *x)
+{
+	set_phase(x, EXCHANGE_RESPONSE, EXCHANGE_REWIND);
+	if (x->service_active)
+		drop_service(x);
+	body_set_consumer(x->response_body, NULL, NULL);
+	x->response_body = &x->own_response_body;
+}
+
+static void forget_response(struct exchange *x)
+{
+	body_free(&x->own_response_body);
+	body_init(&x->own_response_body, x->pool->limits.body_queue_bytes);
+	x->response = (struct response){.version = HTTP_1_1};
+	fields_init(&x->response.fields, &x->arena);
+	fields_init(&x->response_trailers, &x->arena);
+	x->own_answer = x->reached_server = x->request_sent = false;
+}
+
+/* Ends those further inside than `x->at`, the innermost first. Returns false when one must be
+ * waited for. */
+static bool step_rewind(struct exchange *x)
+{
+	while (x->entered > x->at + 1) {
+		size_t i = x->entered - 1;
+		struct middleware *m = x->chain->list[i];
+		void *state = exchange_state(x, i);
+
+		if (m->class->on_sent != NULL && m->class->on_sent(m, x, state) == MW_PENDING) {
+			x->waiting = true;
+			return false;
+		}
+		if (m->class->on_end != NULL)
+			m->class->on_end(m, x, state);
+		if (m->class->state_bytes > 0)
+			memset(state, 0, m->class->state_bytes);
+		x->entered = i;
+	}
+	forget_response(x);
+	set_phase(x, EXCHANGE_REWIND, EXCHANGE_REQUEST);
 	return true;
 }
 
@@ -192,12 +254,24 @@ static bool step_response(struct exchange *x)
 	case MW_FAILED:
 		answer_status(x, 500);
 		break;
+	case MW_AGAIN:
+		if (may_repeat(x))
+			begin_rewind(x);
+		break;
 	case MW_CONTINUE:
 	case MW_ANSWERED:
 		break;
 	}
 	x->at--;
 	return true;
+}
+
+/* Returns false when the walk must wait. */
+static bool step(struct exchange *x)
+{
+	if (x->phase == EXCHANGE_REQUEST)
+		return step_request(x);
+	return x->phase == EXCHANGE_REWIND ? step_rewind(x) : step_response(x);
 }
 
 static void forget_work(void)
@@ -229,7 +303,7 @@ static void walk(struct exchange *x)
 			forget_work();
 			return;
 		}
-		if (x->phase == EXCHANGE_REQUEST ? !step_request(x) : !step_response(x))
+		if (!step(x))
 			break;
 	}
 	x->walking = false;
@@ -335,6 +409,14 @@ void exchange_fail(struct exchange *x, int status)
 	exchange_reply(x, status, slice_from(status_text(status)), false);
 }
 
+void exchange_inform(struct exchange *x, const struct response *interim)
+{
+	OBJ_CHECK(x, EXCHANGE_MAGIC);
+	must(x->phase == EXCHANGE_SERVICE);
+	if (!x->drops_interim)
+		x->client->inform(x, interim);
+}
+
 void exchange_service_done(struct exchange *x)
 {
 	OBJ_CHECK(x, EXCHANGE_MAGIC);
@@ -429,6 +511,33 @@ struct body *exchange_put_stage(struct exchange *x, struct body **where, struct 
 	body_init(stage, x->pool->limits.body_queue_bytes);
 	*where = stage;
 	return inner;
+}
+
+int exchange_mark(struct exchange *x, struct exchange_mark *mark)
+{
+	int r;
+
+	OBJ_CHECK(x, EXCHANGE_MAGIC);
+	*mark = (struct exchange_mark){.request = x->request,
+				       .request_body = x->request_body,
+				       .forwarded_for_dropped = x->forwarded_for_dropped,
+				       .drops_interim = x->drops_interim};
+	r = fields_copy(&mark->request.fields, &x->request.fields);
+	return r < 0 ? r : fields_copy(&mark->early_fields, &x->early_fields);
+}
+
+int exchange_restore(struct exchange *x, const struct exchange_mark *mark)
+{
+	int r;
+
+	OBJ_CHECK(x, EXCHANGE_MAGIC);
+	must(x->phase == EXCHANGE_REQUEST);
+	x->request = mark->request;
+	x->request_body = mark->request_body;
+	x->forwarded_for_dropped = mark->forwarded_for_dropped;
+	x->drops_interim = mark->drops_interim;
+	r = fields_copy(&x->request.fields, &mark->request.fields);
+	return r < 0 ? r : fields_copy(&x->early_fields, &mark->early_fields);
 }
 
 /* The query still follows its path in the bytes of the request line. */

@@ -17,7 +17,14 @@
 
 /* X(NAME): the life of an exchange; each transition is one function that asserts where it comes
  * from. */
-#define EXCHANGE_PHASES(X) X(NEW) X(REQUEST) X(SERVICE) X(RESPONSE) X(SENDING) X(CLOSING)
+#define EXCHANGE_PHASES(X) \
+	X(NEW) \
+	X(REQUEST)  /* on its way inwards */ \
+	X(SERVICE)  /* the service works on it */ \
+	X(RESPONSE) /* on its way outwards */ \
+	X(REWIND)   /* the response is dropped; what lies inside ends, to be begun again */ \
+	X(SENDING)  /* the client gets the response */ \
+	X(CLOSING)
 
 enum exchange_phase {
 #define X(name) EXCHANGE_##name,
@@ -38,7 +45,8 @@ struct exchange_client {
 /** Limits of one exchange, from the entry point. */
 struct exchange_limits {
 	size_t arena_bytes_max;
-	size_t body_queue_bytes; /* between producer and consumer, for each body */
+	size_t body_queue_bytes;  /* between producer and consumer, for each body */
+	unsigned repetitions_max; /* how often middlewares may say MW_AGAIN */
 };
 
 #define EXCHANGE_MAGIC 0x65786368u
@@ -84,6 +92,10 @@ struct exchange {
 	void *service_state;        /* the service's own, while it is active */
 	bool forwarded_for_dropped; /* X-Forwarded-For was removed on purpose and stays away */
 	bool own_answer;            /* the response was made by the proxy, not by a service */
+	bool reached_server;        /* a server was chosen and asked, or tried to be */
+	bool request_sent;          /* bytes of the request may have arrived at a server */
+	bool drops_interim;         /* interim responses are not passed on */
+	unsigned repetitions;       /* how often a middleware has said MW_AGAIN */
 	bool failed;                /* the response could not be sent completely */
 
 	/** Whoever routed the exchange cleans up here: unpins the generation, counts. Called once,
@@ -104,6 +116,9 @@ struct exchange {
 	X(begun, COUNTER, "Exchanges begun, and heads that did not become one") \
 	X(live, GAUGE, "Exchanges that have not ended") \
 	X(memory_full, COUNTER, "Exchanges that reached the limit of their memory") \
+	X(repeated, COUNTER, "Times that a middleware had a request made again") \
+	X(repetitions_refused, COUNTER, \
+	  "Times that a request was not made again, because of the limit") \
 	X(body_stalls, COUNTER, "Times that a sender waited for the receiver of its body")
 
 struct exchange_counters {
@@ -166,6 +181,10 @@ void exchange_fail(struct exchange *x, int status);
  * `exchange_answer`; the service is done. */
 void exchange_reply(struct exchange *x, int status, slice body, bool as_error);
 
+/** From the service: an interim response, which the client gets unless a middleware keeps them
+ * away. */
+void exchange_inform(struct exchange *x, const struct response *interim);
+
 /** From the service after `exchange_respond`: it will not touch the exchange any more. */
 void exchange_service_done(struct exchange *x);
 
@@ -181,6 +200,28 @@ void exchange_end(struct exchange **giver, bool failed);
  * initialised here, and what was there is returned, to be consumed by the caller.
  */
 struct body *exchange_put_stage(struct exchange *x, struct body **where, struct body *stage);
+
+/**
+ * A request as what lies further inside gets it, to be made again (MW_AGAIN). In the state of the
+ * middleware that repeats.
+ */
+struct exchange_mark {
+	struct request request;
+	struct fields early_fields;
+	struct body *request_body;
+	bool forwarded_for_dropped;
+	bool drops_interim;
+};
+
+/** Keeps the request's head, and which body it has. For `on_request`, once. Returns 0 or -ENOMEM
+ * (arena full). */
+int exchange_mark(struct exchange *x, struct exchange_mark *mark);
+
+/**
+ * Makes the request what it was. For every `on_request` that follows MW_AGAIN. The body is the one
+ * of then, without what has been taken from it. Returns 0 or -ENOMEM (arena full).
+ */
+int exchange_restore(struct exchange *x, const struct exchange_mark *mark);
 
 /** The request's target as it is now, in origin form or "*". `p` is NULL when the arena is full. */
 slice exchange_target(struct exchange *x);

@@ -179,6 +179,16 @@ int fields_add_field(struct fields *f, const struct field *line)
 	return 0;
 }
 
+int fields_copy(struct fields *to, const struct fields *from)
+{
+	int r = 0;
+
+	fields_init(to, from->arena);
+	for (size_t i = 0; r == 0 && i < from->count; i++)
+		r = fields_add_field(to, &from->list[i]);
+	return r;
+}
+
 int fields_add(struct fields *f, slice name, slice value)
 {
 	return fields_add_field(f, &(struct field){name, value, field_id_of(name)});

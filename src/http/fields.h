@@ -121,6 +121,10 @@ int fields_add_id(struct fields *f, enum field_id id, slice value);
  */
 int fields_add_field(struct fields *f, const struct field *line);
 
+/** Makes `to` a section of its own with the same lines, in the same arena; their bytes stay where
+ * they are. Returns 0 or -ENOMEM. */
+int fields_copy(struct fields *to, const struct fields *from);
+
 /**
  * Replaces all lines of that name by one, in the place of the first, or appends it. Returns 0 or
  * -ENOMEM.

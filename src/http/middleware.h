@@ -19,6 +19,9 @@ enum middleware_verdict {
 			is skipped */
 	MW_PENDING,  /* the same hook is called again after `exchange_resume` */
 	MW_FAILED,   /* answer 500 and go on as after MW_ANSWERED */
+	MW_AGAIN,    /* of `on_response` only: the response is dropped, what lies further inside
+			ends, and this middleware's `on_request` is called again, with its state as
+			it is. At the limit of repetitions it means MW_CONTINUE */
 };
 
 /** Hooks run on the exchange's loop. A hook that is NULL means MW_CONTINUE. */
@@ -34,14 +37,16 @@ struct middleware_class {
 	enum middleware_verdict (*on_response)(struct middleware *, struct exchange *, void *state);
 
 	/**
-	 * The response has been sent, or cannot be (`x->failed`); the client connection is no
-	 * longer part of the exchange. For work that comes after the response: only MW_CONTINUE and
-	 * MW_PENDING. Called for each middleware whose `on_request` was called.
+	 * The response has been sent, or cannot be (`x->failed`), or will not be, because one
+	 * further outside has said MW_AGAIN; the client connection is no longer part of the
+	 * exchange, except in the last case. For work that comes after the response: only
+	 * MW_CONTINUE and MW_PENDING. Called for each middleware whose `on_request` was called.
 	 */
 	enum middleware_verdict (*on_sent)(struct middleware *, struct exchange *, void *state);
 
-	/** The exchange is over: exactly once for each middleware whose `on_request` was called,
-	 * also after a failure. */
+	/** The exchange, or its visit to this middleware before one further outside says MW_AGAIN,
+	 * is over: exactly once for each middleware whose `on_request` was called, also after a
+	 * failure. Its state is cleared afterwards. */
 	void (*on_end)(struct middleware *, struct exchange *, void *state);
 
 	/** Its generation has come into force on this loop: what is to be ready before the first

@@ -145,7 +145,7 @@ static enum weir_step begin(struct plugin_middleware *m, struct exchange *x, str
 	spool_init(&v->response_new);
 	set_stage(v, PLUGIN_NEW, PLUGIN_ASKED);
 	v->fields_before = x->early_fields;
-	if (part == NULL || plugin_copy_fields(&before, &x->early_fields) < 0)
+	if (part == NULL || fields_copy(&before, &x->early_fields) < 0)
 		return WEIR_FAILED;
 	v->fields_before = before;
 	plugin_part_busy(part);

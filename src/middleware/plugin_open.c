@@ -7,16 +7,6 @@ static bool is_open(const struct plugin_visit *v)
 	return v->m->use->fails_open;
 }
 
-int plugin_copy_fields(struct fields *to, const struct fields *from)
-{
-	int r = 0;
-
-	fields_init(to, from->arena);
-	for (size_t i = 0; r == 0 && i < from->count; i++)
-		r = fields_add_field(to, &from->list[i]);
-	return r;
-}
-
 /* A body that is too long for the plugin must not be a way around it, and one that broke off is
  * nobody's to send on. */
 bool plugin_passes(const struct plugin_visit *v, enum weir_cause cause)
@@ -32,7 +22,7 @@ int plugin_keep_request(struct plugin_visit *v)
 	if (!is_open(v) || o->has_request)
 		return 0;
 	o->request = v->x->request;
-	r = plugin_copy_fields(&o->request.fields, &v->x->request.fields);
+	r = fields_copy(&o->request.fields, &v->x->request.fields);
 	o->has_request = r == 0;
 	return r;
 }
@@ -58,7 +48,7 @@ int plugin_keep_early(struct plugin_visit *v)
 {
 	if (!may_fail_in_response(v))
 		return 0;
-	return plugin_copy_fields(&v->original.early, &v->x->early_fields);
+	return fields_copy(&v->original.early, &v->x->early_fields);
 }
 
 int plugin_keep_response(struct plugin_visit *v)
@@ -69,7 +59,7 @@ int plugin_keep_response(struct plugin_visit *v)
 		return 0;
 	o->response = v->x->response;
 	o->merged = v->x->early_fields.count > 0;
-	return plugin_copy_fields(&o->response.fields, &v->x->response.fields);
+	return fields_copy(&o->response.fields, &v->x->response.fields);
 }
 
 /* The very same line, not one that says the same. */

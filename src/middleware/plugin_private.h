@@ -113,9 +113,6 @@ void plugin_replay_request(struct plugin_visit *v);
 /** The response's body becomes what was kept of it, without the first `from` bytes. */
 void plugin_send_kept(struct plugin_visit *v, uint64_t from);
 
-/** A copy of the lines, whose bytes stay where they are. Returns 0 or -ENOMEM (arena full). */
-int plugin_copy_fields(struct fields *to, const struct fields *from);
-
 /** Whether the exchange goes on without a guest that failed for this reason. */
 bool plugin_passes(const struct plugin_visit *v, enum weir_cause cause);
 

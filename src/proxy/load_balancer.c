@@ -74,6 +74,7 @@ static void on_responded(struct client_call *call)
 	struct exchange *x = f->x;
 
 	f->code = code_of(x);
+	x->request_sent = true;
 	if (call->complete) {
 		count_response(f);
 		exchange_service_done(x);
@@ -85,9 +86,7 @@ static void on_responded(struct client_call *call)
 
 static void on_informed(struct client_call *call, const struct response *interim)
 {
-	struct exchange *x = container_of(call, struct forwarding, call)->x;
-
-	x->client->inform(x, interim);
+	exchange_inform(container_of(call, struct forwarding, call)->x, interim);
 }
 
 static void on_failed(struct client_call *call, int code)
@@ -97,6 +96,7 @@ static void on_failed(struct client_call *call, int code)
 	const struct body *b = x->request_body;
 	int status = status_of(code);
 
+	x->request_sent = call->sent;
 	/* The client's own fault: its body was malformed. */
 	if (b->state == BODY_ABORTED && b->abort_code == -EPROTO)
 		status = 400;
@@ -184,6 +184,7 @@ static void start(struct service *service, struct exchange *x)
 		return;
 	}
 	f->x = x;
+	x->reached_server = true;
 	if (b->series != NULL && x->account != NULL)
 		f->begun_ns = clock_mono_ns();
 	f->call = (struct client_call){.magic = CALL_MAGIC,

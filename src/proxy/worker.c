@@ -141,9 +141,10 @@ int worker_create(struct worker **worker, unsigned index, struct entry_point *en
 		  const struct worker_events *events)
 {
 	const struct weir_limits_config *limits = &config->weir.limits;
-	const struct exchange_limits exchange = {.arena_bytes_max = (size_t)limits->exchange_bytes,
-						 .body_queue_bytes =
-							 (size_t)limits->body_queue_bytes};
+	const struct exchange_limits exchange = {
+		.arena_bytes_max = (size_t)limits->exchange_bytes,
+		.body_queue_bytes = (size_t)limits->body_queue_bytes,
+		.repetitions_max = (unsigned)limits->request_repetitions};
 	struct worker *w = calloc(1, sizeof *w);
 	int r;
 

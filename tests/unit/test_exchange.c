@@ -28,7 +28,8 @@ static void note(const char *what, char who)
 struct probe {
 	struct middleware middleware;
 	char letter;
-	const char *request, *response, *sent; /* c: continue, a: answered, p: pending, f: failed */
+	/* c: continue, a: answered, p: pending, f: failed, g: again */
+	const char *request, *response, *sent;
 	unsigned request_calls, response_calls, sent_calls;
 	unsigned ended;
 };
@@ -56,6 +57,8 @@ static enum middleware_verdict follow(const char *script, unsigned *calls, struc
 		return MW_PENDING;
 	case 'f':
 		return MW_FAILED;
+	case 'g':
+		return MW_AGAIN;
 	default:
 		return MW_CONTINUE;
 	}
@@ -86,7 +89,7 @@ static enum middleware_verdict on_sent(struct middleware *m, struct exchange *x,
 	struct probe *p = probe_of(m);
 
 	(void)state;
-	assert_null(x->connection);
+	assert_true((x->connection == NULL) == (x->phase == EXCHANGE_CLOSING));
 	note("s", p->letter);
 	return follow(p->sent, &p->sent_calls, x);
 }
@@ -196,7 +199,8 @@ static void go(void)
 
 static int set_up(void **state)
 {
-	const struct exchange_limits limits = {.arena_bytes_max = 65536, .body_queue_bytes = 1000};
+	const struct exchange_limits limits = {
+		.arena_bytes_max = 65536, .body_queue_bytes = 1000, .repetitions_max = 3};
 
 	(void)state;
 	trace[0] = '\0';
@@ -299,6 +303,77 @@ static void every_hook_may_wait(void **state)
 	exchange_resume(container_of(pool.live.next, struct exchange, link));
 	assert_true(released);
 	assert_string_equal(trace, "qA qB qB qB qC S  rC rB rB rA =2 sC sB sB sA eC eB eA");
+}
+
+static void a_middleware_has_the_request_made_again(void **state)
+{
+	(void)state;
+	probes[0].response = "gc";
+	probes[1].sent = "pc";
+	go();
+	assert_string_equal(trace, "qA qB qC S  rC rB rA sC eC sB");
+	assert_int_equal(current->response.status, 200);
+	exchange_resume(current);
+	assert_string_equal(
+		trace,
+		"qA qB qC S  rC rB rA sC eC sB sB eB qA qB qC S  rC rB rA =2 sC sB sA eC eB eA");
+	assert_true(released);
+}
+
+/* Each begins inside with a cleared state, which the probes look at; the service is let go. */
+static void repetitions_have_a_limit(void **state)
+{
+	(void)state;
+	backend.how = 'd';
+	probes[1].response = "g";
+	go();
+	assert_string_equal(trace,
+			    "qA qB qC S  rC rB C  sC eC qB qC S  rC rB C  sC eC "
+			    "qB qC S  rC rB C  sC eC qB qC S  rC rB rA =2 C  sC sB sA eC eB eA");
+	assert_int_equal(counter_get(&pool.counters.repeated), 3);
+	assert_int_equal(counter_get(&pool.counters.repetitions_refused), 1);
+}
+
+static void the_client_leaves_while_those_inside_end(void **state)
+{
+	(void)state;
+	probes[0].response = "g";
+	probes[2].sent = "pc";
+	go();
+	assert_string_equal(trace, "qA qB qC S  rC rB rA sC");
+	exchange_end(&current, true);
+	assert_string_equal(trace, "qA qB qC S  rC rB rA sC sC sB sA eC eB eA");
+	assert_true(released);
+}
+
+static void a_request_goes_back_to_its_mark(void **state)
+{
+	struct exchange_mark mark;
+	struct exchange *x = begin();
+	struct body stage;
+
+	(void)state;
+	x->phase = EXCHANGE_REQUEST;
+	x->request.path = SLICE("/a");
+	assert_int_equal(fields_add(&x->request.fields, SLICE("A"), SLICE("1")), 0);
+	assert_int_equal(fields_add(&x->early_fields, SLICE("E"), SLICE("1")), 0);
+	assert_int_equal(exchange_mark(x, &mark), 0);
+	for (int i = 0; i < 2; i++) {
+		(void)exchange_put_stage(x, &x->request_body, &stage);
+		x->request.path = SLICE("/b");
+		x->drops_interim = x->forwarded_for_dropped = true;
+		assert_int_equal(fields_remove(&x->request.fields, SLICE("A")), 1);
+		assert_int_equal(fields_set(&x->early_fields, SLICE("E"), SLICE("2")), 0);
+		assert_int_equal(exchange_restore(x, &mark), 0);
+		assert_true(slice_equal(x->request.path, SLICE("/a")));
+		assert_true(slice_equal(x->request.fields.list[0].value, SLICE("1")));
+		assert_true(slice_equal(x->early_fields.list[0].value, SLICE("1")));
+		assert_ptr_equal(x->request_body, &x->own_request_body);
+		assert_false(x->drops_interim || x->forwarded_for_dropped);
+		body_free(&stage);
+	}
+	x->phase = EXCHANGE_NEW;
+	exchange_end(&current, true);
 }
 
 /* A wake-up that comes when nobody waits any more once ended the process. */
@@ -429,7 +504,7 @@ static void memory_is_short_everywhere(void **state)
 		for (unsigned i = 0; i < DEPTH; i++)
 			probes[i].request_calls = probes[i].ended = 0;
 		exchange_pool_free(&pool);
-		exchange_pool_init(&pool, &loop, &(struct exchange_limits){limit, 1000});
+		exchange_pool_init(&pool, &loop, &(struct exchange_limits){limit, 1000, 0});
 		probes[2].request = "a";
 		go();
 		assert_true(is_sent && released);
@@ -488,6 +563,10 @@ int main(void)
 		TEST(a_failed_response_is_replaced),
 		TEST(a_replaced_response_cancels_the_service),
 		TEST(every_hook_may_wait),
+		TEST(a_middleware_has_the_request_made_again),
+		TEST(repetitions_have_a_limit),
+		TEST(the_client_leaves_while_those_inside_end),
+		TEST(a_request_goes_back_to_its_mark),
 		TEST(late_wake_ups_do_nothing),
 		TEST(the_client_leaves_while_a_hook_waits),
 		TEST(the_client_leaves_while_the_service_works),

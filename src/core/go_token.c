@@ -1,4 +1,4 @@
-#include "proxy/rule_token.h"
+#include "core/go_token.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -10,8 +10,8 @@ static const struct {
 	const char *spelling;
 	unsigned precedence;
 } kinds[] = {
-#define X(name, spelling, precedence) [RULE_TOKEN_##name] = {spelling, precedence},
-	RULE_TOKENS(X)
+#define X(name, spelling, precedence) [GO_TOKEN_##name] = {spelling, precedence},
+	GO_TOKENS(X)
 #undef X
 };
 
@@ -22,17 +22,17 @@ static const char *const keywords[] = {
 	"struct", "switch",      "type",      "var",
 };
 
-const char *rule_token_spelling(enum rule_token_kind kind)
+const char *go_token_spelling(enum go_token_kind kind)
 {
 	return kinds[kind].spelling;
 }
 
-unsigned rule_token_precedence(enum rule_token_kind kind)
+unsigned go_token_precedence(enum go_token_kind kind)
 {
 	return kinds[kind].precedence;
 }
 
-void rule_position(slice text, size_t at, unsigned *line, unsigned *column)
+void go_position(slice text, size_t at, unsigned *line, unsigned *column)
 {
 	size_t start = 0;
 
@@ -46,14 +46,14 @@ void rule_position(slice text, size_t at, unsigned *line, unsigned *column)
 	*column = (unsigned)(at - start) + 1;
 }
 
-void rule_lexer_init(struct rule_lexer *l, slice text)
+void go_lexer_init(struct go_lexer *l, slice text)
 {
-	*l = (struct rule_lexer){.text = text};
+	*l = (struct go_lexer){.text = text};
 	if (slice_starts(text, SLICE("\xef\xbb\xbf")))
 		l->at = 3;
 }
 
-void rule_lexer_fail(struct rule_lexer *l, size_t at, const char *format, ...)
+void go_lexer_fail(struct go_lexer *l, size_t at, const char *format, ...)
 {
 	va_list args;
 
@@ -66,7 +66,7 @@ void rule_lexer_fail(struct rule_lexer *l, size_t at, const char *format, ...)
 	va_end(args);
 }
 
-static int peek(const struct rule_lexer *l, size_t ahead)
+static int peek(const struct go_lexer *l, size_t ahead)
 {
 	return ahead < l->text.n - l->at ? (unsigned char)l->text.p[l->at + ahead] : END_OF_TEXT;
 }
@@ -104,34 +104,34 @@ static size_t decode_rune(slice s, uint32_t *rune)
 }
 
 /* Takes one byte that may be the first of a character; a whole character is skipped. */
-static void skip_character(struct rule_lexer *l)
+static void skip_character(struct go_lexer *l)
 {
 	uint32_t rune;
 	size_t n = decode_rune(slice_from_at(l->text, l->at), &rune);
 
 	if (l->text.p[l->at] == '\0')
-		rule_lexer_fail(l, l->at, "illegal character NUL");
+		go_lexer_fail(l, l->at, "illegal character NUL");
 	else if (n == 1 && (unsigned char)l->text.p[l->at] >= 0x80)
-		rule_lexer_fail(l, l->at, "illegal UTF-8 encoding");
+		go_lexer_fail(l, l->at, "illegal UTF-8 encoding");
 	l->at += n;
 }
 
-static void illegal_in_escape(struct rule_lexer *l)
+static void illegal_in_escape(struct go_lexer *l)
 {
 	slice rest = slice_from_at(l->text, l->at);
 	uint32_t rune;
 	size_t n;
 
 	if (rest.n == 0) {
-		rule_lexer_fail(l, l->at, "escape sequence not terminated");
+		go_lexer_fail(l, l->at, "escape sequence not terminated");
 		return;
 	}
 	n = decode_rune(rest, &rune);
 	if (rune < ' ' || rune == 0x7f)
-		rule_lexer_fail(l, l->at, "illegal character U+%04X in escape sequence", rune);
+		go_lexer_fail(l, l->at, "illegal character U+%04X in escape sequence", rune);
 	else
-		rule_lexer_fail(l, l->at, "illegal character U+%04X '%.*s' in escape sequence",
-				rune, (int)n, rest.p);
+		go_lexer_fail(l, l->at, "illegal character U+%04X '%.*s' in escape sequence", rune,
+			      (int)n, rest.p);
 }
 
 static int digit_value(int c)
@@ -140,7 +140,7 @@ static int digit_value(int c)
 }
 
 /* After the backslash. */
-static void scan_escape(struct rule_lexer *l, int quote)
+static void scan_escape(struct go_lexer *l, int quote)
 {
 	size_t start = l->at;
 	int c = peek(l, 0);
@@ -153,9 +153,9 @@ static void scan_escape(struct rule_lexer *l, int quote)
 	}
 	digits = c == 'x' ? 2 : c == 'u' ? 4 : c == 'U' ? 8 : c >= '0' && c <= '7' ? 3 : 0;
 	if (digits == 0) {
-		rule_lexer_fail(l, start,
-				c == END_OF_TEXT ? "escape sequence not terminated"
-						 : "unknown escape sequence");
+		go_lexer_fail(l, start,
+			      c == END_OF_TEXT ? "escape sequence not terminated"
+					       : "unknown escape sequence");
 		return;
 	}
 	if (digits == 3)
@@ -175,11 +175,11 @@ static void scan_escape(struct rule_lexer *l, int quote)
 		l->at++;
 	}
 	if (value > max || (value >= 0xd800 && value < 0xe000))
-		rule_lexer_fail(l, start, "escape sequence is invalid Unicode code point");
+		go_lexer_fail(l, start, "escape sequence is invalid Unicode code point");
 }
 
 /* Strings in double quotes and runes in single ones; the opening quote is already taken. */
-static void scan_quoted(struct rule_lexer *l, char quote, size_t start)
+static void scan_quoted(struct go_lexer *l, char quote, size_t start)
 {
 	size_t characters = 0;
 	bool was_failed = l->failed;
@@ -189,8 +189,8 @@ static void scan_quoted(struct rule_lexer *l, char quote, size_t start)
 
 		if (c == '\n' || c == END_OF_TEXT) {
 			if (quote == '"' || l->failed == was_failed)
-				rule_lexer_fail(l, start, "%s literal not terminated",
-						quote == '"' ? "string" : "rune");
+				go_lexer_fail(l, start, "%s literal not terminated",
+					      quote == '"' ? "string" : "rune");
 			return;
 		}
 		skip_character(l);
@@ -201,16 +201,16 @@ static void scan_quoted(struct rule_lexer *l, char quote, size_t start)
 			scan_escape(l, quote);
 	}
 	if (quote == '\'' && characters != 1 && l->failed == was_failed)
-		rule_lexer_fail(l, start, "illegal rune literal");
+		go_lexer_fail(l, start, "illegal rune literal");
 }
 
-static void scan_raw(struct rule_lexer *l, size_t start)
+static void scan_raw(struct go_lexer *l, size_t start)
 {
 	for (;;) {
 		int c = peek(l, 0);
 
 		if (c == END_OF_TEXT) {
-			rule_lexer_fail(l, start, "raw string literal not terminated");
+			go_lexer_fail(l, start, "raw string literal not terminated");
 			return;
 		}
 		skip_character(l);
@@ -219,26 +219,27 @@ static void scan_raw(struct rule_lexer *l, size_t start)
 	}
 }
 
-static enum rule_token_kind scan_number(struct rule_lexer *l)
+static enum go_token_kind scan_number(struct go_lexer *l)
 {
-	enum rule_token_kind kind = RULE_TOKEN_INT;
+	enum go_token_kind kind = GO_TOKEN_INT;
 	bool hex = peek(l, 0) == '0' && (peek(l, 1) == 'x' || peek(l, 1) == 'X');
 
 	for (;; l->at++) {
 		int c = peek(l, 0);
+		bool exponent = hex ? c == 'p' || c == 'P' : c == 'e' || c == 'E';
 
-		if (c == '.' || (!hex && (c == 'e' || c == 'E')))
-			kind = RULE_TOKEN_FLOAT;
+		if (c == '.' || exponent)
+			kind = GO_TOKEN_FLOAT;
 		else if (!is_digit(c) && !is_letter(c))
 			break;
-		if (!hex && (c == 'e' || c == 'E') && (peek(l, 1) == '+' || peek(l, 1) == '-'))
+		if (exponent && (peek(l, 1) == '+' || peek(l, 1) == '-'))
 			l->at++;
 	}
-	return l->text.p[l->at - 1] == 'i' ? RULE_TOKEN_IMAG : kind;
+	return l->text.p[l->at - 1] == 'i' ? GO_TOKEN_IMAG : kind;
 }
 
 /* A comment is at hand. Returns whether it holds a newline that ends the expression. */
-static bool skip_comment(struct rule_lexer *l)
+static bool skip_comment(struct go_lexer *l)
 {
 	size_t start = l->at;
 	bool line = peek(l, 1) == '/';
@@ -254,12 +255,12 @@ static bool skip_comment(struct rule_lexer *l)
 		}
 	}
 	if (!line)
-		rule_lexer_fail(l, start, "comment not terminated");
+		go_lexer_fail(l, start, "comment not terminated");
 	return false;
 }
 
 /* Skips blanks and comments; returns true if a newline ended the expression. */
-static bool skip_blanks(struct rule_lexer *l, size_t *at)
+static bool skip_blanks(struct go_lexer *l, size_t *at)
 {
 	for (;;) {
 		int c = peek(l, 0);
@@ -286,16 +287,16 @@ static bool skip_blanks(struct rule_lexer *l, size_t *at)
 	}
 }
 
-static enum rule_token_kind scan_operator(struct rule_lexer *l)
+static enum go_token_kind scan_operator(struct go_lexer *l)
 {
-	enum rule_token_kind best = RULE_TOKEN_ILLEGAL;
+	enum go_token_kind best = GO_TOKEN_ILLEGAL;
 	size_t length = 0;
 
-	for (unsigned k = RULE_TOKEN_OR_OR; k < RULE_TOKEN_NEWLINE; k++) {
+	for (unsigned k = GO_TOKEN_OR_OR; k < GO_TOKEN_NEWLINE; k++) {
 		slice spelling = slice_from(kinds[k].spelling);
 
 		if (spelling.n > length && slice_starts(slice_from_at(l->text, l->at), spelling)) {
-			best = (enum rule_token_kind)k;
+			best = (enum go_token_kind)k;
 			length = spelling.n;
 		}
 	}
@@ -303,7 +304,7 @@ static enum rule_token_kind scan_operator(struct rule_lexer *l)
 	return best;
 }
 
-static void illegal_character(struct rule_lexer *l)
+static void illegal_character(struct go_lexer *l)
 {
 	slice rest = slice_from_at(l->text, l->at);
 	uint32_t rune;
@@ -311,15 +312,15 @@ static void illegal_character(struct rule_lexer *l)
 
 	skip_character(l);
 	if (rune == 0x201c || rune == 0x201d)
-		rule_lexer_fail(l, start, "curly quotation mark '%.*s' (use neutral '\"')", (int)n,
-				rest.p);
+		go_lexer_fail(l, start, "curly quotation mark '%.*s' (use neutral '\"')", (int)n,
+			      rest.p);
 	else if (rune < ' ' || (rune >= 0x7f && rune <= 0xa0) || (rune >= 0x2000 && rune <= 0x200f))
-		rule_lexer_fail(l, start, "illegal character U+%04X", rune);
+		go_lexer_fail(l, start, "illegal character U+%04X", rune);
 	else
-		rule_lexer_fail(l, start, "illegal character U+%04X '%.*s'", rune, (int)n, rest.p);
+		go_lexer_fail(l, start, "illegal character U+%04X '%.*s'", rune, (int)n, rest.p);
 }
 
-static enum rule_token_kind scan_name(struct rule_lexer *l)
+static enum go_token_kind scan_name(struct go_lexer *l)
 {
 	size_t start = l->at;
 	slice name;
@@ -329,16 +330,16 @@ static enum rule_token_kind scan_name(struct rule_lexer *l)
 	name = slice_of(l->text.p + start, l->at - start);
 	for (size_t i = 0; i < ARRAY_LEN(keywords); i++) {
 		if (slice_equal(name, slice_from(keywords[i])))
-			return RULE_TOKEN_KEYWORD;
+			return GO_TOKEN_KEYWORD;
 	}
-	return RULE_TOKEN_NAME;
+	return GO_TOKEN_NAME;
 }
 
-static enum rule_token_kind scan(struct rule_lexer *l)
+static enum go_token_kind scan(struct go_lexer *l)
 {
 	size_t start = l->at;
 	int c = peek(l, 0);
-	enum rule_token_kind kind;
+	enum go_token_kind kind;
 
 	if (is_letter(c))
 		return scan_name(l);
@@ -347,35 +348,35 @@ static enum rule_token_kind scan(struct rule_lexer *l)
 	if (c == '"' || c == '\'') {
 		l->at++;
 		scan_quoted(l, (char)c, start);
-		return c == '"' ? RULE_TOKEN_STRING : RULE_TOKEN_CHAR;
+		return c == '"' ? GO_TOKEN_STRING : GO_TOKEN_CHAR;
 	}
 	if (c == '`') {
 		l->at++;
 		scan_raw(l, start);
-		return RULE_TOKEN_STRING;
+		return GO_TOKEN_STRING;
 	}
 	kind = scan_operator(l);
-	if (kind == RULE_TOKEN_ILLEGAL)
+	if (kind == GO_TOKEN_ILLEGAL)
 		illegal_character(l);
 	return kind;
 }
 
-static bool ends_expression(const struct rule_token *t)
+static bool ends_expression(const struct go_token *t)
 {
 	switch (t->kind) {
-	case RULE_TOKEN_NAME:
-	case RULE_TOKEN_INT:
-	case RULE_TOKEN_FLOAT:
-	case RULE_TOKEN_IMAG:
-	case RULE_TOKEN_CHAR:
-	case RULE_TOKEN_STRING:
-	case RULE_TOKEN_CLOSE:
-	case RULE_TOKEN_CLOSE_INDEX:
-	case RULE_TOKEN_CLOSE_BRACE:
-	case RULE_TOKEN_PLUS_PLUS:
-	case RULE_TOKEN_MINUS_MINUS:
+	case GO_TOKEN_NAME:
+	case GO_TOKEN_INT:
+	case GO_TOKEN_FLOAT:
+	case GO_TOKEN_IMAG:
+	case GO_TOKEN_CHAR:
+	case GO_TOKEN_STRING:
+	case GO_TOKEN_CLOSE:
+	case GO_TOKEN_CLOSE_INDEX:
+	case GO_TOKEN_CLOSE_BRACE:
+	case GO_TOKEN_PLUS_PLUS:
+	case GO_TOKEN_MINUS_MINUS:
 		return true;
-	case RULE_TOKEN_KEYWORD:
+	case GO_TOKEN_KEYWORD:
 		return slice_equal(t->text, SLICE("break")) ||
 		       slice_equal(t->text, SLICE("continue")) ||
 		       slice_equal(t->text, SLICE("fallthrough")) ||
@@ -385,13 +386,13 @@ static bool ends_expression(const struct rule_token *t)
 	}
 }
 
-struct rule_token rule_lexer_next(struct rule_lexer *l)
+struct go_token go_lexer_next(struct go_lexer *l)
 {
-	struct rule_token t = {RULE_TOKEN_END, 0, {NULL, 0}};
+	struct go_token t = {GO_TOKEN_END, 0, {NULL, 0}};
 
 	if (skip_blanks(l, &t.at) || (l->at == l->text.n && l->ends_expression)) {
 		l->ends_expression = false;
-		t.kind = RULE_TOKEN_NEWLINE;
+		t.kind = GO_TOKEN_NEWLINE;
 		t.text = SLICE("\n");
 		return t;
 	}
@@ -445,7 +446,7 @@ static size_t unescape(slice s, size_t *at, char *to)
 	return 1;
 }
 
-int rule_unquote(slice literal, struct arena *arena, slice *value)
+int go_unquote(slice literal, struct arena *arena, slice *value)
 {
 	slice s = slice_of(literal.p + 1, literal.n - 2);
 	bool raw = literal.p[0] == '`';

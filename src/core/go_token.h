@@ -1,15 +1,15 @@
 /*
- * Tokens of rules. A rule is a Go expression, so that this is Go's lexical grammar: comments,
- * string escapes and the newline that ends an expression included.
+ * Tokens of Go expressions, in which Traefik's rules and conditions are written: comments, string
+ * escapes and the newline that ends an expression included.
  */
-#ifndef PROXY_RULE_TOKEN_H
-#define PROXY_RULE_TOKEN_H
+#ifndef CORE_GO_TOKEN_H
+#define CORE_GO_TOKEN_H
 
 #include "core/arena.h"
 #include "core/error.h"
 
 /* X(NAME, spelling, precedence of the binary operator or 0) */
-#define RULE_TOKENS(X) \
+#define GO_TOKENS(X) \
 	X(END, "EOF", 0) \
 	X(ILLEGAL, "ILLEGAL", 0) \
 	X(NAME, "IDENT", 0) \
@@ -69,21 +69,21 @@
 	X(ELLIPSIS, "...", 0) \
 	X(NEWLINE, ";", 0)
 
-enum rule_token_kind {
-#define X(name, spelling, precedence) RULE_TOKEN_##name,
-	RULE_TOKENS(X)
+enum go_token_kind {
+#define X(name, spelling, precedence) GO_TOKEN_##name,
+	GO_TOKENS(X)
 #undef X
-		RULE_TOKEN_COUNT
+		GO_TOKEN_COUNT
 };
 
-struct rule_token {
-	enum rule_token_kind kind;
+struct go_token {
+	enum go_token_kind kind;
 	size_t at; /* offset in the text */
 	slice text;
 };
 
 /** Lifetime: one parse of `text`. The first fault (by position) of the text stays in `error`. */
-struct rule_lexer {
+struct go_lexer {
 	slice text;
 	size_t at;
 	bool ends_expression; /* a newline after the last token would end the expression */
@@ -95,22 +95,22 @@ struct rule_lexer {
 };
 
 /** Starts at the front of `text`, which is borrowed; a byte order mark is skipped. */
-void rule_lexer_init(struct rule_lexer *l, slice text);
+void go_lexer_init(struct go_lexer *l, slice text);
 
-/** The next token; after the last one RULE_TOKEN_END for ever. Faults are noted, not returned. */
-struct rule_token rule_lexer_next(struct rule_lexer *l);
+/** The next token; after the last one GO_TOKEN_END for ever. Faults are noted, not returned. */
+struct go_token go_lexer_next(struct go_lexer *l);
 
 /** Notes a fault at an offset unless there is an earlier one. */
-void rule_lexer_fail(struct rule_lexer *l, size_t at, const char *format, ...) PRINTF_LIKE(3, 4);
+void go_lexer_fail(struct go_lexer *l, size_t at, const char *format, ...) PRINTF_LIKE(3, 4);
 
 /** How Go spells a token's kind. */
-const char *rule_token_spelling(enum rule_token_kind kind);
-unsigned rule_token_precedence(enum rule_token_kind kind);
+const char *go_token_spelling(enum go_token_kind kind);
+unsigned go_token_precedence(enum go_token_kind kind);
 
 /** Line and column (in bytes) of an offset, both from 1. */
-void rule_position(slice text, size_t at, unsigned *line, unsigned *column);
+void go_position(slice text, size_t at, unsigned *line, unsigned *column);
 
 /** The value of a string token without lexical faults. Returns 0 or -ENOMEM. */
-int rule_unquote(slice literal, struct arena *arena, slice *value);
+int go_unquote(slice literal, struct arena *arena, slice *value);
 
 #endif

@@ -228,11 +228,18 @@ struct weir_supervisor_config {
 	slice pid_file; /* empty: none */
 };
 
+/** weir.generations: dynamic configurations that were replaced while requests still use them. */
+struct weir_generations_config {
+	int64_t drain_timeout_ns; /* 0: none */
+	int64_t max;              /* the current one included */
+};
+
 /** Root key `weir`. */
 struct weir_config {
 	int64_t workers; /* 0: the CPU quota of the cgroup */
 	struct weir_supervisor_config supervisor;
 	struct weir_limits_config limits;
+	struct weir_generations_config generations;
 	struct weir_plugins_config plugins;
 };
 

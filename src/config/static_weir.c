@@ -235,6 +235,19 @@ const struct option weir_plugins_options[] = {
 	OPT_END,
 };
 
+static const struct option generations_rows[] = {
+	OPT_DURATION("drainTimeout", struct weir_generations_config, drain_timeout_ns, "10m",
+		     "How long requests may hold a dynamic configuration that was replaced; then "
+		     "they are ended. One whose response is on its way or that has become a "
+		     "tunnel holds none; 0: any time.",
+		     AT_LEAST(0)),
+	OPT_INT("max", struct weir_generations_config, max, "16",
+		"Most dynamic configurations in use, the current one included: requests are ended "
+		"that have held an older one for five seconds after it was replaced.",
+		.min = 2, .max = 1 << 20),
+	OPT_END,
+};
+
 static const struct option supervisor_rows[] = {
 	OPT_BOOL("enabled", struct weir_supervisor_config, enabled, "true",
 		 "Serve in a child process that is started again if it dies; the first process "
@@ -254,6 +267,8 @@ const struct option weir_options[] = {
 		   "The process that restarts and upgrades the server."),
 	OPT_OBJECT("limits", struct weir_config, limits, limits_rows,
 		   "What one process holds at most."),
+	OPT_OBJECT("generations", struct weir_config, generations, generations_rows,
+		   "Dynamic configurations that requests still use after a reload."),
 	OPT_OBJECT("plugins", struct weir_config, plugins, weir_plugins_options,
 		   "WebAssembly plugins."),
 	OPT_END,

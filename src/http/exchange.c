@@ -108,6 +108,8 @@ struct exchange *exchange_begin(struct exchange_pool *pool, const struct exchang
 	x->walking = x->waiting = x->service_active = x->own_answer = x->failed = false;
 	x->forwarded_for_dropped = x->reached_server = x->request_sent = x->drops_interim = false;
 	x->repetitions = 0;
+	x->detached = false;
+	x->expired_turn = 0;
 	x->on_release = NULL;
 	x->route = NULL;
 	x->account = NULL;
@@ -345,7 +347,7 @@ static void drop_service(struct exchange *x)
 	struct service *s = x->chain->service;
 
 	x->service_active = false;
-	s->class->cancel(s, x);
+	s->class->cancel(x->detached ? NULL : s, x);
 }
 
 void exchange_answer(struct exchange *x, int status, slice body, bool as_error)
@@ -430,7 +432,7 @@ static void tell_middlewares(struct exchange *x)
 		struct middleware *m = x->chain->list[i];
 
 		if (m->class->on_end != NULL)
-			m->class->on_end(m, x, exchange_state(x, i));
+			m->class->on_end(x->detached ? NULL : m, x, exchange_state(x, i));
 	}
 }
 
@@ -475,7 +477,8 @@ static void finish(struct exchange *x)
 		struct middleware *m = x->chain->list[x->at - 1];
 
 		if (m->class->on_sent != NULL &&
-		    m->class->on_sent(m, x, exchange_state(x, x->at - 1)) == MW_PENDING) {
+		    m->class->on_sent(x->detached ? NULL : m, x, exchange_state(x, x->at - 1)) ==
+			    MW_PENDING) {
 			x->waiting = true;
 			return;
 		}

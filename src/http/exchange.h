@@ -40,6 +40,10 @@ struct exchange_client {
 
 	/** An interim response (1xx) to pass on. */
 	void (*inform)(struct exchange *, const struct response *);
+
+	/** The exchange is to end now, in whatever state it is: closes the connection or resets the
+	 * stream, and calls `exchange_end`. */
+	void (*drop)(struct exchange *);
 };
 
 /** Limits of one exchange, from the entry point. */
@@ -97,6 +101,8 @@ struct exchange {
 	bool drops_interim;         /* interim responses are not passed on */
 	unsigned repetitions;       /* how often a middleware has said MW_AGAIN */
 	bool failed;                /* the response could not be sent completely */
+	bool detached;              /* the chain holds stand-ins for what lies in a generation */
+	uint64_t expired_turn;      /* of the loop: when it was told to end; 0: was not */
 
 	/** Whoever routed the exchange cleans up here: unpins the generation, counts. Called once,
 	 * last. */
@@ -119,6 +125,10 @@ struct exchange {
 	X(repeated, COUNTER, "Times that a middleware had a request made again") \
 	X(repetitions_refused, COUNTER, \
 	  "Times that a request was not made again, because of the limit") \
+	X(detached, COUNTER, "Exchanges that went on without the configuration they began with") \
+	X(expired, COUNTER, \
+	  "Exchanges that were ended because their configuration had been " \
+	  "replaced for too long") \
 	X(body_stalls, COUNTER, "Times that a sender waited for the receiver of its body")
 
 struct exchange_counters {
@@ -194,6 +204,22 @@ void exchange_service_done(struct exchange *x);
  * the exchange. Not from within a hook.
  */
 void exchange_end(struct exchange **giver, bool failed);
+
+/**
+ * Lets go of the chain and of all that belongs to the same generation, which may be destroyed after
+ * this: the exchange goes on with copies. Possible once the response has passed the chain, tunnels
+ * included. `x->route` is the caller's business. Not from within a hook. Returns 0; -EAGAIN before
+ * that time; -EBUSY as long as something in the chain needs its generation; -ENOMEM. All of them
+ * may be tried again.
+ */
+int exchange_detach(struct exchange *x);
+
+/**
+ * Ends an exchange whose generation has been replaced for too long: an exchange that waits for its
+ * service is answered with 503, and all others are dropped. It may wait for a hook all the same.
+ * Not from within a hook.
+ */
+void exchange_expire(struct exchange *x);
 
 /**
  * Puts a stage into a body's way: `*where` (x->request_body or x->response_body) becomes `stage`,

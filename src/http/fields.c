@@ -262,6 +262,21 @@ int fields_set_id(struct fields *f, enum field_id id, slice value)
 	return set_line(f, &(struct field){field_name(id), value, id});
 }
 
+int fields_own(struct fields *f)
+{
+	for (size_t i = 0; i < f->count; i++) {
+		struct field *line = &f->list[i];
+		slice name = arena_copy(f->arena, line->name);
+		slice value = arena_copy(f->arena, line->value);
+
+		if (name.p == NULL || value.p == NULL)
+			return -ENOMEM;
+		line->name = name;
+		line->value = value;
+	}
+	return 0;
+}
+
 size_t fields_remove(struct fields *f, slice name)
 {
 	enum field_id id = field_id_of(name);

@@ -132,6 +132,10 @@ int fields_copy(struct fields *to, const struct fields *from);
 int fields_set(struct fields *f, slice name, slice value);
 int fields_set_id(struct fields *f, enum field_id id, slice value);
 
+/** Copies all bytes to the section's arena, so that nothing is borrowed from elsewhere. Returns 0
+ * or -ENOMEM (arena full). */
+int fields_own(struct fields *f);
+
 /** Removes all lines of that name; order of the others stays. Returns how many there were. */
 size_t fields_remove(struct fields *f, slice name);
 size_t fields_remove_id(struct fields *f, enum field_id id);

@@ -210,7 +210,13 @@ static void inform(struct exchange *x, const struct response *interim)
 		watch_writing(c, true);
 }
 
-const struct exchange_client h1_connection_client = {.respond = respond, .inform = inform};
+static void drop(struct exchange *x)
+{
+	h1_connection_close(x->connection, true);
+}
+
+const struct exchange_client h1_connection_client = {
+	.respond = respond, .inform = inform, .drop = drop};
 
 static void sent_all(struct h1_connection *c)
 {

@@ -49,6 +49,15 @@ struct middleware_class {
 	 * failure. Its state is cleared afterwards. */
 	void (*on_end)(struct middleware *, struct exchange *, void *state);
 
+	/**
+	 * The generation is to go although the exchange goes on, whose response has passed: keeps
+	 * in `state` what `on_sent` and `on_end` need (references, copies in the exchange's arena);
+	 * these get NULL for the middleware from then on. Returns 0, or a negative errno value; may
+	 * be called again after either. NULL: nothing is needed if both hooks are NULL, else the
+	 * exchange holds its generation to its end.
+	 */
+	int (*detach)(struct middleware *, struct exchange *, void *state);
+
 	/** Its generation has come into force on this loop: what is to be ready before the first
 	 * request can be begun now. The loop's thread. NULL: nothing. */
 	void (*prepare)(struct middleware *, struct loop *);
@@ -79,6 +88,10 @@ struct service_class {
 	/** The exchange ends before the service is done with it: let go at once. Not called after
 	 * `exchange_service_done`. */
 	void (*cancel)(struct service *, struct exchange *);
+
+	/** As a middleware's, while the service is still active; `cancel` gets NULL for the service
+	 * from then on. NULL: an active service holds the generation. */
+	int (*detach)(struct service *, struct exchange *);
 };
 
 #define SERVICE_MAGIC 0x73657276u
@@ -103,5 +116,8 @@ struct chain {
 
 /** Fills in `state_bytes` from the list. */
 void chain_finish(struct chain *c);
+
+/** The hook `detach` of classes whose `on_sent` and `on_end` use their state only. */
+int middleware_detach_nothing(struct middleware *m, struct exchange *x, void *state);
 
 #endif

@@ -294,6 +294,8 @@ static const struct middleware_class class = {
 	.state_bytes = sizeof(struct check),
 	.on_request = on_request,
 	.on_sent = on_sent,
+	/* No check is being made once the response has passed. */
+	.detach = middleware_detach_nothing,
 	.destroy = destroy,
 };
 

@@ -116,6 +116,7 @@ static const struct middleware_class class = {
 	.state_bytes = sizeof(struct look),
 	.on_response = on_response,
 	.on_end = on_end,
+	.detach = middleware_detach_nothing,
 	.destroy = middleware_free,
 };
 

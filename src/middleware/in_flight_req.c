@@ -28,7 +28,8 @@ struct in_flight_req {
 
 /* In the exchange's arena. */
 struct in_flight_visit {
-	struct flight *flight; /* NULL: not counted */
+	struct flight *flight;     /* NULL: not counted */
+	struct shared_state *kept; /* one reference, by an exchange that has lost its middleware */
 };
 
 static struct in_flight_req *self(struct middleware *m)
@@ -113,23 +114,36 @@ static enum middleware_verdict on_request(struct middleware *m, struct exchange 
 	return MW_ANSWERED;
 }
 
-static void on_end(struct middleware *m, struct exchange *x, void *state)
+static void leave(struct shared_state *s, struct flight *f)
 {
-	struct in_flight_req *p = self(m);
-	struct in_flight_visit *v = state;
-	struct flight *f = v->flight;
-
-	(void)x;
-	if (f == NULL)
-		return;
-	v->flight = NULL;
-	shared_state_lock(p->state);
+	shared_state_lock(s);
 	if (--f->count == 0) {
-		(void)map_remove(&flights_of(p->state)->map, slice_of(f->key, f->key_bytes));
-		counter_sub(&p->state->counters.sources, 1);
+		(void)map_remove(&flights_of(s)->map, slice_of(f->key, f->key_bytes));
+		counter_sub(&s->counters.sources, 1);
 		free(f);
 	}
-	shared_state_unlock(p->state);
+	shared_state_unlock(s);
+}
+
+static void on_end(struct middleware *m, struct exchange *x, void *state)
+{
+	struct in_flight_visit *v = state;
+
+	(void)x;
+	if (v->flight != NULL)
+		leave(v->kept != NULL ? v->kept : self(m)->state, v->flight);
+	v->flight = NULL;
+	shared_state_release(&v->kept);
+}
+
+static int detach(struct middleware *m, struct exchange *x, void *state)
+{
+	struct in_flight_visit *v = state;
+
+	(void)x;
+	if (v->flight != NULL && v->kept == NULL)
+		v->kept = shared_state_ref(self(m)->state);
+	return 0;
 }
 
 static void destroy(struct middleware **m)
@@ -146,6 +160,7 @@ static const struct middleware_class class = {
 	.state_bytes = sizeof(struct in_flight_visit),
 	.on_request = on_request,
 	.on_end = on_end,
+	.detach = detach,
 	.destroy = destroy,
 };
 

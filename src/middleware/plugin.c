@@ -20,7 +20,7 @@ static void set_stage(struct plugin_visit *v, enum plugin_stage from, enum plugi
 
 uint64_t plugin_body_limit(const struct plugin_visit *v)
 {
-	return weir_plugin_facts(v->m->use->plugin)->limits.body_bytes;
+	return weir_plugin_facts(v->use->plugin)->limits.body_bytes;
 }
 
 void plugin_resume_later(struct plugin_visit *v)
@@ -85,9 +85,8 @@ static void log_failure(const struct plugin_visit *v, const char *consequence)
 
 	/* Which the opening of the circuit has been told of, once. */
 	LOG_WITH(cause == WEIR_CAUSE_CIRCUIT ? LOG_DEBUG : LOG_ERROR,
-		 (LOG_TEXT("middlewareName", v->m->middleware.name),
-		  LOG_STRING("middlewareType", "wasm"), LOG_STRING("cause", weir_cause_text(cause)),
-		  LOG_STRING("error", e->text)),
+		 (LOG_TEXT("middlewareName", v->name), LOG_STRING("middlewareType", "wasm"),
+		  LOG_STRING("cause", weir_cause_text(cause)), LOG_STRING("error", e->text)),
 		 "Plugin failed%s", consequence);
 }
 
@@ -116,7 +115,7 @@ static enum middleware_verdict fail(struct plugin_visit *v)
 static void pass_over(struct plugin_visit *v, const char *consequence)
 {
 	log_failure(v, consequence);
-	plugin_use_note_passed(v->m->use);
+	plugin_use_note_passed(v->use);
 	weir_exchange_end(&v->guest);
 	v->stage = PLUGIN_OVER;
 }
@@ -137,7 +136,8 @@ static enum weir_step begin(struct plugin_middleware *m, struct exchange *x, str
 
 	v->magic = PLUGIN_VISIT_MAGIC;
 	v->x = x;
-	v->m = m;
+	v->use = m->use;
+	v->name = m->middleware.name;
 	v->again.run = on_again;
 	spool_init(&v->request_kept);
 	spool_init(&v->request_new);
@@ -236,8 +236,7 @@ static enum middleware_verdict refuse_collected(struct plugin_visit *v)
 {
 	int error = v->collect_error, status = error == -EFBIG || error == -ENOMEM ? 500 : 502;
 
-	log_error_with((LOG_TEXT("middlewareName", v->m->middleware.name),
-			LOG_STRING("error", strerror(-error))),
+	log_error_with((LOG_TEXT("middlewareName", v->name), LOG_STRING("error", strerror(-error))),
 		       "Response could not be collected for the plugin");
 	exchange_answer(v->x, status, slice_from(status_text(status)), false);
 	return MW_ANSWERED;
@@ -352,7 +351,24 @@ static void on_end(struct middleware *m, struct exchange *x, void *state)
 	spool_free(&v->request_new);
 	spool_free(&v->response_kept);
 	spool_free(&v->response_new);
+	plugin_use_release(&v->kept);
 	v->magic = 0;
+}
+
+/* A guest that is called once more after the response keeps its plugin, not the generation. */
+static int detach(struct middleware *m, struct exchange *x, void *state)
+{
+	struct plugin_visit *v = state;
+	slice name;
+
+	if (v->guest == NULL || v->kept != NULL)
+		return 0;
+	name = arena_copy(&x->arena, m->name);
+	if (name.p == NULL)
+		return -ENOMEM;
+	v->name = name;
+	v->kept = plugin_use_ref(v->use);
+	return 0;
 }
 
 /* Instances that are to be ready before the first request. */
@@ -379,6 +395,7 @@ static const struct middleware_class class = {
 	.on_response = on_response,
 	.on_sent = on_sent,
 	.on_end = on_end,
+	.detach = detach,
 	.prepare = prepare,
 	.destroy = destroy,
 };

@@ -4,7 +4,7 @@
 
 static bool is_open(const struct plugin_visit *v)
 {
-	return v->m->use->fails_open;
+	return v->use->fails_open;
 }
 
 /* A body that is too long for the plugin must not be a way around it, and one that broke off is

@@ -52,8 +52,10 @@ struct plugin_visit {
 	uint32_t magic;
 	enum plugin_stage stage;
 	struct exchange *x;
-	struct plugin_middleware *m;
-	struct weir_exchange *guest;      /* NULL: none (yet, or any more) */
+	struct plugin_use *use;
+	slice name;                  /* of the middleware */
+	struct plugin_use *kept;     /* one reference to `use`, once the middleware may be gone */
+	struct weir_exchange *guest; /* NULL: none (yet, or any more) */
 	struct weir_exchange_facts facts; /* as of WEIR_NEXT or WEIR_STOP */
 	struct task again;                /* resumes the exchange at the next turn */
 	struct timer wake;                /* the guest sleeps, or its wait for an instance ends */

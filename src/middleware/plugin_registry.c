@@ -330,6 +330,15 @@ static void on_parts_released(struct per_loop *p)
 	(void)pthread_mutex_unlock(&r->lock);
 }
 
+struct plugin_use *plugin_use_ref(struct plugin_use *u)
+{
+	OBJ_CHECK(u, PLUGIN_USE_MAGIC);
+	(void)pthread_mutex_lock(&u->registry->lock);
+	u->references++;
+	(void)pthread_mutex_unlock(&u->registry->lock);
+	return u;
+}
+
 void plugin_use_release(struct plugin_use **use)
 {
 	struct plugin_registry *r;

@@ -66,6 +66,9 @@ struct plugin_use {
 int plugin_use_get(struct plugin_use **use, struct plugin_registry *registry, slice alias,
 		   slice json, struct weir_error *e);
 
+/** One more reference. Any thread. */
+struct plugin_use *plugin_use_ref(struct plugin_use *use);
+
 /** Drops the reference and nulls the pointer; the last one frees the instances on all loops. NULL
  * is allowed. */
 void plugin_use_release(struct plugin_use **use);

@@ -159,6 +159,7 @@ static const struct middleware_class class = {
 	.state_bytes = sizeof(struct rate_visit),
 	.on_request = on_request,
 	.on_end = on_end,
+	.detach = middleware_detach_nothing,
 	.destroy = destroy,
 };
 

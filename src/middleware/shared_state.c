@@ -113,6 +113,15 @@ int shared_state_get(struct shared_state **state, const struct shared_state_clas
 	return r;
 }
 
+struct shared_state *shared_state_ref(struct shared_state *s)
+{
+	OBJ_CHECK(s, SHARED_STATE_MAGIC);
+	(void)pthread_mutex_lock(&s->registry->lock);
+	s->references++;
+	(void)pthread_mutex_unlock(&s->registry->lock);
+	return s;
+}
+
 void shared_state_release(struct shared_state **state)
 {
 	struct shared_states *all;

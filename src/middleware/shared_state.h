@@ -67,6 +67,9 @@ int shared_state_get(struct shared_state **state, const struct shared_state_clas
 		     const struct dynamic_middleware *config, const struct middleware_world *world,
 		     struct weir_error *e);
 
+/** One more reference. Any thread. */
+struct shared_state *shared_state_ref(struct shared_state *state);
+
 /** Drops the reference and nulls the pointer; the last one frees. NULL is allowed. Any thread. */
 void shared_state_release(struct shared_state **state);
 

@@ -80,10 +80,11 @@ struct generation_share {
 	struct message handover; /* while it is published */
 	struct worker *worker;
 	struct generation *generation;
-	uint32_t pins; /* exchanges in progress; the worker's own */
+	uint32_t pins;           /* exchanges in progress; the worker's own, as the next one */
+	uint64_t replaced_at_ms; /* when it was not the worker's current one any more */
 
 	/* Workers count on each request: no two counts in one cache line. */
-	char apart[16];
+	char apart[8];
 };
 
 _Static_assert(sizeof(struct generation_share) >= 64, "as long as a cache line");

@@ -12,8 +12,11 @@
 struct forwarding {
 	struct client_call call;
 	struct exchange *x;
+	struct upstream *upstream;
+	struct series_group *series;
 	uint64_t begun_ns; /* 0: not counted */
 	uint16_t code;     /* 0: no response yet */
+	bool detached;     /* has references of its own to `upstream` and `series` */
 };
 
 static struct load_balancer *self(struct service *s)
@@ -43,14 +46,13 @@ static int status_of(int code)
 static void count(const struct forwarding *f, uint16_t code, uint64_t response_bytes)
 {
 	struct exchange *x = f->x;
-	const struct load_balancer *b = self(x->chain->service);
 	const struct series_request request = {
 		.request_bytes = f->call.request_body->taken_bytes,
 		.response_bytes = response_bytes,
 		.duration_ns = clock_mono_ns() - f->begun_ns,
 	};
 
-	account_service(x, b->series, code, &request);
+	account_service(x, f->series, code, &request);
 }
 
 static void count_response(const struct forwarding *f)
@@ -108,11 +110,21 @@ static void on_failed(struct client_call *call, int code)
 	exchange_fail(x, status);
 }
 
+static void release(struct forwarding *f)
+{
+	if (!f->detached)
+		return;
+	f->detached = false;
+	series_release(&f->series);
+	upstream_release(&f->upstream);
+}
+
 static void on_done(struct client_call *call)
 {
 	struct forwarding *f = container_of(call, struct forwarding, call);
 
 	count_response(f);
+	release(f);
 	exchange_service_done(f->x);
 }
 
@@ -185,6 +197,8 @@ static void start(struct service *service, struct exchange *x)
 	}
 	f->x = x;
 	x->reached_server = true;
+	f->upstream = s->upstream;
+	f->series = b->series;
 	if (b->series != NULL && x->account != NULL)
 		f->begun_ns = clock_mono_ns();
 	f->call = (struct client_call){.magic = CALL_MAGIC,
@@ -207,13 +221,28 @@ static void cancel(struct service *service, struct exchange *x)
 {
 	struct forwarding *f = x->service_state;
 
-	(void)self(service);
+	(void)service;
 	count_response(f);
 	client_cancel(&f->call);
+	release(f);
+}
+
+/* The connection belongs to the endpoint, which goes with its last reference. */
+static int detach(struct service *service, struct exchange *x)
+{
+	struct forwarding *f = x->service_state;
+
+	(void)service;
+	if (f->detached)
+		return 0;
+	f->detached = true;
+	(void)upstream_ref(f->upstream);
+	(void)series_ref(f->series);
+	return 0;
 }
 
 const struct service_class load_balancer_class = {
-	.name = "loadBalancer", .start = start, .cancel = cancel};
+	.name = "loadBalancer", .start = start, .cancel = cancel, .detach = detach};
 
 void load_balancer_release(struct load_balancer *b)
 {

@@ -113,6 +113,9 @@ const struct series_shape *series_registry_shape(const struct series_registry *r
 int series_get(struct series_group **group, struct series_registry *registry, enum series_kind kind,
 	       slice name, slice service);
 
+/** One more reference. NULL is allowed, and returned. Any thread. */
+struct series_group *series_ref(struct series_group *group);
+
 /** Drops the reference and nulls the pointer. NULL is allowed. Any thread. */
 void series_release(struct series_group **group);
 

@@ -134,6 +134,17 @@ int series_get(struct series_group **group, struct series_registry *r, enum seri
 	return g != NULL ? 0 : -ENOMEM;
 }
 
+struct series_group *series_ref(struct series_group *g)
+{
+	if (g == NULL)
+		return NULL;
+	OBJ_CHECK(g, SERIES_GROUP_MAGIC);
+	(void)pthread_mutex_lock(&g->registry->lock);
+	g->references++;
+	(void)pthread_mutex_unlock(&g->registry->lock);
+	return g;
+}
+
 void series_release(struct series_group **group)
 {
 	struct series_registry *r;

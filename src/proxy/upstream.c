@@ -173,6 +173,15 @@ static void on_parts_released(struct per_loop *p)
 	(void)pthread_mutex_unlock(&r->lock);
 }
 
+struct upstream *upstream_ref(struct upstream *u)
+{
+	OBJ_CHECK(u, UPSTREAM_MAGIC);
+	(void)pthread_mutex_lock(&u->registry->lock);
+	u->references++;
+	(void)pthread_mutex_unlock(&u->registry->lock);
+	return u;
+}
+
 void upstream_release(struct upstream **upstream)
 {
 	struct upstream_registry *r;

@@ -26,13 +26,17 @@ void upstream_registry_count(const struct upstream_registry *registry, size_t lo
 /** All endpoints must have been released. */
 void upstream_registry_destroy(struct upstream_registry **registry);
 
-/** Shared by reference counting; the references are the generations'. */
+/** Shared by reference counting; the references are the generations', and those
+ * of exchanges that have outlived theirs. */
 struct upstream;
 
 /** The endpoint with this address and these options: found, or made. The caller gets a reference.
  * Returns 0 or -ENOMEM. */
 int upstream_get(struct upstream **upstream, struct upstream_registry *registry, slice host,
 		 uint16_t port, const struct client_options *options);
+
+/** One more reference. Any thread. */
+struct upstream *upstream_ref(struct upstream *upstream);
 
 /** Drops the reference and nulls the pointer. NULL is allowed. */
 void upstream_release(struct upstream **upstream);

@@ -1,4 +1,4 @@
-#include "proxy/worker.h"
+#include "proxy/worker_private.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -9,36 +9,11 @@
 
 #define DRAIN_POLL_MS 20u
 
-static struct worker *worker_of(struct exchange *x)
-{
-	return container_of(x->loop, struct worker, loop);
-}
-
-static void drop_hold(struct worker *w, struct generation *g)
-{
-	if (atomic_fetch_sub(&g->holders, 1) == 1)
-		w->events->released(g, w->events->context);
-}
-
 static void count_refused(struct exchange *x)
 {
 	const struct worker_entry *entry = x->route;
 
 	account_end(x, entry->entry_point, NULL);
-}
-
-/* The last thing in an exchange's life. */
-static void unpin(struct exchange *x)
-{
-	const struct route *route = x->route;
-	struct generation *g = route->generation;
-	struct worker *w = worker_of(x);
-
-	OBJ_CHECK(g, GENERATION_MAGIC);
-	account_end(x, route->entry_point, route);
-	must(g->shares[w->index].pins > 0);
-	if (--g->shares[w->index].pins == 0 && g != w->generation)
-		drop_hold(w, g);
 }
 
 static int negative_to_status(int r)
@@ -112,9 +87,7 @@ static void handle(struct h1_server *s, struct exchange *x)
 	}
 	if (x->account != NULL && route->internal && !p->shape->internals)
 		account_drop(x);
-	w->generation->shares[w->index].pins++;
-	x->route = route;
-	x->on_release = unpin;
+	worker_pin(w, x, route);
 	exchange_start(x, &route->chain);
 }
 
@@ -158,6 +131,8 @@ int worker_create(struct worker **worker, unsigned index, struct entry_point *en
 	w->magic = WORKER_MAGIC;
 	w->index = w->loop.index = index;
 	w->events = events;
+	w->drain_timeout_ms = clock_ns_to_ms(config->weir.generations.drain_timeout_ns);
+	w->generations_max = (uint64_t)config->weir.generations.max;
 	exchange_pool_init(&w->exchanges, &w->loop, &exchange);
 	h1_room_init(&w->room, (size_t)limits->connections_per_worker);
 	w->entries = calloc(MAX(count, 1), sizeof *w->entries);
@@ -210,41 +185,20 @@ static void on_accept_order(struct message *m)
 	accept_connections(container_of(m, struct worker, accept_order));
 }
 
-static void prepare_middlewares(struct worker *w, struct generation *g)
-{
-	for (size_t i = 0; i < g->middleware_count; i++) {
-		struct middleware *m = g->middlewares[i];
-
-		if (m != NULL && m->class->prepare != NULL)
-			m->class->prepare(m, &w->loop);
-	}
-}
-
-static void take(struct worker *w, struct generation *g)
-{
-	struct generation *old = w->generation;
-
-	w->generation = g;
-	if (g != NULL)
-		prepare_middlewares(w, g);
-	if (old != NULL && old->shares[w->index].pins == 0)
-		drop_hold(w, old);
-}
-
 static void on_handover(struct message *m)
 {
 	struct generation_share *share = container_of(m, struct generation_share, handover);
 
 	bool first = share->worker->generation == NULL;
 
-	take(share->worker, share->generation);
+	worker_take(share->worker, share->generation);
 	if (first)
 		accept_connections(share->worker);
 }
 
 static void on_withdrawal(struct message *m)
 {
-	take(container_of(m, struct worker, withdrawal), NULL);
+	worker_take(container_of(m, struct worker, withdrawal), NULL);
 }
 
 static void poll_drained(struct timer *t)
@@ -410,7 +364,8 @@ void worker_destroy(struct worker **worker)
 	if (*worker == NULL)
 		return;
 	OBJ_TAKE(w, worker, WORKER_MAGIC);
-	must(!w->running && w->generation == NULL);
+	must(!w->running && w->generation == NULL && w->old_pins == 0);
+	loop_disarm(&w->loop, &w->old_look);
 	for (size_t i = 0; i < w->entry_count; i++) {
 		if (w->entries[i].started && !w->entries[i].stopped)
 			end_entry(&w->entries[i]);

@@ -49,6 +49,10 @@ struct worker {
 	struct worker_entry *entries;
 	size_t entry_count;
 	struct generation *generation; /* the current one, held; NULL before the first */
+	size_t old_pins;               /* exchanges that hold an older one */
+	struct timer old_look;         /* while there are any */
+	uint64_t drain_timeout_ms;     /* weir.generations.drainTimeout; 0: none */
+	uint64_t generations_max;      /* weir.generations.max */
 	bool draining;
 	struct timer drain_poll; /* waits for exchanges that outlive their connections */
 

@@ -171,7 +171,14 @@ static void inform(struct exchange *x, const struct response *interim)
 	(void)interim;
 }
 
-static const struct exchange_client client = {respond, inform};
+static void drop(struct exchange *x)
+{
+	assert_ptr_equal(x, current);
+	note("X", ' ');
+	exchange_end(&current, true);
+}
+
+static const struct exchange_client client = {.respond = respond, .inform = inform, .drop = drop};
 static struct probe probes[DEPTH];
 static struct middleware idle = {.magic = MIDDLEWARE_MAGIC, .class = &idle_class};
 static struct middleware *list[DEPTH + 1];
@@ -282,6 +289,184 @@ static void a_replaced_response_cancels_the_service(void **state)
 	probes[1].response = "a";
 	go();
 	assert_string_equal(trace, "qA qB qC S  rC rB C  rA =4 sC sB sA eC eB eA");
+}
+
+static enum middleware_verdict late_sent(struct middleware *m, struct exchange *x, void *state)
+{
+	assert_null(m);
+	assert_true(x->detached);
+	note("s", (char)((struct probe_state *)state)->marker);
+	return MW_CONTINUE;
+}
+
+static void late_end(struct middleware *m, struct exchange *x, void *state)
+{
+	assert_null(m);
+	assert_true(x->detached);
+	note("e", (char)((struct probe_state *)state)->marker);
+}
+
+static int detach_result, service_result;
+
+static int detach(struct middleware *m, struct exchange *x, void *state)
+{
+	(void)x;
+	note("d", probe_of(m)->letter);
+	assert_int_equal(((struct probe_state *)state)->marker, (unsigned)probe_of(m)->letter);
+	return detach_result;
+}
+
+static int detach_service(struct service *s, struct exchange *x)
+{
+	(void)x;
+	assert_ptr_equal(s, &backend.service);
+	note("D", ' ');
+	return service_result;
+}
+
+static void late_cancel(struct service *s, struct exchange *x)
+{
+	(void)x;
+	assert_null(s);
+	note("C", ' ');
+}
+
+static const struct middleware_class late_class = {.name = "late",
+						   .state_bytes = sizeof(struct probe_state),
+						   .on_request = on_request,
+						   .on_response = on_response,
+						   .on_sent = late_sent,
+						   .on_end = late_end,
+						   .detach = detach};
+static const struct service_class late_backend_class = {
+	.name = "late", .start = start, .cancel = late_cancel, .detach = detach_service};
+
+/* What a generation owns, on the heap: whoever uses it afterwards is found by the sanitizer. */
+static struct chain *late_chain(void)
+{
+	struct chain *c = calloc(1, sizeof *c);
+
+	assert_non_null(c);
+	c->count = DEPTH;
+	c->list = calloc(DEPTH, sizeof(struct middleware *));
+	assert_non_null(c->list);
+	for (unsigned i = 0; i < DEPTH; i++) {
+		struct probe *p = calloc(1, sizeof *p);
+
+		assert_non_null(p);
+		p->middleware = (struct middleware){MIDDLEWARE_MAGIC, &late_class, SLICE("m")};
+		p->letter = (char)('A' + i);
+		c->list[i] = &p->middleware;
+	}
+	backend.service.class = &late_backend_class;
+	c->service = &backend.service;
+	chain_finish(c);
+	detach_result = service_result = 0;
+	return c;
+}
+
+static void free_late_chain(struct chain *c)
+{
+	for (unsigned i = 0; i < DEPTH; i++)
+		free(probe_of(c->list[i]));
+	free(c->list);
+	free(c);
+	memset(&backend.service, 0xdd, sizeof backend.service);
+}
+
+static void a_detached_exchange_needs_nothing_of_its_chain(void **state)
+{
+	struct chain *c = late_chain();
+	char *borrowed = strdup("of the configuration");
+
+	(void)state;
+	assert_non_null(borrowed);
+	end_at_once = false;
+	backend.how = 'd';
+	exchange_start(begin(), c);
+	assert_int_equal(fields_add(&current->response.fields, SLICE("X-Of"), slice_from(borrowed)),
+			 0);
+	current->request.path = slice_from(borrowed);
+	assert_int_equal(exchange_detach(current), 0);
+	assert_int_equal(counter_get(&pool.counters.detached), 1);
+	memset(borrowed, 0xdd, strlen(borrowed));
+	free(borrowed);
+	free_late_chain(c);
+	assert_true(slice_equal(fields_find(&current->response.fields, SLICE("x-of"))->value,
+				SLICE("of the configuration")));
+	assert_true(slice_equal(current->request.path, SLICE("of the configuration")));
+	exchange_end(&current, false);
+	assert_string_equal(trace, "qA qB qC S  rC rB rA =2 dA dB dC D  C  sC sB sA eC eB eA");
+	assert_true(released);
+}
+
+static void an_exchange_is_not_detached_before_its_response_has_passed(void **state)
+{
+	struct chain *c = late_chain();
+
+	(void)state;
+	end_at_once = false;
+	backend.how = 'l';
+	exchange_start(begin(), c);
+	assert_int_equal(exchange_detach(current), -EAGAIN);
+	answer_from_service(current, true);
+	detach_result = -ENOMEM;
+	assert_int_equal(exchange_detach(current), -ENOMEM);
+	assert_false(current->detached);
+	detach_result = 0;
+	assert_int_equal(exchange_detach(current), 0);
+	free_late_chain(c);
+	exchange_end(&current, false);
+	assert_string_equal(trace, "qA qB qC S  rC rB rA =2 dA dA dB dC sC sB sA eC eB eA");
+}
+
+static void a_middleware_that_cannot_detach_holds_its_exchange(void **state)
+{
+	(void)state;
+	end_at_once = false;
+	go();
+	assert_int_equal(exchange_detach(current), -EBUSY);
+	exchange_end(&current, false);
+	assert_string_equal(trace, "qA qB qC S  rC rB rA =2 sC sB sA eC eB eA");
+}
+
+static void a_service_that_cannot_detach_holds_its_exchange(void **state)
+{
+	(void)state;
+	end_at_once = false;
+	backend.how = 'd';
+	chain.count = 0;
+	chain_finish(&chain);
+	go();
+	assert_int_equal(exchange_detach(current), -EBUSY);
+	exchange_service_done(current);
+	assert_int_equal(exchange_detach(current), 0);
+	body_end(current->response_body);
+	exchange_end(&current, false);
+}
+
+static void an_expired_exchange_that_waits_for_its_service_is_answered(void **state)
+{
+	(void)state;
+	backend.how = 'l';
+	go();
+	exchange_expire(current);
+	assert_string_equal(trace, "qA qB qC S  C  rC rB rA =5 sC sB sA eC eB eA");
+	assert_true(released);
+	assert_int_equal(counter_get(&pool.counters.expired), 1);
+}
+
+static void an_expired_exchange_is_dropped(void **state)
+{
+	(void)state;
+	backend.how = 'l';
+	probes[1].response = "p";
+	go();
+	exchange_expire(current);
+	assert_string_equal(trace, "qA qB qC S  C  rC rB");
+	exchange_expire(current);
+	assert_string_equal(trace, "qA qB qC S  C  rC rB X  sC sB sA eC eB eA");
+	assert_int_equal(counter_get(&pool.counters.expired), 1);
 }
 
 static void every_hook_may_wait(void **state)
@@ -562,6 +747,12 @@ int main(void)
 		TEST(a_failure_answers_500),
 		TEST(a_failed_response_is_replaced),
 		TEST(a_replaced_response_cancels_the_service),
+		TEST(a_detached_exchange_needs_nothing_of_its_chain),
+		TEST(an_exchange_is_not_detached_before_its_response_has_passed),
+		TEST(a_middleware_that_cannot_detach_holds_its_exchange),
+		TEST(a_service_that_cannot_detach_holds_its_exchange),
+		TEST(an_expired_exchange_that_waits_for_its_service_is_answered),
+		TEST(an_expired_exchange_is_dropped),
 		TEST(every_hook_may_wait),
 		TEST(a_middleware_has_the_request_made_again),
 		TEST(repetitions_have_a_limit),

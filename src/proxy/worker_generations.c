@@ -1,0 +1,179 @@
+#include <errno.h>
+
+#include "core/log.h"
+#include "proxy/account.h"
+#include "proxy/worker_private.h"
+
+#define LOOK_MS 100u
+/* A burst of reloads ends no request. */
+#define TOO_MANY_MS 5000u
+/* Exchanges that are ended without looking after others in between. */
+#define EXPIRE_BURST 64u
+
+static struct worker *worker_of(struct exchange *x)
+{
+	return container_of(x->loop, struct worker, loop);
+}
+
+static void drop_hold(struct worker *w, struct generation *g)
+{
+	if (atomic_fetch_sub(&g->holders, 1) == 1)
+		w->events->released(g, w->events->context);
+}
+
+static void unpin(struct worker *w, struct generation *g)
+{
+	struct generation_share *share = &g->shares[w->index];
+
+	OBJ_CHECK(g, GENERATION_MAGIC);
+	must(share->pins > 0);
+	share->pins--;
+	if (g == w->generation)
+		return;
+	must(w->old_pins > 0);
+	w->old_pins--;
+	if (share->pins == 0)
+		drop_hold(w, g);
+}
+
+/* The last thing in an exchange's life. */
+static void end_pinned(struct exchange *x)
+{
+	const struct route *route = x->route;
+
+	account_end(x, route->entry_point, route);
+	unpin(worker_of(x), route->generation);
+}
+
+void worker_pin(struct worker *w, struct exchange *x, struct route *route)
+{
+	must(route->generation == w->generation);
+	w->generation->shares[w->index].pins++;
+	x->route = route;
+	x->on_release = end_pinned;
+}
+
+static void end_detached(struct exchange *x)
+{
+	struct route *route = x->route;
+
+	account_end(x, route->entry_point, route);
+	series_release(&route->series);
+}
+
+/* What is left of a route for logs and counts. */
+static struct route *copy_route(struct arena *a, const struct route *from)
+{
+	struct route *route = ARENA_NEW(a, struct route);
+
+	if (route == NULL)
+		return NULL;
+	*route = (struct route){.entry_point = from->entry_point,
+				.name = arena_copy(a, from->name),
+				.internal = from->internal};
+	return route->name.p != NULL ? route : NULL;
+}
+
+static bool is_on_old(const struct worker *w, const struct exchange *x)
+{
+	const struct route *route = x->route;
+
+	return x->on_release == end_pinned && route->generation != w->generation;
+}
+
+static void detach(struct worker *w, struct exchange *x)
+{
+	const struct route *old = x->route;
+	struct generation *g = old->generation;
+	struct route *route;
+
+	if (x->phase != EXCHANGE_SENDING)
+		return;
+	route = copy_route(&x->arena, old);
+	if (route == NULL || exchange_detach(x) < 0)
+		return;
+	route->series = series_ref(old->series);
+	x->route = route;
+	x->on_release = end_detached;
+	unpin(w, g);
+}
+
+/* Letting go of a generation changes no list of exchanges. */
+static void detach_all(struct worker *w)
+{
+	LIST_FOR_EACH (at, &w->exchanges.live) {
+		struct exchange *x = container_of(at, struct exchange, link);
+
+		if (is_on_old(w, x))
+			detach(w, x);
+	}
+}
+
+static bool is_overdue(const struct worker *w, const struct exchange *x)
+{
+	const struct route *route = x->route;
+	const struct generation *g = route->generation;
+	uint64_t age_ms = loop_now_ms(&w->loop) - g->shares[w->index].replaced_at_ms;
+
+	if (w->generation != NULL && age_ms >= TOO_MANY_MS &&
+	    g->number + w->generations_max <= w->generation->number)
+		return true;
+	return w->drain_timeout_ms > 0 && age_ms >= w->drain_timeout_ms;
+}
+
+/* The oldest are last. One that was told in this turn and goes on waits for its hooks. */
+static struct exchange *find_overdue(const struct worker *w)
+{
+	for (struct list *at = w->exchanges.live.prev; at != &w->exchanges.live; at = at->prev) {
+		struct exchange *x = container_of(at, struct exchange, link);
+
+		if (x->phase < EXCHANGE_CLOSING && x->expired_turn < w->loop.turn &&
+		    is_on_old(w, x) && is_overdue(w, x))
+			return x;
+	}
+	return NULL;
+}
+
+static void look_after_old(struct timer *t)
+{
+	struct worker *w = container_of(t, struct worker, old_look);
+	struct exchange *x = NULL;
+	unsigned ended = 0;
+
+	detach_all(w);
+	while (ended < EXPIRE_BURST && (x = find_overdue(w)) != NULL) {
+		log_debug_with((LOG_TEXT("ClientAddr", x->peer)),
+			       "Request ended: its configuration was replaced too long ago");
+		exchange_expire(x);
+		ended++;
+	}
+	if (w->old_pins > 0)
+		loop_arm(&w->loop, t, x != NULL ? 1 : LOOK_MS, look_after_old);
+}
+
+static void prepare_middlewares(struct worker *w, struct generation *g)
+{
+	for (size_t i = 0; i < g->middleware_count; i++) {
+		struct middleware *m = g->middlewares[i];
+
+		if (m != NULL && m->class->prepare != NULL)
+			m->class->prepare(m, &w->loop);
+	}
+}
+
+void worker_take(struct worker *w, struct generation *g)
+{
+	struct generation *old = w->generation;
+
+	w->generation = g;
+	if (g != NULL)
+		prepare_middlewares(w, g);
+	if (old == NULL)
+		return;
+	old->shares[w->index].replaced_at_ms = loop_now_ms(&w->loop);
+	w->old_pins += old->shares[w->index].pins;
+	if (old->shares[w->index].pins == 0)
+		drop_hold(w, old);
+	if (w->old_pins > 0)
+		look_after_old(&w->old_look);
+}

@@ -39,6 +39,7 @@ struct predicate {
 	uint32_t magic;
 	struct arena arena;
 	const struct node *root;
+	uint32_t called; /* a bit for each function */
 	const struct predicate_language *language;
 };
 
@@ -155,6 +156,7 @@ static int compile_call(struct compiler *c, const struct go_expression *x, struc
 	if (r < 0)
 		return r;
 	call->type = c->language->functions[call->function].result;
+	c->p->called |= UINT32_C(1) << call->function;
 	return compile_arguments(c, x, call);
 }
 
@@ -287,6 +289,7 @@ int predicate_compile(struct predicate **p, slice text, const struct predicate_l
 	struct compiler c = {made, language, e};
 	int r;
 
+	must(language->count <= 32);
 	*p = NULL;
 	if (made == NULL)
 		return error_set(e, -ENOMEM, "out of memory");
@@ -310,6 +313,12 @@ void predicate_free(struct predicate **p)
 	arena_free(&taken->arena);
 	taken->magic = 0;
 	free(taken);
+}
+
+bool predicate_calls(const struct predicate *p, unsigned function)
+{
+	OBJ_CHECK(p, PREDICATE_MAGIC);
+	return (p->called >> function & 1) != 0;
 }
 
 /* One evaluation. */

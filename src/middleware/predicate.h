@@ -58,6 +58,9 @@ int predicate_compile(struct predicate **p, slice text, const struct predicate_l
 /** NULL is allowed in `*p`. */
 void predicate_free(struct predicate **p);
 
+/** Whether function number `function` (below 32) is called anywhere in it. */
+bool predicate_calls(const struct predicate *p, unsigned function);
+
 /** Fills in the value of function number `function`, whose type is set already. */
 typedef void predicate_look(void *context, unsigned function,
 			    const struct predicate_value *arguments, struct predicate_value *value);

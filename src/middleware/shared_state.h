@@ -16,7 +16,8 @@
 	X(delayed, COUNTER, "Requests that waited for their turn") \
 	X(sources, GAUGE, "Sources that are known") \
 	X(evicted, COUNTER, "Sources that were forgotten because there were too many") \
-	X(opened, COUNTER, "Times that the breaker opened")
+	X(opened, COUNTER, "Times that the breaker opened") \
+	X(open, GAUGE, "Breakers that were not closed when somebody last came")
 
 struct shared_state_counters {
 #define X(name, kind, help) _Atomic uint64_t name;

@@ -75,8 +75,8 @@ static void *new_object(struct decoder *d, const struct option *row, const struc
 static int read_value(struct decoder *d, const struct option *row, const struct tree_node *node,
 		      void *to)
 {
-	bool list =
-		row->type == OPTION_LIST || row->type == OPTION_INTS || row->type == OPTION_FLOATS;
+	bool list = row->type == OPTION_LIST || row->type == OPTION_CONTENTS ||
+		    row->type == OPTION_INTS || row->type == OPTION_FLOATS;
 	struct weir_error error = {0};
 	int r;
 

@@ -143,11 +143,12 @@ static int take_all(struct dynamic_config *c, const struct dynamic_root *root,
 {
 	int r = 0;
 
-#define X(kind, member, structure, name) \
+#define X(kind, member, structure, array, number, name) \
 	if (r == 0) \
-		r = take_objects(c, DYNAMIC_##kind, &root->http.member, refusals);
+		r = take_objects(c, DYNAMIC_##kind, &root->member, refusals);
 	DYNAMIC_KINDS(X)
 #undef X
+	c->certificates = root->tls.certificates;
 	return r;
 }
 
@@ -227,9 +228,11 @@ int dynamic_parse(slice text, enum tree_format format, const char *source,
 
 bool dynamic_is_empty(const struct dynamic_config *config)
 {
-	return config->router_count + config->service_count + config->middleware_count +
-		       config->servers_transport_count ==
-	       0;
+	size_t count = config->certificates.count;
+
+	for (enum dynamic_kind kind = 0; kind < DYNAMIC_KIND_COUNT; kind++)
+		count += dynamic_count(config, kind);
+	return count == 0;
 }
 
 /* The arrays as the maps that the option table knows. */
@@ -251,15 +254,16 @@ void dynamic_dump(struct str *out, const struct dynamic_config *config,
 	struct dynamic_root root = {0};
 	bool complete = true;
 
-#define X(kind, member, structure, name) \
-	complete = map_of(config, DYNAMIC_##kind, &root.http.member) && complete;
+#define X(kind, member, structure, array, number, name) \
+	complete = map_of(config, DYNAMIC_##kind, &root.member) && complete;
 	DYNAMIC_KINDS(X)
 #undef X
+	root.tls.certificates = config->certificates;
 	if (complete)
 		option_dump(out, dynamic_options, &root, how);
 	else
 		out->failed = true;
-#define X(kind, member, structure, name) free(root.http.member.items);
+#define X(kind, member, structure, array, number, name) free(root.member.items);
 	DYNAMIC_KINDS(X)
 #undef X
 }

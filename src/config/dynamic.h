@@ -1,7 +1,7 @@
 /*
- * Dynamic configuration as plain values: routers, services, middlewares and transports as one
- * provider wrote them, or as all providers together. One thread at a time; immutable once handed
- * on.
+ * Dynamic configuration as plain values: routers, services, middlewares, transports and what TLS
+ * needs, as one provider wrote them, or as all providers together. One thread at a time; immutable
+ * once handed on.
  */
 #ifndef CONFIG_DYNAMIC_H
 #define CONFIG_DYNAMIC_H
@@ -174,8 +174,8 @@ struct dynamic_middleware {
 };
 
 struct dynamic_key_pair {
-	slice cert_file; /* path or PEM */
-	slice key_file;
+	struct option_content cert_file;
+	struct option_content key_file;
 };
 
 struct dynamic_peer_san {
@@ -200,7 +200,7 @@ struct dynamic_servers_transport {
 	struct dynamic_object object;
 	slice server_name;
 	bool insecure_skip_verify;
-	struct option_list root_cas;      /* each path or PEM */
+	struct option_contents root_cas;
 	struct option_array certificates; /* struct dynamic_key_pair */
 	struct option_list cipher_suites;
 	slice min_version;
@@ -211,6 +211,36 @@ struct dynamic_servers_transport {
 	slice peer_cert_uri;
 	struct option_array peer_cert_sans; /* struct dynamic_peer_san */
 	struct dynamic_spiffe *spiffe;
+};
+
+/** An element of tls.certificates. */
+struct dynamic_certificate {
+	struct dynamic_key_pair pair;
+	struct option_list stores; /* empty: the default one */
+};
+
+struct dynamic_client_auth {
+	struct option_contents ca_files;
+	slice client_auth_type;
+};
+
+/** tls.options.<name>; the name "default" gets no provider. */
+struct dynamic_tls_options {
+	struct dynamic_object object;
+	slice min_version;
+	slice max_version;
+	struct option_list cipher_suites;
+	struct option_list curve_preferences;
+	struct dynamic_client_auth client_auth;
+	bool sni_strict;
+	struct option_list alpn_protocols;
+	bool disable_session_tickets;
+};
+
+/** tls.stores.<name>; the same holds for its name. */
+struct dynamic_tls_store {
+	struct dynamic_object object;
+	struct dynamic_key_pair *default_certificate;
 };
 
 #define DYNAMIC_CONFIG_MAGIC 0x64796e63u
@@ -234,6 +264,12 @@ struct dynamic_config {
 	size_t middleware_count;
 	struct dynamic_servers_transport **servers_transports;
 	size_t servers_transport_count;
+	struct dynamic_tls_options **tls_options;
+	size_t tls_option_count;
+	struct dynamic_tls_store **tls_stores;
+	size_t tls_store_count;
+	struct option_array
+		certificates; /* struct dynamic_certificate, in the order of the files */
 
 	struct dynamic_hash hash; /* of everything */
 };
@@ -288,12 +324,28 @@ int dynamic_merge(const struct dynamic_part *parts, size_t count, struct config_
  */
 int dynamic_link(struct dynamic_config *config, const slice *internal, size_t count);
 
+/**
+ * Reads the files of certificates, keys and authorities that a configuration which was just decoded
+ * names, so that what they say belongs to its values and hashes. Calls `file` (NULL: nobody) with
+ * the name of each, whether it is there or not: one that cannot be read stays unread, which is an
+ * error for who needs it. Blocks. Returns 0 or -ENOMEM.
+ */
+int dynamic_read_files(struct dynamic_config *config, void (*file)(void *context, const char *path),
+		       void *context);
+
+/** "a@file" for "a" of an object with that name ("r@file"): how what it refers to is called. `p` is
+ * NULL when the arena is full. */
+slice dynamic_qualify_as(struct arena *arena, slice name, slice object);
+
 /** The object of exactly that name, or NULL. */
 struct dynamic_router *dynamic_router_find(const struct dynamic_config *config, slice name);
 struct dynamic_service *dynamic_service_find(const struct dynamic_config *config, slice name);
 struct dynamic_middleware *dynamic_middleware_find(const struct dynamic_config *config, slice name);
 struct dynamic_servers_transport *
 dynamic_servers_transport_find(const struct dynamic_config *config, slice name);
+struct dynamic_tls_options *dynamic_tls_options_find(const struct dynamic_config *config,
+						     slice name);
+struct dynamic_tls_store *dynamic_tls_store_find(const struct dynamic_config *config, slice name);
 
 /** Whether two objects or configurations have the same values. */
 bool dynamic_hash_equal(const struct dynamic_hash *a, const struct dynamic_hash *b);

@@ -107,6 +107,21 @@ static void add_free_map(struct hasher *h, const struct option_map *map)
 	free(copy);
 }
 
+/* What a file says counts, and whether it could be read. */
+static void add_content(struct hasher *h, const struct option_content *content)
+{
+	add(h, content->text);
+	add_count(h, content->bytes.p != NULL);
+	add(h, content->bytes);
+}
+
+static void add_contents(struct hasher *h, const struct option_contents *list)
+{
+	add_count(h, list->count);
+	for (size_t i = 0; i < list->count; i++)
+		add_content(h, &list->items[i]);
+}
+
 static void add_rows(struct hasher *h, const struct option *table, const char *object);
 
 static void add_array(struct hasher *h, const struct option *row, const struct option_array *array)
@@ -139,6 +154,12 @@ static void add_row(struct hasher *h, const struct option *row, const char *at)
 		return;
 	case OPTION_ARRAY:
 		add_array(h, row, value);
+		return;
+	case OPTION_CONTENT:
+		add_content(h, value);
+		return;
+	case OPTION_CONTENTS:
+		add_contents(h, value);
 		return;
 	case OPTION_PAIRS:
 		add_pairs(h, value);
@@ -198,6 +219,9 @@ int dynamic_hash_whole(struct dynamic_config *config)
 			add(&all, slice_of((const char *)o->hash.bytes, sizeof o->hash.bytes));
 		}
 	}
+	add_count(&all, config->certificates.count);
+	for (size_t i = 0; i < config->certificates.count; i++)
+		add_rows(&all, dynamic_certificate_options, config->certificates.items[i]);
 	sha256_end(&all.sha, config->hash.bytes);
 	str_free(&all.text);
 	return all.failed ? -ENOMEM : 0;

@@ -19,6 +19,21 @@ static int qualify_name(struct arena *a, slice *name, const char *provider)
 	return name->p != NULL ? 0 : -ENOMEM;
 }
 
+slice dynamic_qualify_as(struct arena *arena, slice name, slice object)
+{
+	slice provider = slice_from_at(object, slice_find(object, '@'));
+
+	if (name.n == 0 || slice_find(name, '@') < name.n)
+		return name.p != NULL ? name : SLICE("");
+	return arena_format(arena, "%.*s%.*s", SLICE_ARG(name), SLICE_ARG(provider));
+}
+
+/* Names of options and stores of TLS: "default" is everybody's. */
+static int qualify_tls_name(struct arena *a, slice *name, const char *provider)
+{
+	return slice_equal(*name, SLICE(DYNAMIC_TLS_DEFAULT)) ? 0 : qualify_name(a, name, provider);
+}
+
 static int qualify_list(struct arena *a, struct option_list *list, const char *provider)
 {
 	slice *items = ARENA_ARRAY(a, slice, list->count + 1);
@@ -104,6 +119,9 @@ static int qualify_router(struct arena *a, struct dynamic_router *router, const 
 	int r = qualify_list(a, &router->middlewares, provider);
 
 	r = r < 0 ? r : qualify_list(a, &router->parent_refs, provider);
+	r = r < 0 ? r : UNSHARE(a, router, tls);
+	if (r == 0 && router->tls != NULL)
+		r = qualify_tls_name(a, &router->tls->options, provider);
 	return r < 0 ? r : qualify_name(a, &router->service, provider);
 }
 
@@ -134,6 +152,11 @@ int dynamic_qualify_references(struct arena *arena, enum dynamic_kind kind,
 	}
 }
 
+static bool is_of_tls(enum dynamic_kind kind)
+{
+	return kind == DYNAMIC_TLS_OPTIONS || kind == DYNAMIC_TLS_STORE;
+}
+
 static int copy_object(struct dynamic_config *to, enum dynamic_kind kind,
 		       const struct dynamic_object *from, const char *provider,
 		       struct dynamic_object **copy)
@@ -142,7 +165,8 @@ static int copy_object(struct dynamic_config *to, enum dynamic_kind kind,
 	if (*copy == NULL)
 		return -ENOMEM;
 	memcpy(*copy, from, dynamic_kind_size(kind));
-	if (qualify_name(&to->arena, &(*copy)->name, provider) < 0)
+	if ((is_of_tls(kind) ? qualify_tls_name : qualify_name)(&to->arena, &(*copy)->name,
+								provider) < 0)
 		return -ENOMEM;
 	if (provider == NULL)
 		return 0;
@@ -150,6 +174,21 @@ static int copy_object(struct dynamic_config *to, enum dynamic_kind kind,
 	if ((*copy)->provider.p == NULL)
 		return -ENOMEM;
 	return dynamic_qualify_references(&to->arena, kind, *copy, provider);
+}
+
+/* Of providers none may say alone what holds for all; the others' objects just lose their name. */
+static void tell_repeated(struct dynamic_config *to, enum dynamic_kind kind,
+			  struct dynamic_object *first, const struct dynamic_object *again,
+			  slice name, struct config_report *report)
+{
+	if (is_of_tls(kind) && again->provider.n > 0) {
+		dynamic_disable(&to->arena, first, "Default %s defined in multiple providers",
+				dynamic_kind_name(kind));
+		config_warn(report, NULL, again->place, "%.*s", SLICE_ARG(first->disabled));
+		return;
+	}
+	config_warn(report, NULL, again->place, "%s%s already configured, skipping: \"%.*s\"",
+		    is_of_tls(kind) ? "" : "HTTP ", dynamic_kind_name(kind), SLICE_ARG(name));
 }
 
 static int merge_kind(struct dynamic_config *to, enum dynamic_kind kind,
@@ -172,9 +211,8 @@ static int merge_kind(struct dynamic_config *to, enum dynamic_kind kind,
 
 			r = copy_object(to, kind, o, parts[i].provider, &copy);
 			if (r == 0 && map_get(&seen, copy->name) != NULL) {
-				config_warn(report, NULL, copy->place,
-					    "HTTP %s already configured, skipping: \"%.*s\"",
-					    dynamic_kind_name(kind), SLICE_ARG(o->name));
+				tell_repeated(to, kind, map_get(&seen, copy->name), copy, o->name,
+					      report);
 				continue;
 			}
 			r = r < 0 ? r : map_put(&seen, copy->name, copy);
@@ -183,6 +221,31 @@ static int merge_kind(struct dynamic_config *to, enum dynamic_kind kind,
 	}
 	map_free(&seen);
 	return r < 0 ? r : dynamic_set(to, kind, objects, count);
+}
+
+/* Of all parts, one after the other. */
+static int merge_certificates(struct dynamic_config *to, const struct dynamic_part *parts,
+			      size_t part_count)
+{
+	struct option_array *all = &to->certificates;
+	const struct tree_node **nodes;
+	size_t total = 0;
+
+	for (size_t i = 0; i < part_count; i++)
+		total += parts[i].config->certificates.count;
+	all->items = ARENA_ARRAY(&to->arena, void *, total + 1);
+	all->nodes = nodes = ARENA_ARRAY(&to->arena, const struct tree_node *, total + 1);
+	if (all->items == NULL || nodes == NULL)
+		return -ENOMEM;
+	for (size_t i = 0; i < part_count; i++) {
+		const struct option_array *from = &parts[i].config->certificates;
+
+		for (size_t j = 0; j < from->count; j++, all->count++) {
+			all->items[all->count] = from->items[j];
+			nodes[all->count] = from->nodes[j];
+		}
+	}
+	return 0;
 }
 
 int dynamic_merge(const struct dynamic_part *parts, size_t count, struct config_report *report,
@@ -200,6 +263,8 @@ int dynamic_merge(const struct dynamic_part *parts, size_t count, struct config_
 		c->parts[c->part_count++] = dynamic_ref(parts[i].config);
 	for (enum dynamic_kind kind = 0; kind < DYNAMIC_KIND_COUNT && r == 0; kind++)
 		r = merge_kind(c, kind, parts, count, report);
+	if (r == 0)
+		r = merge_certificates(c, parts, count);
 	if (r == 0)
 		r = dynamic_hash_whole(c);
 	if (r == 0)

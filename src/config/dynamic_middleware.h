@@ -135,9 +135,9 @@ struct dynamic_source_criterion {
 };
 
 struct dynamic_client_tls {
-	slice ca; /* path or PEM */
-	slice cert;
-	slice key;
+	struct option_content ca;
+	struct option_content cert;
+	struct option_content key;
 	bool insecure_skip_verify;
 	bool ca_optional;
 };

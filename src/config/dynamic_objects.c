@@ -3,12 +3,12 @@
 
 #include "config/dynamic_private.h"
 
-/* The four kinds of objects, whatever their structures are. */
+/* The kinds of objects, whatever their structures are. */
 
 size_t dynamic_kind_size(enum dynamic_kind kind)
 {
 	static const size_t sizes[] = {
-#define X(kind_, member, structure, name) sizeof(struct structure),
+#define X(kind_, member, structure, array, number, name) sizeof(struct structure),
 		DYNAMIC_KINDS(X)
 #undef X
 	};
@@ -19,10 +19,9 @@ size_t dynamic_kind_size(enum dynamic_kind kind)
 const struct option *dynamic_kind_options(enum dynamic_kind kind)
 {
 	static const struct option *const tables[] = {
-		dynamic_router_options,
-		dynamic_service_options,
-		dynamic_middleware_options,
-		dynamic_servers_transport_options,
+		dynamic_router_options,      dynamic_service_options,
+		dynamic_middleware_options,  dynamic_servers_transport_options,
+		dynamic_tls_options_options, dynamic_tls_store_options,
 	};
 
 	return tables[kind];
@@ -31,7 +30,7 @@ const struct option *dynamic_kind_options(enum dynamic_kind kind)
 const char *dynamic_kind_name(enum dynamic_kind kind)
 {
 	static const char *const names[] = {
-#define X(kind_, member, structure, name) name,
+#define X(kind_, member, structure, array, number, name) name,
 		DYNAMIC_KINDS(X)
 #undef X
 	};
@@ -42,14 +41,13 @@ const char *dynamic_kind_name(enum dynamic_kind kind)
 size_t dynamic_count(const struct dynamic_config *config, enum dynamic_kind kind)
 {
 	switch (kind) {
-	case DYNAMIC_ROUTER:
-		return config->router_count;
-	case DYNAMIC_SERVICE:
-		return config->service_count;
-	case DYNAMIC_MIDDLEWARE:
-		return config->middleware_count;
+#define X(kind_, member, structure, array, number, name) \
+	case DYNAMIC_##kind_: \
+		return config->number;
+		DYNAMIC_KINDS(X)
+#undef X
 	default:
-		return config->servers_transport_count;
+		must_not_reach("there is no such kind");
 	}
 }
 
@@ -58,14 +56,13 @@ struct dynamic_object *dynamic_at(const struct dynamic_config *config, enum dyna
 {
 	must(index < dynamic_count(config, kind));
 	switch (kind) {
-	case DYNAMIC_ROUTER:
-		return &config->routers[index]->object;
-	case DYNAMIC_SERVICE:
-		return &config->services[index]->object;
-	case DYNAMIC_MIDDLEWARE:
-		return &config->middlewares[index]->object;
+#define X(kind_, member, structure, array, number, name) \
+	case DYNAMIC_##kind_: \
+		return &config->array[index]->object;
+		DYNAMIC_KINDS(X)
+#undef X
 	default:
-		return &config->servers_transports[index]->object;
+		must_not_reach("there is no such kind");
 	}
 }
 
@@ -118,6 +115,17 @@ dynamic_servers_transport_find(const struct dynamic_config *config, slice name)
 	return (struct dynamic_servers_transport *)dynamic_find(config, DYNAMIC_TRANSPORT, name);
 }
 
+struct dynamic_tls_options *dynamic_tls_options_find(const struct dynamic_config *config,
+						     slice name)
+{
+	return (struct dynamic_tls_options *)dynamic_find(config, DYNAMIC_TLS_OPTIONS, name);
+}
+
+struct dynamic_tls_store *dynamic_tls_store_find(const struct dynamic_config *config, slice name)
+{
+	return (struct dynamic_tls_store *)dynamic_find(config, DYNAMIC_TLS_STORE, name);
+}
+
 static int by_name(const void *a, const void *b)
 {
 	const struct dynamic_object *const *x = a, *const *y = b;
@@ -139,14 +147,12 @@ int dynamic_set(struct dynamic_config *config, enum dynamic_kind kind,
 {
 	qsort(objects, count, sizeof(struct dynamic_object *), by_name);
 	switch (kind) {
-	case DYNAMIC_ROUTER:
-		SET(config, routers, router_count, dynamic_router, objects, count);
-	case DYNAMIC_SERVICE:
-		SET(config, services, service_count, dynamic_service, objects, count);
-	case DYNAMIC_MIDDLEWARE:
-		SET(config, middlewares, middleware_count, dynamic_middleware, objects, count);
+#define X(kind_, member, structure, array, number, name) \
+	case DYNAMIC_##kind_: \
+		SET(config, array, number, structure, objects, count);
+		DYNAMIC_KINDS(X)
+#undef X
 	default:
-		SET(config, servers_transports, servers_transport_count, dynamic_servers_transport,
-		    objects, count);
+		must_not_reach("there is no such kind");
 	}
 }

@@ -15,9 +15,11 @@ const struct option dynamic_router_tls_options[] = {
 	OPT_STRING("options", struct dynamic_router_tls, options, NULL,
 		   "Name of the TLS options; empty: `default`."),
 	OPT_STRING("certResolver", struct dynamic_router_tls, cert_resolver, NULL,
-		   "Resolver that gets certificates for the router's hosts."),
+		   "Resolver that gets certificates for the router's hosts.",
+		   HARMLESS("weir gets no certificates; it uses those of tls.certificates")),
 	OPT_ARRAY("domains", struct dynamic_router_tls, domains, struct dynamic_domain, domain_rows,
-		  "Names to get certificates for instead of those in the rule."),
+		  "Names to get certificates for instead of those in the rule.",
+		  HARMLESS("weir gets no certificates; it uses those of tls.certificates")),
 	OPT_END,
 };
 
@@ -48,8 +50,7 @@ const struct option dynamic_router_options[] = {
 	OPT_INT("priority", struct dynamic_router, priority, "0",
 		"The larger one wins; 0: the length of the rule in bytes."),
 	OPT_POINTER("tls", struct dynamic_router, tls, dynamic_router_tls_options,
-		    "Take only TLS connections.", .flags = OPTION_ALLOW_EMPTY,
-		    LATER("TLS is not served yet")),
+		    "Take TLS connections, and no others.", .flags = OPTION_ALLOW_EMPTY),
 	OPT_POINTER("observability", struct dynamic_router, observability, observability_rows,
 		    "What of the requests is recorded.",
 		    HARMLESS("routers are not observed one by one yet")),
@@ -233,13 +234,6 @@ const struct option dynamic_service_options[] = {
 	OPT_END,
 };
 
-static const struct option key_pair_rows[] = {
-	OPT_CONTENT("certFile", struct dynamic_key_pair, cert_file, NULL, "The certificate."),
-	OPT_CONTENT("keyFile", struct dynamic_key_pair, key_file, NULL, "Its private key.",
-		    .flags = OPTION_SECRET),
-	OPT_END,
-};
-
 static const struct option forwarding_timeouts_rows[] = {
 	OPT_DURATION("dialTimeout", struct dynamic_forwarding_timeouts, dial_ns, "30s",
 		     "Time to connect; 0: no limit."),
@@ -277,11 +271,11 @@ const struct option dynamic_servers_transport_options[] = {
 		   "Name that the server's certificate must have.", NO_UPSTREAM_TLS),
 	OPT_BOOL("insecureSkipVerify", struct dynamic_servers_transport, insecure_skip_verify,
 		 "false", "Accept any certificate.", NO_UPSTREAM_TLS),
-	OPT_LIST("rootCAs", struct dynamic_servers_transport, root_cas, NULL,
-		 "Authorities that sign servers, each a path or PEM.", NO_UPSTREAM_TLS),
+	OPT_CONTENTS("rootCAs", struct dynamic_servers_transport, root_cas, NULL,
+		     "Authorities that sign servers, each a path or PEM.", NO_UPSTREAM_TLS),
 	OPT_ARRAY("certificates", struct dynamic_servers_transport, certificates,
-		  struct dynamic_key_pair, key_pair_rows, "Certificates to show to servers.",
-		  NO_UPSTREAM_TLS),
+		  struct dynamic_key_pair, dynamic_key_pair_options,
+		  "Certificates to show to servers.", NO_UPSTREAM_TLS),
 	OPT_LIST("cipherSuites", struct dynamic_servers_transport, cipher_suites, NULL,
 		 "Cipher suites, by their IANA names.", NO_UPSTREAM_TLS),
 	OPT_STRING("minVersion", struct dynamic_servers_transport, min_version, NULL,
@@ -355,7 +349,7 @@ const struct option dynamic_options[] = {
 			  .hint = "TCP is not served yet"),
 	OPT_NOWHERE_TABLE("udp", OBJECT, ACCEPTED, dynamic_udp_options, 0, "UDP.",
 			  .hint = "UDP is not served yet"),
-	OPT_NOWHERE_TABLE("tls", OBJECT, ACCEPTED, dynamic_tls_options, 0,
-			  "Certificates and TLS options.", .hint = "TLS is not served yet"),
+	OPT_OBJECT("tls", struct dynamic_root, tls, dynamic_tls_rows,
+		   "Certificates and TLS options."),
 	OPT_END,
 };

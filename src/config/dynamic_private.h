@@ -11,9 +11,9 @@
 #define TABLE(key, TYPE, rows, flags_) OPT_NOWHERE_TABLE(key, TYPE, IMPLEMENTED, rows, flags_, NULL)
 
 extern const struct option dynamic_router_tls_options[];
+extern const struct option dynamic_key_pair_options[];
 extern const struct option dynamic_tcp_options[];
 extern const struct option dynamic_udp_options[];
-extern const struct option dynamic_tls_options[];
 
 /** What the root table fills in; the arrays of `struct dynamic_config` point into it. */
 struct dynamic_http {
@@ -23,19 +23,32 @@ struct dynamic_http {
 	struct option_map servers_transports;
 };
 
-struct dynamic_root {
-	struct dynamic_http http;
+struct dynamic_tls {
+	struct option_array certificates;
+	struct option_map options;
+	struct option_map stores;
 };
 
-/* X(KIND, member, structure, Traefik's name in messages) */
+struct dynamic_root {
+	struct dynamic_http http;
+	struct dynamic_tls tls;
+};
+
+/* X(KIND, member of the root, structure, array and number in the configuration, Traefik's name in
+ * messages) */
 #define DYNAMIC_KINDS(X) \
-	X(ROUTER, routers, dynamic_router, "router") \
-	X(SERVICE, services, dynamic_service, "service") \
-	X(MIDDLEWARE, middlewares, dynamic_middleware, "middleware") \
-	X(TRANSPORT, servers_transports, dynamic_servers_transport, "servers transport")
+	X(ROUTER, http.routers, dynamic_router, routers, router_count, "router") \
+	X(SERVICE, http.services, dynamic_service, services, service_count, "service") \
+	X(MIDDLEWARE, http.middlewares, dynamic_middleware, middlewares, middleware_count, \
+	  "middleware") \
+	X(TRANSPORT, http.servers_transports, dynamic_servers_transport, servers_transports, \
+	  servers_transport_count, "servers transport") \
+	X(TLS_OPTIONS, tls.options, dynamic_tls_options, tls_options, tls_option_count, \
+	  "TLS options") \
+	X(TLS_STORE, tls.stores, dynamic_tls_store, tls_stores, tls_store_count, "TLS store")
 
 enum dynamic_kind {
-#define X(kind, member, structure, name) DYNAMIC_##kind,
+#define X(kind, member, structure, array, number, name) DYNAMIC_##kind,
 	DYNAMIC_KINDS(X)
 #undef X
 		DYNAMIC_KIND_COUNT
@@ -44,6 +57,13 @@ enum dynamic_kind {
 extern const struct option dynamic_router_options[];
 extern const struct option dynamic_service_options[];
 extern const struct option dynamic_servers_transport_options[];
+extern const struct option dynamic_tls_options_options[];
+extern const struct option dynamic_tls_store_options[];
+extern const struct option dynamic_certificate_options[];
+extern const struct option dynamic_tls_rows[];
+
+/** The name of the options and of the store that need no provider. */
+#define DYNAMIC_TLS_DEFAULT "default"
 
 /** The rows of one object of that kind, and its size. */
 const struct option *dynamic_kind_options(enum dynamic_kind kind);

@@ -1,6 +1,6 @@
 #include "config/dynamic_private.h"
 
-/* The sections tcp, udp and tls: checked, but kept nowhere until they are served. */
+/* The sections tcp and udp: checked, but kept nowhere until they are served. */
 
 static const struct option domain_rows[] = {
 	ROW("main", STRING, NULL),
@@ -172,50 +172,5 @@ static const struct option udp_service_rows[] = {
 const struct option dynamic_udp_options[] = {
 	TABLE("routers", MAP, udp_router_rows, 0),
 	TABLE("services", MAP, udp_service_rows, 0),
-	OPT_END,
-};
-
-static const struct option certificate_rows[] = {
-	ROW("certFile", CONTENT, NULL),
-	ROW("keyFile", CONTENT, NULL),
-	ROW("stores", LIST, NULL),
-	OPT_END,
-};
-
-static const struct option client_auth_rows[] = {
-	ROW("caFiles", LIST, NULL),
-	ROW("clientAuthType", STRING, NULL),
-	OPT_END,
-};
-
-static const struct option tls_options_rows[] = {
-	ROW("minVersion", STRING, "VersionTLS12"),
-	ROW("maxVersion", STRING, NULL),
-	ROW("cipherSuites", LIST, NULL),
-	ROW("curvePreferences", LIST, NULL),
-	TABLE("clientAuth", OBJECT, client_auth_rows, 0),
-	ROW("sniStrict", BOOL, NULL),
-	ROW("alpnProtocols", LIST, "h2,http/1.1,acme-tls/1"),
-	ROW("disableSessionTickets", BOOL, NULL),
-	ROW("preferServerCipherSuites", BOOL, NULL),
-	OPT_END,
-};
-
-static const struct option generated_cert_rows[] = {
-	ROW("resolver", STRING, NULL),
-	TABLE("domain", OBJECT, domain_rows, 0),
-	OPT_END,
-};
-
-static const struct option store_rows[] = {
-	TABLE("defaultCertificate", OBJECT, key_pair_rows, 0),
-	TABLE("defaultGeneratedCert", OBJECT, generated_cert_rows, 0),
-	OPT_END,
-};
-
-const struct option dynamic_tls_options[] = {
-	TABLE("certificates", ARRAY, certificate_rows, 0),
-	TABLE("options", MAP, tls_options_rows, 0),
-	TABLE("stores", MAP, store_rows, 0),
 	OPT_END,
 };

@@ -18,7 +18,9 @@ static const struct {
 	[OPTION_DURATION] = {"duration", "a duration such as 10, 300ms or 1m30s", sizeof(int64_t)},
 	[OPTION_SIZE] = {"size", "a number of bytes such as 65536 or 64KiB", sizeof(int64_t)},
 	[OPTION_ENUM] = {"name", "a name", sizeof(int)},
-	[OPTION_CONTENT] = {"path or PEM", "a path or PEM text", sizeof(slice)},
+	[OPTION_CONTENT] = {"path or PEM", "a path or PEM text", sizeof(struct option_content)},
+	[OPTION_CONTENTS] = {"list of paths or PEM", "a list of paths or PEM texts",
+			     sizeof(struct option_contents)},
 	[OPTION_LIST] = {"list of strings", "a list of strings", sizeof(struct option_list)},
 	[OPTION_INTS] = {"list of integers", "a list of integers", sizeof(struct option_ints)},
 	[OPTION_FLOATS] = {"list of numbers", "a list of numbers", sizeof(struct option_floats)},
@@ -162,7 +164,7 @@ static int set_element(const struct option *row, slice text, const struct tree_n
 	int r;
 
 	text = slice_trim(text);
-	if (row->type == OPTION_LIST)
+	if (row->type == OPTION_LIST || row->type == OPTION_CONTENTS)
 		return set_string(text, to, arena, error);
 	if (row->type == OPTION_FLOATS && node != NULL &&
 	    (node->type == TREE_FLOAT || node->type == TREE_INT)) {
@@ -175,6 +177,8 @@ static int set_element(const struct option *row, slice text, const struct tree_n
 
 static size_t element_size(const struct option *row)
 {
+	if (row->type == OPTION_CONTENTS)
+		return sizeof(struct option_content);
 	return row->type == OPTION_LIST ? sizeof(slice) : sizeof(int64_t);
 }
 
@@ -268,6 +272,7 @@ int value_from_text(const struct option *row, slice text, void *to, struct arena
 	case OPTION_ENUM:
 		return set_name(row, text, to, error);
 	case OPTION_LIST:
+	case OPTION_CONTENTS:
 	case OPTION_INTS:
 	case OPTION_FLOATS:
 		return list_from_text(row, text, to, arena, error);
@@ -299,7 +304,7 @@ static void add_list(struct str *out, const struct option *row, const void *from
 
 		if (i > 0)
 			str_add(out, SLICE(", "));
-		if (row->type == OPTION_LIST)
+		if (row->type == OPTION_LIST || row->type == OPTION_CONTENTS)
 			tree_add_yaml_string(out, *(const slice *)(const void *)item);
 		else if (row->type == OPTION_INTS)
 			str_format(out, "%lld", (long long)*(const int64_t *)(const void *)item);

@@ -20,7 +20,8 @@
 	X(DURATION, "duration", int64_t) \
 	X(SIZE, "size", int64_t) \
 	X(ENUM, "name", int) \
-	X(CONTENT, "path or PEM", slice) \
+	X(CONTENT, "path or PEM", struct option_content) \
+	X(CONTENTS, "list of paths or PEM", struct option_contents) \
 	X(LIST, "list of strings", struct option_list) \
 	X(INTS, "list of integers", struct option_ints) \
 	X(FLOATS, "list of numbers", struct option_floats) \
@@ -49,6 +50,17 @@ enum option_tristate { OPTION_UNSET, OPTION_FALSE, OPTION_TRUE };
 
 /** The value of an INT, DURATION or SIZE with the flag OPTION_OPTIONAL that was not given. */
 #define OPTION_NOT_GIVEN INT64_MIN
+
+/** The name of a file, or what would be in it. */
+struct option_content {
+	slice text;  /* as written */
+	slice bytes; /* what it stands for; NULL: nobody has read it (`option_read_contents`) */
+};
+
+struct option_contents {
+	struct option_content *items;
+	size_t count;
+};
 
 struct option_list {
 	const slice *items;
@@ -180,7 +192,10 @@ struct option {
 #define OPT_DURATION(key, o, m, i, d, ...) \
 	OPTION_ROW(DURATION, o, m, key, int64_t, i, d, __VA_ARGS__)
 #define OPT_SIZE(key, o, m, i, d, ...) OPTION_ROW(SIZE, o, m, key, int64_t, i, d, __VA_ARGS__)
-#define OPT_CONTENT(key, o, m, i, d, ...) OPTION_ROW(CONTENT, o, m, key, slice, i, d, __VA_ARGS__)
+#define OPT_CONTENT(key, o, m, i, d, ...) \
+	OPTION_ROW(CONTENT, o, m, key, struct option_content, i, d, __VA_ARGS__)
+#define OPT_CONTENTS(key, o, m, i, d, ...) \
+	OPTION_ROW(CONTENTS, o, m, key, struct option_contents, i, d, __VA_ARGS__)
 #define OPT_LIST(key, o, m, i, d, ...) \
 	OPTION_ROW(LIST, o, m, key, struct option_list, i, d, __VA_ARGS__)
 #define OPT_INTS(key, o, m, i, d, ...) \
@@ -333,10 +348,20 @@ void option_add_duration(struct str *out, int64_t ns);
  * `option_parse_duration`. */
 int option_parse_size(slice text, int64_t *bytes);
 
+/** Whether the text can be the name of a file: it is short, one line, and not PEM. */
+bool option_names_file(slice text);
+
 /**
- * The bytes that a CONTENT option stands for: those of the file if there is one of that name, else
- * the text itself. Returns 0 or the error of reading the file. Blocks.
+ * The bytes that a CONTENT option stands for: those that were read already, else those of the file
+ * of that name, or the text itself where it cannot be a name. Returns 0 or the error of reading the
+ * file. Blocks.
  */
-int option_read_content(struct arena *arena, slice value, slice *content, struct weir_error *error);
+int option_read_content(struct arena *arena, const struct option_content *value, slice *content,
+			struct weir_error *error);
+
+/** Calls `visit` for every CONTENT and every element of CONTENTS in a structure that are not empty.
+ */
+void option_visit_contents(const struct option *table, void *object,
+			   void (*visit)(void *user, struct option_content *content), void *user);
 
 #endif

@@ -45,13 +45,18 @@ struct encoded_characters_config {
 	bool allow_hash;
 };
 
+struct entry_point_tls_config {
+	slice options;
+};
+
 struct entry_point_http_config {
 	struct option_list middlewares;
 	bool encode_query_semicolons;
 	bool sanitize_path;
 	int64_t max_header_bytes;
 	struct encoded_characters_config encoded_characters;
-	enum alias_headers alias_headers; /* settled from the two below: never UNSET */
+	struct entry_point_tls_config *tls; /* NULL: routers are plain unless they say else */
+	enum alias_headers alias_headers;   /* settled from the two below: never UNSET */
 	enum alias_headers alias_strategy;
 	enum alias_headers underscore_strategy;
 };
@@ -146,6 +151,7 @@ struct weir_limits_config {
 	int64_t dns_cache_ns;
 	int64_t stall_timeout_ns; /* 0: none */
 	int64_t accept_burst;
+	int64_t handshake_burst;
 	int64_t servers_per_service;
 	int64_t middlewares_per_router;
 	int64_t password_checks;

@@ -126,9 +126,14 @@ static const struct option domain_rows[] = {
 };
 
 static const struct option tls_rows[] = {
-	ROW("options", STRING, NULL),
-	ROW("certResolver", STRING, NULL),
-	TABLE("domains", ARRAY, domain_rows, 0),
+	OPT_STRING("options", struct entry_point_tls_config, options, NULL,
+		   "Name of the TLS options; empty: `default`."),
+	OPT_NOWHERE("certResolver", STRING, ACCEPTED, NULL,
+		    "Resolver that gets certificates for the routers' hosts.",
+		    .hint = "weir gets no certificates; it uses those of tls.certificates"),
+	OPT_NOWHERE_TABLE("domains", ARRAY, ACCEPTED, domain_rows, 0,
+			  "Names to get certificates for.",
+			  .hint = "weir gets no certificates; it uses those of tls.certificates"),
 	OPT_END,
 };
 
@@ -156,9 +161,10 @@ static const struct option http_rows[] = {
 	OPT_NOWHERE_TABLE(
 		"redirections", POINTER, REFUSED, redirections_rows, 0, "Redirect all requests.",
 		.hint = "use a router with a redirectScheme middleware where it is available"),
-	OPT_NOWHERE_TABLE("tls", POINTER, REFUSED, tls_rows, OPTION_ALLOW_EMPTY,
-			  "TLS for all routers of the entry point.",
-			  .hint = "weir serves plain HTTP only; terminate TLS in front of it"),
+	OPT_POINTER("tls", struct entry_point_http_config, tls, tls_rows,
+		    "Routers take TLS connections, and no others, unless they have a `tls` of "
+		    "their own.",
+		    .flags = OPTION_ALLOW_EMPTY),
 	OPT_END,
 };
 

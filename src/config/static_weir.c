@@ -39,6 +39,10 @@ static const struct option limits_rows[] = {
 	OPT_INT("acceptBurst", struct weir_limits_config, accept_burst, "64",
 		"Connections that a worker accepts before it looks after the others.", .min = 1,
 		.max = 65536),
+	OPT_INT("handshakeBurst", struct weir_limits_config, handshake_burst, "8",
+		"Steps of TLS handshakes that a worker makes on one entry point before it looks "
+		"after the others; 0: any number.",
+		.min = 0, .max = 65536),
 	OPT_INT("serversPerService", struct weir_limits_config, servers_per_service, "4096",
 		"Most servers of one service; one with more is not used.", .min = 1, .max = 65535),
 	OPT_INT("passwordChecks", struct weir_limits_config, password_checks, "64",

@@ -223,18 +223,3 @@ int option_parse_size(slice text, int64_t *bytes)
 		return r;
 	return __builtin_mul_overflow(*bytes, factor, bytes) ? -ERANGE : 0;
 }
-
-int option_read_content(struct arena *arena, slice value, slice *content, struct weir_error *error)
-{
-	int r;
-
-	*content = value;
-	if (value.n == 0 || value.n > 4096 || memchr(value.p, '\n', value.n) != NULL)
-		return 0;
-	r = tree_read_file(arena, value.p, (size_t)16 << 20, content, error);
-	if (r == -ENOENT || r == -ENOTDIR || r == -ENAMETOOLONG) {
-		*content = value;
-		return 0;
-	}
-	return r;
-}

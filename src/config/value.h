@@ -16,6 +16,8 @@ union value_any {
 	int32_t integer32;
 	double number;
 	int choice;
+	struct option_content content;
+	struct option_contents contents;
 	struct option_list list;
 	struct option_ints ints;
 	struct option_floats floats;

@@ -336,6 +336,44 @@ bool tls_is_resumed(const struct tls *tls)
 	return SSL_session_reused(tls->ssl) == 1;
 }
 
+slice tls_protocol(const struct tls *tls)
+{
+	const unsigned char *name;
+	unsigned n;
+
+	OBJ_CHECK(tls, TLS_MAGIC);
+	SSL_get0_alpn_selected(tls->ssl, &name, &n);
+	return slice_of((const char *)name, n);
+}
+
+const char *tls_version_text(const struct tls *tls)
+{
+	OBJ_CHECK(tls, TLS_MAGIC);
+	switch (SSL_version(tls->ssl)) {
+	case TLS1_VERSION:
+		return "1.0";
+	case TLS1_1_VERSION:
+		return "1.1";
+	case TLS1_2_VERSION:
+		return "1.2";
+	case TLS1_3_VERSION:
+		return "1.3";
+	default:
+		return "unknown";
+	}
+}
+
+const char *tls_cipher_text(const struct tls *tls)
+{
+	const SSL_CIPHER *cipher;
+	const char *name;
+
+	OBJ_CHECK(tls, TLS_MAGIC);
+	cipher = SSL_get_current_cipher(tls->ssl);
+	name = cipher != NULL ? SSL_CIPHER_standard_name(cipher) : NULL;
+	return name != NULL ? name : "unknown";
+}
+
 bool tls_remember_name(struct tls *tls, slice name)
 {
 	OBJ_CHECK(tls, TLS_MAGIC);

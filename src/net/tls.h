@@ -28,7 +28,8 @@ struct tls {
 	char *early;       /* bytes that were read before the layer was there */
 	size_t early_n, early_at;
 	char *name; /* that the client asked for, in lower case; NULL: none */
-	int error;  /* of the socket, a negative errno value */
+	const struct tls_profile *profile; /* of the acceptor; NULL: not chosen yet */
+	int error;                         /* of the socket, a negative errno value */
 	bool established;
 	bool failed; /* nothing more can be said on it */
 };
@@ -56,6 +57,13 @@ slice tls_server_name(const struct tls *tls);
 
 /** Whether the handshake took up an earlier session. */
 bool tls_is_resumed(const struct tls *tls);
+
+/** The protocol that was agreed on ("h2"), or nothing. Of the connection's. */
+slice tls_protocol(const struct tls *tls);
+
+/** Of a complete handshake: "1.3", and the cipher suite by its IANA name. Static. */
+const char *tls_version_text(const struct tls *tls);
+const char *tls_cipher_text(const struct tls *tls);
 
 /** For the choice of a certificate. Returns false when memory is short. */
 bool tls_remember_name(struct tls *tls, slice name);

@@ -4,24 +4,66 @@
 #include <openssl/err.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
+#include "net/address.h"
 #include "net/tls_private.h"
 
-/* What is offered, in the wire's notation. */
-static const unsigned char protocols[] = "\x08http/1.1";
+/* What can be agreed on: no protocol that nobody here speaks. */
+static bool is_spoken(const struct tls_acceptor *a, slice protocol)
+{
+	return !slice_equal(protocol, SLICE("acme-tls/1")) &&
+	       (a->http2 || !slice_equal(protocol, SLICE("h2")));
+}
 
+/* Cuts off the first of a list in ALPN's notation. */
+static bool next_protocol(slice *list, slice *protocol)
+{
+	size_t n = list->n > 0 ? (unsigned char)list->p[0] : 0;
+
+	if (list->n == 0 || n >= list->n)
+		return false;
+	*protocol = slice_of(list->p + 1, n);
+	*list = slice_from_at(*list, n + 1);
+	return true;
+}
+
+static bool has_protocol(slice list, slice wanted)
+{
+	slice protocol;
+
+	while (next_protocol(&list, &protocol)) {
+		if (slice_equal(protocol, wanted))
+			return true;
+	}
+	return false;
+}
+
+/* As in Go: who offers HTTP/1.1 to a server that has HTTP/2 alone gets it. */
 static int choose_protocol(SSL *ssl, const unsigned char **chosen, unsigned char *chosen_n,
 			   const unsigned char *offered, unsigned offered_n, void *user)
 {
-	unsigned char *found = NULL;
+	const struct tls_profile *profile = tls_of(ssl)->profile;
+	slice client = slice_of((const char *)offered, offered_n), ours, protocol;
+	bool any = false, has_http2;
 
-	(void)ssl;
-	(void)user;
-	if (SSL_select_next_proto(&found, chosen_n, protocols, sizeof protocols - 1, offered,
-				  offered_n) != OPENSSL_NPN_NEGOTIATED)
+	if (profile == NULL)
 		return SSL_TLSEXT_ERR_ALERT_FATAL;
-	*chosen = found;
-	return SSL_TLSEXT_ERR_OK;
+	ours = tls_profile_protocols(profile);
+	has_http2 = has_protocol(ours, SLICE("h2"));
+	while (next_protocol(&ours, &protocol)) {
+		if (!is_spoken(user, protocol))
+			continue;
+		any = true;
+		if (has_protocol(client, protocol)) {
+			*chosen = (const unsigned char *)protocol.p;
+			*chosen_n = (unsigned char)protocol.n;
+			return SSL_TLSEXT_ERR_OK;
+		}
+	}
+	if (!any || (has_http2 && has_protocol(client, SLICE("http/1.1"))))
+		return SSL_TLSEXT_ERR_NOACK;
+	return SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
 /* A name that is acknowledged becomes the session's, which is then taken up under that name only.
@@ -34,8 +76,10 @@ static int acknowledge_name(SSL *ssl, int *alert, void *user)
 	return SSL_TLSEXT_ERR_OK;
 }
 
+/* In place of those of the context: one with a key of another kind would stay beside it. */
 static bool use_certificate(const struct tls_certificate *c, SSL *ssl)
 {
+	SSL_certs_clear(ssl);
 	return SSL_use_cert_and_key(ssl, c->leaf, c->key, c->chain, 1) == 1;
 }
 
@@ -54,7 +98,7 @@ static int set_up(struct tls_acceptor *a, struct weir_error *e)
 	SSL_CTX_set_app_data(a->context, a);
 	SSL_CTX_set_client_hello_cb(a->context, tls_acceptor_choose, a);
 	SSL_CTX_set_tlsext_servername_callback(a->context, acknowledge_name);
-	SSL_CTX_set_alpn_select_cb(a->context, choose_protocol, NULL);
+	SSL_CTX_set_alpn_select_cb(a->context, choose_protocol, a);
 	if (SSL_CTX_set_tlsext_ticket_key_evp_cb(a->context, tls_tickets_key) != 1 ||
 	    SSL_CTX_use_cert_and_key(a->context, c->leaf, c->key, c->chain, 1) != 1 ||
 	    (a->profile != NULL && !tls_profile_apply_to_context(a->profile, a->context)))
@@ -186,6 +230,37 @@ static const struct tls_host *find_host(const struct tls_acceptor *a, slice name
 	return map_get(&a->map, slice_of(wild, name.n - dot + 1));
 }
 
+const struct tls_profile *tls_acceptor_profile(const struct tls_acceptor *a, slice host)
+{
+	char text[TLS_NAME_MAX];
+	const struct tls_host *found = NULL;
+
+	OBJ_CHECK(a, TLS_ACCEPTOR_MAGIC);
+	while (slice_ends(host, SLICE(".")))
+		host.n--;
+	if (a->host_count > 0 && host.n <= sizeof text) {
+		for (size_t i = 0; i < host.n; i++)
+			text[i] = ascii_lower(host.p[i]);
+		found = find_host(a, slice_of(text, host.n));
+	}
+	return found != NULL ? found->profile : a->profile;
+}
+
+/* Of a client that asks for no name: the one for the address that it has connected to. */
+static struct tls_certificate *find_by_address(const struct tls_acceptor *a, SSL *ssl)
+{
+	struct sockaddr_storage local;
+	socklen_t n = sizeof local;
+	char text[ADDRESS_TEXT_BYTES];
+	struct address address;
+
+	if (!a->store->has_addresses ||
+	    getsockname(tls_of(ssl)->io->fd, (struct sockaddr *)&local, &n) < 0 ||
+	    !address_from_sockaddr((struct sockaddr *)&local, &address, NULL))
+		return NULL;
+	return tls_store_find(a->store, address_format(&address, text));
+}
+
 static int refuse(int *alert, int why)
 {
 	*alert = why;
@@ -199,12 +274,14 @@ int tls_acceptor_choose(SSL *ssl, int *alert, void *acceptor)
 	slice name = asked_name(ssl, text);
 	const struct tls_host *host = find_host(a, name);
 	const struct tls_profile *profile = host != NULL ? host->profile : a->profile;
-	struct tls_certificate *c = name.n > 0 ? tls_store_find(a->store, name) : NULL;
+	struct tls_certificate *c =
+		name.n > 0 ? tls_store_find(a->store, name) : find_by_address(a, ssl);
 
 	if (!tls_remember_name(tls_of(ssl), name))
 		return refuse(alert, SSL_AD_INTERNAL_ERROR);
 	if (profile == NULL || (c == NULL && tls_profile_is_strict(profile)))
 		return refuse(alert, SSL_AD_UNRECOGNIZED_NAME);
+	tls_of(ssl)->profile = profile;
 	if (profile != a->profile && !tls_profile_apply(profile, ssl))
 		return refuse(alert, SSL_AD_INTERNAL_ERROR);
 	if (c != NULL && c != a->store->list[0] && !use_certificate(c, ssl))

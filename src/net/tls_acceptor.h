@@ -30,6 +30,7 @@ struct tls_acceptor {
 	size_t host_count;
 	struct map map;
 	char *names; /* all of `hosts` */
+	bool http2;  /* "h2" may be agreed on; set before it is shared */
 };
 
 /**
@@ -44,6 +45,10 @@ int tls_acceptor_create(struct tls_acceptor **acceptor, struct tls_profile *prof
 struct tls_acceptor *tls_acceptor_ref(struct tls_acceptor *a);
 /** NULL is allowed in `*a`. */
 void tls_acceptor_release(struct tls_acceptor **a);
+
+/** The settings of connections to a host; NULL: they are refused. Case and dots at its end do not
+ * matter. */
+const struct tls_profile *tls_acceptor_profile(const struct tls_acceptor *a, slice host);
 
 /** The acceptor of a session. */
 struct tls_acceptor *tls_acceptor_of(const SSL *ssl);

@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "net/address.h"
 #include "net/tls_private.h"
 
 #define GENERATED_NAME "WEIR DEFAULT CERT"
@@ -293,6 +294,7 @@ int tls_store_create(struct tls_store **store, struct tls_certificate *fallback)
 int tls_store_add(struct tls_store *s, struct tls_certificate *c)
 {
 	struct tls_certificate **list;
+	struct address address;
 
 	OBJ_CHECK(s, TLS_STORE_MAGIC);
 	list = reallocarray(s->list, s->count + 1, sizeof(struct tls_certificate *));
@@ -303,6 +305,7 @@ int tls_store_add(struct tls_store *s, struct tls_certificate *c)
 	for (size_t i = 0; i < c->name_count; i++) {
 		slice name = slice_from(c->names[i]);
 
+		s->has_addresses |= address_parse(name, &address);
 		if (map_get(&s->names, name) == NULL && map_put(&s->names, name, c) < 0)
 			return -ENOMEM;
 	}

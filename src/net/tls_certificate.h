@@ -50,7 +50,8 @@ struct tls_store {
 	_Atomic uint32_t references;
 	struct tls_certificate **list; /* each of them once, the one for the rest first */
 	size_t count;
-	struct map names; /* lower case to certificate; "*.example.com" for wildcards */
+	struct map names;   /* lower case to certificate; "*.example.com" for wildcards */
+	bool has_addresses; /* some of the names are */
 };
 
 /**

@@ -19,6 +19,9 @@ bool tls_profile_apply(const struct tls_profile *p, SSL *ssl);
 /** Makes them those of all sessions of a context. */
 bool tls_profile_apply_to_context(const struct tls_profile *p, SSL_CTX *context);
 
+/** The protocols in the notation of ALPN: each with its length in front. */
+slice tls_profile_protocols(const struct tls_profile *p);
+
 /** For SSL_CTX_set_tlsext_ticket_key_evp_cb: the keys of the context's acceptor. */
 int tls_tickets_key(SSL *ssl, unsigned char name[16], unsigned char *iv, EVP_CIPHER_CTX *cipher,
 		    EVP_MAC_CTX *mac, int encrypt);

@@ -17,6 +17,7 @@ struct tls_profile {
 	_Atomic uint32_t references;
 	int min_version, max_version; /* 0: the highest */
 	struct str ciphers, groups;   /* in the library's notation */
+	struct str protocols;         /* in ALPN's */
 	int verify_mode;
 	bool verify; /* what the client shows must hold */
 	X509_STORE *authorities;
@@ -133,6 +134,28 @@ static int choose_ciphers(struct tls_profile *p, const struct tls_settings *s, s
 	if (p->groups.n == 0)
 		str_add(&p->groups, slice_from(default_groups));
 	return p->ciphers.failed || p->groups.failed ? error_set(e, -ENOMEM, "out of memory") : 0;
+}
+
+/* Longer lists fill the messages of handshakes. */
+#define PROTOCOLS_BYTES_MAX 1024u
+
+static int choose_protocols(struct tls_profile *p, const struct tls_settings *s,
+			    struct weir_error *e)
+{
+	static const slice usual[] = {{"h2", 2}, {"http/1.1", 8}};
+	const slice *list = s->protocol_count > 0 ? s->protocols : usual;
+	size_t count = s->protocol_count > 0 ? s->protocol_count : ARRAY_LEN(usual);
+
+	for (size_t i = 0; i < count; i++) {
+		if (list[i].n == 0 || list[i].n > 255 || p->protocols.n > PROTOCOLS_BYTES_MAX)
+			return error_set(e, -EINVAL,
+					 "alpnProtocols: found \"%.*s\", expected names of 1 to "
+					 "255 bytes, %u bytes in all",
+					 SLICE_ARG(slice_first(list[i], 100)), PROTOCOLS_BYTES_MAX);
+		str_add_char(&p->protocols, (char)list[i].n);
+		str_add(&p->protocols, list[i]);
+	}
+	return p->protocols.failed ? error_set(e, -ENOMEM, "out of memory") : 0;
 }
 
 static int find_client_auth(slice name, struct weir_error *e)
@@ -273,6 +296,8 @@ int tls_profile_create(struct tls_profile **profile, const struct tls_settings *
 	r = choose_client_auth(p, settings, e);
 	if (r == 0)
 		r = choose_ciphers(p, settings, e);
+	if (r == 0)
+		r = choose_protocols(p, settings, e);
 	if (r == 0 && p->max_version != 0 && p->max_version < p->min_version)
 		r = error_set(e, -EINVAL, "maxVersion: found %.*s, expected minVersion or above",
 			      SLICE_ARG(settings->max_version));
@@ -303,6 +328,7 @@ void tls_profile_release(struct tls_profile **profile)
 		return;
 	str_free(&p->ciphers);
 	str_free(&p->groups);
+	str_free(&p->protocols);
 	X509_STORE_free(p->authorities);
 	sk_X509_NAME_pop_free(p->authority_names, X509_NAME_free);
 	p->magic = 0;
@@ -315,11 +341,23 @@ bool tls_profile_is_strict(const struct tls_profile *p)
 	return p->sni_strict;
 }
 
+slice tls_profile_protocols(const struct tls_profile *p)
+{
+	OBJ_CHECK(p, MAGIC);
+	return str_slice(&p->protocols);
+}
+
 static int accept_any(int ok, X509_STORE_CTX *context)
 {
 	(void)ok;
 	X509_STORE_CTX_set_error(context, X509_V_OK);
 	return 1;
+}
+
+static int accept_verified(int ok, X509_STORE_CTX *context)
+{
+	(void)context;
+	return ok;
 }
 
 /* The library holds what the older versions sign with too weak for anything above. */
@@ -328,9 +366,10 @@ static int security_level(const struct tls_profile *p)
 	return p->min_version < TLS1_2_VERSION ? 0 : 1;
 }
 
+/* Never NULL, which would leave the one of the context in place, and with it who accepts any. */
 static SSL_verify_cb verifier(const struct tls_profile *p)
 {
-	return p->verify ? NULL : accept_any;
+	return p->verify ? accept_verified : accept_any;
 }
 
 #define OPTIONS \

@@ -34,6 +34,8 @@ struct tls_settings {
 	const slice *authorities;     /* of clients: PEM, each with one certificate or more */
 	const slice *authority_names; /* parallel: what to call them in messages */
 	size_t authority_count;
+	const slice *protocols; /* of ALPN, the best first; none: HTTP/2 and HTTP/1.1 */
+	size_t protocol_count;
 	bool sni_strict; /* only names that there is a certificate for */
 	bool no_tickets;
 };

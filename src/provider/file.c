@@ -18,6 +18,7 @@ struct file_provider {
 	struct file_watcher *watcher; /* NULL: not watching */
 	uv_timer_t timer;             /* active: something may have changed */
 	uint64_t burst_start_ms;      /* 0: no burst */
+	struct file_paths contents;   /* files that the last configuration names */
 	struct file_state loaded;     /* the state that was last looked at */
 	struct dynamic_hash published;
 	bool has_published;
@@ -27,6 +28,7 @@ struct file_provider {
 	uint64_t retry_ms; /* between tries after a load that failed for want of resources; 0: none
 			      did */
 	bool polls;
+	bool renamed; /* the contents have changed since they were last looked at */
 };
 
 static void on_timer(uv_timer_t *timer);
@@ -92,7 +94,7 @@ static bool is_doubtful(const struct file_provider *f, const struct file_state *
 
 	if (f->doubts >= DOUBTS_MAX)
 		return false;
-	file_state(f->config, &after);
+	file_state(f->config, &f->contents, &after);
 	return !same_state(before, &after) ||
 	       (config != NULL && !before->has_empty && dynamic_is_empty(config));
 }
@@ -103,6 +105,20 @@ static bool is_passing(int r)
 	return r == -ENOMEM || r == -EMFILE || r == -ENFILE || r == -EIO;
 }
 
+/* Files that were named just now have not been watched until now: they are looked at once more. */
+static void take_contents(struct file_provider *f, struct file_paths *contents)
+{
+	bool same = contents->count == f->contents.count;
+
+	for (size_t i = 0; same && i < contents->count; i++)
+		same = strcmp(contents->items[i], f->contents.items[i]) == 0;
+	file_paths_free(same ? contents : &f->contents);
+	if (same)
+		return;
+	f->contents = *contents;
+	f->renamed = true;
+}
+
 /*
  * Reads, publishes. What is unchanged is not warned about again. Returns 0, -EAGAIN if the files,
  * which were in the state `before` (NULL: whatever it was), are still being written, or another
@@ -110,6 +126,7 @@ static bool is_passing(int r)
  */
 static int load(struct file_provider *f, const struct file_state *before, struct weir_error *e)
 {
+	struct file_paths contents = {0};
 	struct dynamic_config *config;
 	struct config_report report;
 	struct arena arena;
@@ -117,9 +134,10 @@ static int load(struct file_provider *f, const struct file_state *before, struct
 
 	arena_init(&arena, 4096, (size_t)1 << 20);
 	config_report_init(&report, &arena);
-	r = file_provider_load(f->config, &report, &config);
+	r = file_load(f->config, &report, &config, &contents);
 	if (before != NULL && is_doubtful(f, before, config)) {
 		dynamic_destroy(&config);
+		file_paths_free(&contents);
 		arena_free(&arena);
 		f->doubts++;
 		return -EAGAIN;
@@ -130,8 +148,11 @@ static int load(struct file_provider *f, const struct file_state *before, struct
 	if (r < 0)
 		(void)first_error(&report, e);
 	arena_free(&arena);
-	if (r < 0)
+	if (r < 0) {
+		file_paths_free(&contents);
 		return r;
+	}
+	take_contents(f, &contents);
 	f->published = config->hash;
 	f->has_published = true;
 	aggregator_publish(f->provider.aggregator, f->provider.class->name, config);
@@ -147,7 +168,7 @@ static void renew_watches(struct file_provider *f)
 
 	if (f->watcher == NULL)
 		return;
-	r = file_watch_paths(f->config, &directories);
+	r = file_watch_paths(f->config, &f->contents, &directories);
 	if (r < 0)
 		(void)error_set(&e, r, "out of memory");
 	else
@@ -180,6 +201,15 @@ static bool has_lasted(struct file_provider *f, const struct file_state *state)
 	return now - f->empty_since_ms >= EMPTY_WAIT_MS;
 }
 
+static void look_again_if_renamed(struct file_provider *f)
+{
+	if (!f->renamed || f->watcher == NULL)
+		return;
+	f->renamed = false;
+	f->loaded = (struct file_state){.has_empty = false};
+	schedule(f, QUIET_MS);
+}
+
 /* Looks whether something changed, and loads it then. */
 static void look(struct file_provider *f)
 {
@@ -187,7 +217,7 @@ static void look(struct file_provider *f)
 	int r;
 
 	renew_watches(f);
-	file_state(f->config, &state);
+	file_state(f->config, &f->contents, &state);
 	if (!same_state(&state, &f->loaded)) {
 		if (state.has_empty && !has_lasted(f, &state)) {
 			schedule(f, EMPTY_WAIT_MS);
@@ -205,6 +235,7 @@ static void look(struct file_provider *f)
 		f->loaded = state;
 		f->retry_ms = 0;
 	}
+	look_again_if_renamed(f);
 	f->empty_since_ms = 0;
 	if (f->polls && !uv_is_active((uv_handle_t *)&f->timer))
 		schedule(f, POLL_MS);
@@ -223,13 +254,17 @@ static void reload(struct provider *p)
 	struct file_provider *f = container_of(p, struct file_provider, provider);
 
 	renew_watches(f);
-	file_state(f->config, &f->loaded);
+	file_state(f->config, &f->contents, &f->loaded);
 	(void)load(f, NULL, NULL);
+	look_again_if_renamed(f);
 }
 
 static void free_provider(uv_handle_t *timer)
 {
-	free(timer->data);
+	struct file_provider *f = timer->data;
+
+	file_paths_free(&f->contents);
+	free(f);
 }
 
 static void destroy(struct provider *p)
@@ -253,8 +288,9 @@ static int start(struct file_provider *f, struct weir_error *e)
 			return error_set(e, r, "out of memory");
 		renew_watches(f);
 	}
-	file_state(f->config, &f->loaded);
+	file_state(f->config, &f->contents, &f->loaded);
 	r = load(f, NULL, e);
+	f->renamed = false; /* what follows looks at them in any case */
 	if (f->config->watch) {
 		if (is_passing(r))
 			retry(f);

@@ -43,6 +43,19 @@ static int read_rendered(struct arena *arena, const char *path, bool log_rendere
 	return r;
 }
 
+/* What a configuration names, for the watch. */
+struct naming {
+	struct file_paths *paths;
+	bool failed;
+};
+
+static void note_file(void *context, const char *path)
+{
+	struct naming *n = context;
+
+	n->failed |= file_paths_add(n->paths, path) < 0;
+}
+
 static int load_file(const struct file_provider_config *options, const char *path,
 		     struct config_report *report, struct dynamic_config **config)
 {
@@ -86,9 +99,10 @@ static int merge(struct dynamic_config **configs, size_t count, struct config_re
 	return r < 0 ? out_of_memory(report) : 0;
 }
 
-int file_provider_load(const struct file_provider_config *options, struct config_report *report,
-		       struct dynamic_config **config)
+int file_load(const struct file_provider_config *options, struct config_report *report,
+	      struct dynamic_config **config, struct file_paths *contents)
 {
+	struct naming naming = {.paths = contents};
 	struct dynamic_config **configs = NULL;
 	struct file_paths files = {0};
 	struct weir_error e = {0};
@@ -102,8 +116,14 @@ int file_provider_load(const struct file_provider_config *options, struct config
 		configs = calloc(files.count + 1, sizeof(struct dynamic_config *));
 		r = configs != NULL ? 0 : out_of_memory(report);
 	}
-	for (; r == 0 && count < files.count; count++)
+	for (; r == 0 && count < files.count; count++) {
 		r = load_file(options, files.items[count], report, &configs[count]);
+		if (r == 0 &&
+		    (dynamic_read_files(configs[count], note_file, &naming) < 0 || naming.failed)) {
+			dynamic_destroy(&configs[count]);
+			r = out_of_memory(report);
+		}
+	}
 	if (r == 0 && options->directory.n == 0)
 		*config = dynamic_ref(configs[0]);
 	else if (r == 0)
@@ -112,5 +132,15 @@ int file_provider_load(const struct file_provider_config *options, struct config
 		dynamic_destroy(&configs[i]);
 	free(configs);
 	file_paths_free(&files);
+	return r;
+}
+
+int file_provider_load(const struct file_provider_config *options, struct config_report *report,
+		       struct dynamic_config **config)
+{
+	struct file_paths contents = {0};
+	int r = file_load(options, report, config, &contents);
+
+	file_paths_free(&contents);
 	return r;
 }

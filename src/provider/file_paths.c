@@ -161,7 +161,8 @@ static void add_state(struct sha256 *h, const char *path, bool *has_empty)
 	sha256_add(h, slice_of((const char *)values, sizeof values));
 }
 
-void file_state(const struct file_provider_config *config, struct file_state *state)
+void file_state(const struct file_provider_config *config, const struct file_paths *contents,
+		struct file_state *state)
 {
 	struct file_paths files = {0};
 	struct weir_error e = {0};
@@ -173,6 +174,8 @@ void file_state(const struct file_provider_config *config, struct file_state *st
 		sha256_add(&h, slice_from(e.text));
 	for (size_t i = 0; i < files.count; i++)
 		add_state(&h, files.items[i], &state->has_empty);
+	for (size_t i = 0; i < contents->count; i++)
+		add_state(&h, contents->items[i], &state->has_empty);
 	sha256_end(&h, state->digest);
 	file_paths_free(&files);
 }
@@ -245,7 +248,8 @@ static int add_links(struct file_paths *directories, const char *path)
 	return r;
 }
 
-int file_watch_paths(const struct file_provider_config *config, struct file_paths *directories)
+static int watch_configuration(const struct file_provider_config *config,
+			       struct file_paths *directories)
 {
 	struct file_paths files = {0};
 	size_t prefix = config->directory.n;
@@ -265,5 +269,15 @@ int file_watch_paths(const struct file_provider_config *config, struct file_path
 			r = add_links(directories, files.items[i]);
 	}
 	file_paths_free(&files);
+	return r;
+}
+
+int file_watch_paths(const struct file_provider_config *config, const struct file_paths *contents,
+		     struct file_paths *directories)
+{
+	int r = watch_configuration(config, directories);
+
+	for (size_t i = 0; i < contents->count && r == 0; i++)
+		r = add_links(directories, contents->items[i]);
 	return r;
 }

@@ -33,15 +33,22 @@ struct file_state {
 	bool has_empty; /* one of them has no bytes: perhaps it is just being written */
 };
 
-/** The state of all files that a load would read. Errors are part of it. */
-void file_state(const struct file_provider_config *config, struct file_state *state);
+/** The state of all files that a load would read, and of `contents`, which the configuration names.
+ * Errors are part of it. */
+void file_state(const struct file_provider_config *config, const struct file_paths *contents,
+		struct file_state *state);
 
 /**
  * Directories in which something must happen before another load can give another result: those
- * that hold the files, and those that hold a symbolic link on the way to them. Returns 0 or
- * -ENOMEM.
+ * that hold the files and `contents`, and those that hold a symbolic link on the way to them.
+ * Returns 0 or -ENOMEM.
  */
-int file_watch_paths(const struct file_provider_config *config, struct file_paths *directories);
+int file_watch_paths(const struct file_provider_config *config, const struct file_paths *contents,
+		     struct file_paths *directories);
+
+/** As `file_provider_load`; the names of certificates and keys in it become `contents`. */
+int file_load(const struct file_provider_config *options, struct config_report *report,
+	      struct dynamic_config **config, struct file_paths *contents);
 
 /** Watches on a set of directories. */
 struct file_watcher;

@@ -8,16 +8,26 @@ static enum rule_syntax syntax_of(slice name)
 	return slice_equal(name, SLICE("v2")) ? RULE_V2 : RULE_V3;
 }
 
+static void add_entry(struct build *b, struct route *route, bool tls, int64_t priority)
+{
+	size_t set = 2 * route->entry_point->index + tls;
+
+	b->entries[set][b->entry_counts[set]++] =
+		(struct router_entry){.rule = route->rule, .priority = priority, .target = route};
+}
+
 /* One router on one entry point. */
 static int add_route(struct build *b, const struct dynamic_router *r, const struct entry_point *p,
 		     struct weir_error *e)
 {
 	struct generation *g = b->g;
 	struct route *route = ARENA_NEW(&g->arena, struct route);
+	bool tls;
 	int result;
 
 	if (route == NULL)
 		return error_set(e, -ENOMEM, "out of memory");
+	tls = r->tls != NULL || p->config->http.tls != NULL;
 	*route = (struct route){.generation = g, .entry_point = p, .name = r->object.name};
 	result = rule_compile(r->rule, syntax_of(r->rule_syntax), NULL, &route->rule, e);
 	if (result < 0) {
@@ -27,6 +37,8 @@ static int add_route(struct build *b, const struct dynamic_router *r, const stru
 		return result;
 	}
 	g->routes[g->route_count++] = route;
+	if (tls && build_tls_route(b, r, p, route->rule) < 0)
+		return error_set(e, -ENOMEM, "out of memory");
 	result = build_chain(b, &route->chain, r, p, e);
 	if (result < 0)
 		return result;
@@ -35,20 +47,32 @@ static int add_route(struct build *b, const struct dynamic_router *r, const stru
 	    series_get(&route->series, g->world->series, SERIES_ROUTER, r->object.name,
 		       r->service) < 0)
 		return error_set(e, -ENOMEM, "out of memory");
-	b->entries[p->index][b->entry_counts[p->index]++] = (struct router_entry){
-		.rule = route->rule, .priority = r->priority, .target = route};
+	add_entry(b, route, tls, r->priority);
 	return 0;
 }
 
-static void tell(const struct build *b, const struct dynamic_router *r, slice entry_point,
-		 const char *why)
+void build_tell_router(const struct build *b, const struct dynamic_router *r, slice entry_point,
+		       const char *why, const char *effect)
 {
 	const struct generation_world *w = b->g->world;
 	const struct generation_problem problem = {.kind = "router",
 						   .name = r->object.name,
 						   .entry_point = entry_point,
 						   .place = &r->object.place,
-						   .why = why};
+						   .why = why,
+						   .effect = effect};
+
+	w->problem(w->problem_context, &problem);
+}
+
+void build_tell_options(const struct build *b, const struct dynamic_object *o, const char *why)
+{
+	const struct generation_world *w = b->g->world;
+	const struct generation_problem problem = {.kind = "TLS options",
+						   .name = o->name,
+						   .place = &o->place,
+						   .why = why,
+						   .effect = "TLS options cannot be used"};
 
 	w->problem(w->problem_context, &problem);
 }
@@ -62,7 +86,7 @@ static void tell_no_entry_point(const struct build *b, const struct dynamic_rout
 	str_add(&text, SLICE("EntryPoint doesn't exist, expected one of"));
 	for (size_t i = 0; i < w->entry_point_count; i++)
 		str_format(&text, "%s %.*s", i > 0 ? "," : "", SLICE_ARG(w->entry_points[i].name));
-	tell(b, r, name, text.failed ? "EntryPoint doesn't exist" : text.p);
+	build_tell_router(b, r, name, text.failed ? "EntryPoint doesn't exist" : text.p, NULL);
 	str_free(&text);
 }
 
@@ -92,7 +116,7 @@ static int add_router(struct build *b, const struct dynamic_router *r)
 		r->entry_points.count > 0 ? r->entry_points : w->config->default_entry_points;
 
 	if (r->object.disabled.n > 0) {
-		tell(b, r, (slice){NULL, 0}, r->object.disabled.p);
+		build_tell_router(b, r, (slice){NULL, 0}, r->object.disabled.p, NULL);
 		return 0;
 	}
 	for (size_t i = 0; i < names.count; i++) {
@@ -113,7 +137,7 @@ static int add_router(struct build *b, const struct dynamic_router *r)
 		if (result < 0 && atomic_load(w->cancelled))
 			return -ECANCELED;
 		if (result < 0)
-			tell(b, r, p->name, e.text);
+			build_tell_router(b, r, p->name, e.text, NULL);
 	}
 	return 0;
 }
@@ -140,8 +164,7 @@ static int add_internal(struct build *b, enum internal_service which)
 	if (rule_compile(internal_service_rule(which), RULE_V3, NULL, &route->rule, NULL) < 0)
 		return -ENOMEM;
 	g->routes[g->route_count++] = route;
-	b->entries[p->index][b->entry_counts[p->index]++] =
-		(struct router_entry){.rule = route->rule, .priority = INT64_MAX, .target = route};
+	add_entry(b, route, p->config->http.tls != NULL, INT64_MAX);
 	return 0;
 }
 
@@ -160,12 +183,12 @@ static int prepare(struct build *b)
 	/* Each router at most once on each entry point, and those of internal services. */
 	g->routes = ARENA_ARRAY(&g->arena, struct route *,
 				c->router_count * points + INTERNAL_SERVICE_COUNT);
-	g->routers = ARENA_ARRAY(&g->arena, struct router_set *, points);
+	g->routers = ARENA_ARRAY(&g->arena, struct router_set *, 2 * points);
 	g->shares = ARENA_ARRAY(&g->arena, struct generation_share, g->world->workers);
 	b->services = ARENA_ARRAY(&g->arena, struct outcome, c->service_count);
 	b->middlewares = ARENA_ARRAY(&g->arena, struct outcome, c->middleware_count);
-	b->entries = ARENA_ARRAY(&g->arena, struct router_entry *, points);
-	b->entry_counts = ARENA_ARRAY(&g->arena, size_t, points);
+	b->entries = ARENA_ARRAY(&g->arena, struct router_entry *, 2 * points);
+	b->entry_counts = ARENA_ARRAY(&g->arena, size_t, 2 * points);
 	if (g->services == NULL || g->middlewares == NULL || g->origins == NULL ||
 	    g->kept == NULL || g->routes == NULL || g->routers == NULL || g->shares == NULL ||
 	    b->services == NULL || b->middlewares == NULL || b->entries == NULL ||
@@ -174,7 +197,7 @@ static int prepare(struct build *b)
 		g->routers = NULL;
 		return -ENOMEM;
 	}
-	for (size_t i = 0; i < points; i++) {
+	for (size_t i = 0; i < 2 * points; i++) {
 		b->entries[i] = ARENA_ARRAY(&g->arena, struct router_entry,
 					    c->router_count + INTERNAL_SERVICE_COUNT);
 		if (b->entries[i] == NULL)
@@ -188,12 +211,17 @@ int build_routers(struct generation *g, const struct generation *previous)
 	struct build b = {.g = g, .previous = previous};
 	int r = prepare(&b);
 
+	if (r == 0)
+		r = build_tls_begin(&b);
 	for (int i = 0; r == 0 && i < INTERNAL_SERVICE_COUNT; i++)
 		r = add_internal(&b, (enum internal_service)i);
 	for (size_t i = 0; r == 0 && i < g->config->router_count; i++)
 		r = atomic_load(g->world->cancelled) ? -ECANCELED
 						     : add_router(&b, g->config->routers[i]);
-	for (size_t i = 0; r == 0 && i < g->world->entry_point_count; i++)
+	for (size_t i = 0; r == 0 && i < 2 * g->world->entry_point_count; i++)
 		r = router_set_new(b.entries[i], b.entry_counts[i], &g->routers[i], NULL);
+	if (r == 0)
+		r = build_tls_finish(&b);
+	build_tls_free(&b);
 	return r;
 }

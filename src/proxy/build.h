@@ -12,4 +12,7 @@
  */
 int build_routers(struct generation *g, const struct generation *previous);
 
+/** Gives up what TLS connections get. */
+void generation_tls_free(struct generation *g);
+
 #endif

@@ -17,7 +17,8 @@ struct build {
 	const struct generation *previous; /* NULL: none */
 	struct outcome *middlewares;       /* parallel to the configuration's */
 	struct outcome *services;          /* the same */
-	struct router_entry **entries;     /* per entry point, room for every router */
+	struct build_tls *tls;             /* NULL: there is no TLS */
+	struct router_entry **entries;     /* parallel to the sets, room for every router */
 	size_t *entry_counts;
 };
 
@@ -32,6 +33,23 @@ size_t build_find_index(void *const *objects, size_t count, slice name);
 
 /** Whether requests of that kind of thing are counted. */
 bool build_counts(const struct build *b, enum series_kind kind);
+
+/** Tells the world of a router. `effect` says what becomes of it; NULL: it is disabled. */
+void build_tell_router(const struct build *b, const struct dynamic_router *r, slice entry_point,
+		       const char *why, const char *effect);
+
+/** The same of options of TLS that cannot be. */
+void build_tell_options(const struct build *b, const struct dynamic_object *o, const char *why);
+
+/** Certificates and options; before the routers. Returns 0, -ENOMEM or -ECANCELED. */
+int build_tls_begin(struct build *b);
+/** Notes which options a router's hosts get. Its rule outlives the build. Returns 0 or -ENOMEM. */
+int build_tls_route(struct build *b, const struct dynamic_router *r, const struct entry_point *p,
+		    const struct rule *rule);
+/** What connections get; after the routers. Returns 0 or -ENOMEM. */
+int build_tls_finish(struct build *b);
+/** What the build alone needed. */
+void build_tls_free(struct build *b);
 
 /** The service of that name that exists without configuration and is switched on, or NULL. */
 struct service *build_find_internal(const struct generation_world *w, slice name);

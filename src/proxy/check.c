@@ -59,6 +59,8 @@ int proxy_check(const struct static_config *config, struct dynamic_config *dynam
 		r = error_set(e, -ENOMEM, "out of memory");
 	if (r == 0)
 		r = plugin_registry_create(&w.middlewares.plugins, config, &no_loops, e);
+	if (r == 0)
+		r = generation_world_open_tls(&w, e);
 	if (r == 0) {
 		plugin_registry_visit_broken(w.middlewares.plugins, on_broken_plugin, &w);
 		r = build(&w, dynamic, e);
@@ -66,6 +68,7 @@ int proxy_check(const struct static_config *config, struct dynamic_config *dynam
 	plugin_registry_destroy(&w.middlewares.plugins);
 	shared_states_destroy(&w.middlewares.states);
 	upstream_registry_destroy(&w.upstreams);
+	generation_world_close_tls(&w);
 	entry_points_destroy(&points, w.entry_point_count, 0);
 	return r;
 }

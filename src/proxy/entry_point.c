@@ -29,6 +29,7 @@ static struct h1_server_options server_options(const struct entry_point_config *
 		.keep_alive_max_requests = (uint64_t)MAX(c->transport.keep_alive_max_requests, 0),
 		.connections_max = to_size(limits->connections_per_worker),
 		.accept_burst = (unsigned)limits->accept_burst,
+		.handshake_burst = (unsigned)limits->handshake_burst,
 	};
 }
 

@@ -46,7 +46,7 @@ void generation_destroy(struct generation **generation)
 	OBJ_TAKE(g, generation, GENERATION_MAGIC);
 	must(atomic_load(&g->holders) == 0);
 	must(g->state == GENERATION_READY || g->state == GENERATION_DRAINING);
-	for (size_t i = 0; g->routers != NULL && i < g->world->entry_point_count; i++)
+	for (size_t i = 0; g->routers != NULL && i < 2 * g->world->entry_point_count; i++)
 		router_set_free(&g->routers[i]);
 	for (size_t i = 0; i < g->route_count; i++) {
 		rule_free(&g->routes[i]->rule);
@@ -58,6 +58,7 @@ void generation_destroy(struct generation **generation)
 		if (g->services[i] != NULL)
 			load_balancer_release(g->services[i]);
 	}
+	generation_tls_free(g);
 	for (size_t i = 0; i < g->kept_count; i++)
 		dynamic_destroy(&g->kept[i]);
 	dynamic_destroy(&g->config);

@@ -14,6 +14,7 @@
 #include "config/static.h"
 #include "middleware/registry.h"
 #include "net/loop.h"
+#include "net/tls_acceptor.h"
 #include "proxy/entry_point.h"
 #include "proxy/internal.h"
 #include "proxy/load_balancer.h"
@@ -43,12 +44,14 @@ enum generation_state {
 
 /** Something that is not served, and why. */
 struct generation_problem {
-	const char *kind; /* "router", "middleware" or "plugin" */
+	const char *kind; /* "router", "middleware", "plugin", "certificate", "TLS options" or
+			     "entry point" */
 	slice name;
 	slice entry_point;              /* empty: all of them */
 	const struct tree_place *place; /* where it was written; NULL: unknown */
 	const char *why;
-	bool kept; /* it is served, as it was before */
+	bool kept;          /* it is served, as it was before */
+	const char *effect; /* what becomes of it; NULL: it is disabled, or kept */
 };
 
 /** Called by the thread that builds. */
@@ -63,6 +66,8 @@ struct generation_world {
 	struct series_registry *series; /* NULL: nothing is counted */
 	struct middleware_world middlewares;
 	struct service *internals[INTERNAL_SERVICE_COUNT]; /* NULL: off */
+	struct tls_tickets *tickets;                       /* NULL: there is no TLS */
+	struct tls_certificate *certificate;               /* where no other one fits */
 	size_t workers;
 	const _Atomic bool
 		*cancelled; /* nobody needs it any more: a build that has not ended gives up */
@@ -95,6 +100,15 @@ struct middleware_origin {
 	struct dynamic_config *config;           /* that holds the values; borrowed */
 };
 
+/** What TLS connections get. */
+struct generation_tls {
+	struct tls_store *store;               /* NULL: there is no TLS */
+	struct tls_certificate **certificates; /* parallel to the configuration's, of the store's;
+						  NULL: it is not used */
+	struct tls_certificate *fallback;      /* of the store's; NULL: none was configured */
+	struct tls_acceptor **acceptors;       /* one per entry point; NULL: TLS is refused */
+};
+
 #define GENERATION_MAGIC 0x67656e65u
 
 /** Lifetime: `generation_build` to `generation_destroy`, on the control thread but for the build.
@@ -106,7 +120,8 @@ struct generation {
 	struct arena arena;
 	struct dynamic_config *config; /* one reference */
 	const struct generation_world *world;
-	struct router_set **routers; /* one per entry point */
+	struct router_set **routers; /* two per entry point: `generation_routers` */
+	struct generation_tls tls;
 	struct route **routes;
 	size_t route_count;
 	struct load_balancer **services;
@@ -131,6 +146,19 @@ struct generation {
 int generation_build(struct generation **generation, const struct generation_world *world,
 		     struct dynamic_config *config, const struct generation *previous,
 		     uint64_t number);
+
+/** The routers of an entry point for plain connections, or those for TLS. */
+static inline struct router_set *generation_routers(const struct generation *g,
+						    const struct entry_point *p, bool tls)
+{
+	return g->routers[2 * p->index + tls];
+}
+
+/** Session tickets and a certificate that signs itself, for a world whose generations serve TLS.
+ * Returns 0 or a negative errno value; close it in any case. */
+int generation_world_open_tls(struct generation_world *w, struct weir_error *e);
+/** No generation of the world is left. */
+void generation_world_close_tls(struct generation_world *w);
 
 /** Nobody holds it: READY (never published) or DRAINING with no holders. */
 void generation_destroy(struct generation **generation);

@@ -86,10 +86,33 @@ static int start_workers(struct proxy *p, struct weir_error *e)
 	return 0;
 }
 
+static const char *effect_of(const struct generation_problem *problem)
+{
+	if (problem->effect != NULL)
+		return problem->effect;
+	return problem->kept ? "Middleware goes on as it was: its new configuration does not work"
+			     : "Router is disabled";
+}
+
+/* The name of the log's field with the name of the thing, as in Traefik where it has one. */
+static const char *field_of(const struct generation_problem *problem)
+{
+	static const char *const names[][2] = {{"router", "routerName"},
+					       {"middleware", "middlewareName"},
+					       {"certificate", "certFile"},
+					       {"TLS options", "tlsOptions"},
+					       {"entry point", "entryPointName"}};
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		if (strcmp(names[i][0], problem->kind) == 0)
+			return names[i][1];
+	}
+	return problem->kind;
+}
+
 static void log_problem(void *context, const struct generation_problem *problem)
 {
 	const bool on_one = problem->entry_point.n > 0;
-	const bool of_router = !problem->kept;
 	struct str text = {0};
 
 	(void)context;
@@ -98,14 +121,11 @@ static void log_problem(void *context, const struct generation_problem *problem)
 		str_add(&text, SLICE(": "));
 	}
 	str_add(&text, slice_from(problem->why));
-	const struct log_field fields[] = {
-		LOG_STRING("error", text.failed ? problem->why : text.p),
-		LOG_TEXT(of_router ? "routerName" : "middlewareName", problem->name),
-		LOG_TEXT("entryPointName", problem->entry_point)};
+	const struct log_field fields[] = {LOG_STRING("error", text.failed ? problem->why : text.p),
+					   LOG_TEXT(field_of(problem), problem->name),
+					   LOG_TEXT("entryPointName", problem->entry_point)};
 
-	log_write(LOG_ERROR, fields, ARRAY_LEN(fields) - !on_one,
-		  of_router ? "Router is disabled"
-			    : "Middleware goes on as it was: its new configuration does not work");
+	log_write(LOG_ERROR, fields, ARRAY_LEN(fields) - !on_one, "%s", effect_of(problem));
 	str_free(&text);
 }
 
@@ -185,6 +205,8 @@ int proxy_create(struct proxy **proxy, struct loop *control, const struct static
 	}
 	if (r == 0)
 		r = plugin_registry_create(&p->world.middlewares.plugins, config, &p->loops, e);
+	if (r == 0)
+		r = generation_world_open_tls(&p->world, e);
 	if (r == 0) {
 		fill_world(p);
 		r = start_workers(p, e);
@@ -405,6 +427,7 @@ void proxy_destroy(struct proxy **proxy)
 	plugin_registry_destroy(&p->world.middlewares.plugins);
 	shared_states_destroy(&p->world.middlewares.states);
 	upstream_registry_destroy(&p->world.upstreams);
+	generation_world_close_tls(&p->world);
 	free_series(p);
 	entry_points_destroy(&p->entry_points, p->entry_point_count, count_workers(p->config));
 	free(p->workers);

@@ -49,6 +49,17 @@ static int prepare(const struct entry_point *p, struct exchange *x, struct rule_
 	return negative_to_status(r);
 }
 
+/* A connection was made under the options of the name that its client asked for; it must not carry
+ * requests for hosts with others, whose clients may have to show who they are. */
+static bool is_misdirected(const struct generation *g, const struct entry_point *p,
+			   const struct exchange *x, slice host)
+{
+	const struct tls_acceptor *a = g->tls.acceptors != NULL ? g->tls.acceptors[p->index] : NULL;
+
+	return a != NULL && !slice_equal_nocase(host, x->server_name) &&
+	       tls_acceptor_profile(a, host) != tls_acceptor_profile(a, x->server_name);
+}
+
 static void handle(struct h1_server *s, struct exchange *x)
 {
 	struct worker_entry *entry = s->owner;
@@ -70,12 +81,17 @@ static void handle(struct h1_server *s, struct exchange *x)
 	}
 	status = prepare(p, x, &in);
 	if (status == 0 && w->generation != NULL)
-		route = router_find(w->generation->routers[p->index], &in);
+		route = router_find(generation_routers(w->generation, p, x->tls), &in);
 	if (status == 0 && in.failed)
 		status = 503;
 	if (status == 0 && route != NULL && p->encoded_denied != 0 &&
 	    path_is_denied(x->request.path, p->encoded_denied))
 		status = 400;
+	if (status == 0 && route != NULL && x->tls &&
+	    is_misdirected(w->generation, p, x, in.host)) {
+		exchange_refuse(x, 421, SLICE("Misdirected Request\n"), true);
+		return;
+	}
 	if (status != 0) {
 		/* Traefik refuses without a body. */
 		exchange_refuse(x, status, (slice){NULL, 0}, false);
@@ -91,6 +107,15 @@ static void handle(struct h1_server *s, struct exchange *x)
 	exchange_start(x, &route->chain);
 }
 
+static struct tls_acceptor *find_acceptor(struct h1_server *s)
+{
+	const struct worker_entry *entry = s->owner;
+	const struct generation *g = entry->worker->generation;
+
+	return g != NULL && g->tls.acceptors != NULL ? g->tls.acceptors[entry->entry_point->index]
+						     : NULL;
+}
+
 static int start_entry(struct worker_entry *entry, struct worker *w, struct entry_point *p)
 {
 	struct h1_server_options options = p->server;
@@ -103,6 +128,7 @@ static int start_entry(struct worker_entry *entry, struct worker *w, struct entr
 			    handle, entry);
 	if (r < 0)
 		return r;
+	entry->server.acceptor = find_acceptor;
 	p->fds[w->index] = -1;
 	entry->started = true;
 	listener_pause(&entry->server.listener);

@@ -427,9 +427,9 @@ def test_bad_module_name(files, name):
 
 
 def test_disabled_router_is_named_once(files):
-    code, output = files(dynamic=GOOD_DYNAMIC.replace("service: s", "service: s\n      tls: {}"))
+    code, output = files(dynamic=GOOD_DYNAMIC.replace("service: s", "service: s\n      parentRefs: [x]"))
     assert code == 1
-    assert output.count("tls is not supported") == 1, output
+    assert output.count("parentRefs is not supported") == 1, output
 
 
 def test_services_used_by_several_bad_routers(upstream, proxy):

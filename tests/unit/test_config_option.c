@@ -163,7 +163,7 @@ struct all {
 	int64_t duration;
 	int64_t size;
 	enum fruit fruit;
-	slice content;
+	struct option_content content;
 	struct option_list list;
 	struct option_ints ints;
 	struct option_floats floats;
@@ -294,7 +294,7 @@ static void every_type_is_decoded(void **state)
 	assert_int_equal(all.duration, 1500000000);
 	assert_int_equal(all.size, 1 << 20);
 	assert_int_equal(all.fruit, APPLE);
-	assert_string_equal(all.content.p, "PEM\n");
+	assert_string_equal(all.content.text.p, "PEM\n");
 	assert_int_equal(all.list.count, 4);
 	assert_string_equal(all.list.items[0].p, "a,b");
 	assert_string_equal(all.list.items[1].p, "c");
@@ -521,18 +521,25 @@ static void content_is_a_file_or_itself(void **state)
 	char path[] = "/tmp/weir-test-XXXXXX";
 	int fd = mkstemp(path);
 	struct config_case c;
+	struct option_content file = {.text = slice_from(path)}, directory = {.text = SLICE("/")},
+			      pem = {.text = SLICE("-----BEGIN X-----")};
 	slice content;
 
 	(void)state;
 	assert_true(fd >= 0);
 	assert_int_equal(write(fd, "inside", 6), 6);
 	case_begin(&c);
-	assert_int_equal(option_read_content(&c.arena, slice_from(path), &content, &c.error), 0);
+	assert_int_equal(option_read_content(&c.arena, &file, &content, &c.error), 0);
 	assert_true(slice_equal(content, SLICE("inside")));
 	assert_int_equal(unlink(path), 0);
-	assert_int_equal(option_read_content(&c.arena, slice_from(path), &content, &c.error), 0);
-	assert_true(slice_equal(content, slice_from(path)));
-	assert_int_equal(option_read_content(&c.arena, SLICE("/"), &content, &c.error), -EINVAL);
+	assert_int_equal(option_read_content(&c.arena, &file, &content, &c.error), -ENOENT);
+	assert_non_null(strstr(c.error.text, path));
+	assert_int_equal(option_read_content(&c.arena, &pem, &content, &c.error), 0);
+	assert_true(slice_equal(content, pem.text));
+	assert_int_equal(option_read_content(&c.arena, &directory, &content, &c.error), -EINVAL);
+	file.bytes = SLICE("as it was read");
+	assert_int_equal(option_read_content(&c.arena, &file, &content, &c.error), 0);
+	assert_true(slice_equal(content, file.bytes));
 	(void)close(fd);
 	case_end(&c);
 }

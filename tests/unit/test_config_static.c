@@ -396,12 +396,10 @@ static const struct {
 	 "entryPoints:\n  a:\n    address: \":1\"\n  b:\n    address: \":2\"\n",
 	 "warning: F:2:29: entryPoints.a.http2: accepted without effect; weir serves HTTP/1.1\n"},
 	{{.file = "entryPoints:\n  a:\n    address: ':1'\n    proxyProtocol: {insecure: true}\n"
-		  "    http: {tls: {}}\n"},
+		  "    http3: {}\n"},
 	 NULL,
 	 "error: F:4:20: entryPoints.a.proxyProtocol: not supported by weir\n"
-	 "error: F:5:17: entryPoints.a.http.tls: not supported by weir; weir serves plain HTTP "
-	 "only; "
-	 "terminate TLS in front of it\n"},
+	 "error: F:5:12: entryPoints.a.http3: not supported by weir\n"},
 	{{.file = "providers: {docker: {}}\n"},
 	 NULL,
 	 "error: F:1:21: providers.docker: not supported by weir; use the file provider "

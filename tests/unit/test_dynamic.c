@@ -239,10 +239,10 @@ static const struct {
 	const char *reason; /* of the router "r" */
 } disabled[] = {
 	{"r: {rule: x, service: ok}", ""},
-	{"r: {rule: x, service: ok, tls: {}}",
-	 "tls is not supported by weir: TLS is not served yet"},
-	{"r: {rule: x, service: ok, tls: true}",
-	 "tls is not supported by weir: TLS is not served yet"},
+	{"r: {rule: x, service: ok, tls: {}}", ""},
+	{"r: {rule: x, service: ok, tls: true}", ""},
+	{"r: {rule: x, service: ok, parentRefs: [a]}",
+	 "parentRefs is not supported by weir: routers in layers are not served yet"},
 	{"r: {rule: x, service: ok, observability: {accessLogs: false}}", ""},
 	{"r: {rule: x}", "router has no service and no child routers"},
 	{"r: {rule: x, service: nope}", "the service \"nope@file\" does not exist"},
@@ -366,8 +366,9 @@ static void warnings_name_the_place(void **state)
 			"  services:\n"
 			"    a: {loadBalancer: {servers: [{url: x}], healthCheck: {path: /}}}\n"
 			"    b: {weighted: {services: [{name: a}]}}\n"
+			"    c: {loadBalancer: {servers: [{url: x}]}}\n"
 			"tls:\n"
-			"  options: {default: {minVersion: VersionTLS13}}\n"
+			"  options: {default: {preferServerCipherSuites: true}}\n"
 			"unknown: 1\n",
 			TREE_YAML);
 
@@ -378,7 +379,8 @@ static void warnings_name_the_place(void **state)
 		"warning: dyn.yml:3:58: http.services.a.loadBalancer.healthCheck: accepted without "
 		"effect; all "
 		"servers count as healthy\n"
-		"warning: dyn.yml:6:3: tls: accepted without effect; TLS is not served yet\n"
+		"warning: dyn.yml:7:49: tls.options.default.preferServerCipherSuites: accepted "
+		"without effect\n"
 		"warning: dyn.yml:4:5: service \"b\" is disabled: weighted is not supported by "
 		"weir: weighted "
 		"services come later\n");

@@ -53,7 +53,7 @@ static const char *routed(const struct generation *g, size_t point, const char *
 	const struct route *r;
 
 	test_request_init(&t, "GET", target, host, "");
-	r = router_find(g->routers[point], &t.input);
+	r = router_find(g->routers[2 * point], &t.input);
 	(void)snprintf(name, sizeof name, "%.*s", r != NULL ? (int)r->name.n : 0,
 		       r != NULL ? r->name.p : "");
 	test_request_free(&t);

@@ -55,3 +55,15 @@ bool base64_decode(slice s, char *to, size_t *n, size_t *bad)
 		to[(*n)++] = (char)(group << 6 * (4 - digits) >> (24 - 8 * j));
 	return decode_padding(s, i, digits, bad);
 }
+
+void base64_encode(slice s, char *to)
+{
+	for (size_t i = 0; i < s.n; i += 3) {
+		uint32_t group = 0;
+
+		for (size_t j = i; j < i + 3; j++)
+			group = group << 8 | (j < s.n ? (unsigned char)s.p[j] : 0);
+		for (size_t j = 0; j < 4; j++)
+			*to++ = i + j <= s.n ? base64_digits[group >> (18 - 6 * j) & 63] : '=';
+	}
+}

@@ -9,6 +9,12 @@
 /** The digits in their order, terminated. */
 extern const char base64_digits[65];
 
+/** Length of `n` bytes encoded. */
+#define BASE64_BYTES(n) (((n) + 2) / 3 * 4)
+
+/** Encodes, with padding; `to` has `BASE64_BYTES(s.n)` bytes, which are all filled in. */
+void base64_encode(slice s, char *to);
+
 /** Room that decoding `n` bytes may need. */
 #define BASE64_ROOM(n) ((n) / 4 * 3 + 3)
 

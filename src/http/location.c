@@ -183,19 +183,110 @@ static char *put_parts(char *to, const struct parts *p)
 	return put_encoded(to, p->fragment, ODD);
 }
 
+static int print(const struct parts *p, size_t text_bytes, struct arena *arena, slice *location)
+{
+	char *to;
+
+	if (!url_percent_is_valid(p->path) || !url_percent_is_valid(p->fragment))
+		return -EINVAL;
+	to = arena_alloc(arena, text_bytes * 3 + 16);
+	if (to == NULL)
+		return -ENOMEM;
+	*location = slice_of(to, (size_t)(put_parts(to, p) - to));
+	return 0;
+}
+
 int location_normalize(slice text, struct arena *arena, slice *location)
 {
 	struct parts p;
 	int r = parse(text, &p);
-	char *to;
+
+	return r < 0 ? r : print(&p, text.n, arena, location);
+}
+
+/* Removes the last of the elements that are there. */
+static void drop_element(const char *start, char **end)
+{
+	while (*end > start && *--*end != '/')
+		continue;
+}
+
+/* Without its dot segments, as Go's resolvePath has it: `full` is not empty. */
+static slice without_dots(slice full, char *to)
+{
+	char *start = to, *end = to;
+	bool first = true, found = true, dots = false;
+
+	while (found) {
+		size_t n = slice_find(full, '/');
+		slice element = slice_first(full, n);
+
+		found = n < full.n;
+		full = slice_from_at(full, n + 1);
+		dots = slice_equal(element, SLICE("..")) || slice_equal(element, SLICE("."));
+		if (slice_equal(element, SLICE(".."))) {
+			first = end == start || memchr(start, '/', (size_t)(end - start)) == NULL;
+			if (first)
+				end = start;
+			else
+				drop_element(start, &end);
+		} else if (dots) {
+			first = false;
+		} else {
+			if (!first)
+				*end++ = '/';
+			end = put(end, element);
+			first = false;
+		}
+	}
+	if (dots)
+		*end++ = '/';
+	return slice_of(start, (size_t)(end - start));
+}
+
+/* The path of `p` seen from `base`. Returns 0 or -ENOMEM. */
+static int resolve_path(struct parts *p, slice base, struct arena *arena)
+{
+	slice from = p->path.n > 0 && p->path.p[0] == '/' ? (slice){NULL, 0} : base, path;
+	char *full, *end;
+
+	while (p->path.n > 0 && from.n > 0 && from.p[from.n - 1] != '/')
+		from.n--;
+	full = arena_alloc(arena, 2 * (from.n + p->path.n + 2));
+	if (full == NULL)
+		return -ENOMEM;
+	end = put(put(full, from), p->path);
+	if (end == full)
+		return 0;
+	/* Begins with exactly one slash. */
+	*end = '/';
+	path = without_dots(slice_of(full, (size_t)(end - full)), end + 1);
+	p->path = path.n > 0 && path.p[0] == '/' ? path : slice_of(end, path.n + 1);
+	return 0;
+}
+
+int location_resolve(slice text, const struct url *base, struct arena *arena, slice *location)
+{
+	bool only_fragment;
+	struct parts p;
+	int r = parse(text, &p);
 
 	if (r < 0)
 		return r;
-	if (!url_percent_is_valid(p.path) || !url_percent_is_valid(p.fragment))
-		return -EINVAL;
-	to = arena_alloc(arena, text.n * 3 + 16);
-	if (to == NULL)
-		return -ENOMEM;
-	*location = slice_of(to, (size_t)(put_parts(to, &p) - to));
-	return 0;
+	only_fragment = p.path.n == 0 && p.query.p == NULL;
+	if (p.scheme.p != NULL || p.host.n > 0 || p.user.p != NULL) {
+		r = resolve_path(&p, (slice){NULL, 0}, arena);
+	} else {
+		r = resolve_path(&p, base->path, arena);
+		p.host = base->authority;
+		if (only_fragment && base->has_query)
+			p.query =
+				slice_of(base->query.p != NULL ? base->query.p : "", base->query.n);
+	}
+	if (p.scheme.p == NULL)
+		p.scheme = base->scheme;
+	if (r < 0)
+		return r;
+	return print(&p, text.n + base->path.n + base->query.n + base->authority.n + base->scheme.n,
+		     arena, location);
 }

@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "core/base.h"
-#include "proxy/hops.h"
+#include "http/hops.h"
 
 #define MAGIC 0x66777264u /* "fwrd" */
 

@@ -12,6 +12,7 @@
 
 #include "config/dynamic.h"
 #include "config/static.h"
+#include "http/upstream.h"
 #include "middleware/registry.h"
 #include "net/loop.h"
 #include "net/tls_acceptor.h"
@@ -20,7 +21,6 @@
 #include "proxy/load_balancer.h"
 #include "proxy/router.h"
 #include "proxy/series.h"
-#include "proxy/upstream.h"
 
 /** What a router leads to. In its generation's arena. */
 struct route {

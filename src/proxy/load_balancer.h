@@ -5,9 +5,9 @@
 #define PROXY_LOAD_BALANCER_H
 
 #include "http/exchange.h"
+#include "http/upstream.h"
 #include "proxy/balancer.h"
 #include "proxy/series.h"
-#include "proxy/upstream.h"
 
 struct server {
 	struct upstream *upstream; /* one reference */

@@ -6,9 +6,9 @@
 #define PROXY_STATS_H
 
 #include "http/h1_server.h"
+#include "http/upstream.h"
 #include "proxy/proxy.h"
 #include "proxy/series.h"
-#include "proxy/upstream.h"
 
 /* X(NAME, kind, help): counters of the process, written by the control thread only. */
 #define PROXY_COUNTERS(X) \

@@ -44,6 +44,30 @@ static void digests_of_all_lengths(void **state)
 	assert_string_equal(hex, "227d86315b3379946604faa5a5b81b6f");
 }
 
+static void base64_is_written(void **state)
+{
+	static const char *const rows[][2] = {
+		{"", ""},
+		{"f", "Zg=="},
+		{"fo", "Zm8="},
+		{"foo", "Zm9v"},
+		{"foob", "Zm9vYg=="},
+		{"fooba", "Zm9vYmE="},
+		{"foobar", "Zm9vYmFy"},
+		{"\xff\xfe\xfd", "//79"},
+	};
+	char to[16];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		slice text = slice_from(rows[i][0]);
+
+		base64_encode(text, to);
+		assert_true(
+			slice_equal(slice_of(to, BASE64_BYTES(text.n)), slice_from(rows[i][1])));
+	}
+}
+
 static void base64_is_strict(void **state)
 {
 	static const struct {
@@ -285,6 +309,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(digests_of_all_lengths),
+		cmocka_unit_test(base64_is_written),
 		cmocka_unit_test(base64_is_strict),
 		cmocka_unit_test(passwords_fit_their_hashes),
 		cmocka_unit_test(jobs_that_have_not_begun_can_be_cancelled),

@@ -9,6 +9,7 @@
 #include "core/base.h"
 #include "http/location.h"
 #include "http/sniff.h"
+#include "net/url.h"
 
 static void urls_are_written_as_go_does(void **state)
 {
@@ -133,10 +134,64 @@ static void content_is_recognised_to_the_last_byte(void **state)
 	}
 }
 
+static void references_are_resolved_as_go_does(void **state)
+{
+	/* Seen from http://a.example/one/two?q; NULL: refused. */
+	static const struct {
+		const char *text, *location;
+	} rows[] = {
+		{"/x", "http://a.example/x"},
+		{"x", "http://a.example/one/x"},
+		{"../x", "http://a.example/x"},
+		{"../../../x/..", "http://a.example/"},
+		{"./x/./y//z/", "http://a.example/one/x/y//z/"},
+		{"x/..", "http://a.example/one/"},
+		{"..", "http://a.example/"},
+		{".", "http://a.example/one/"},
+		{"/..//x", "http://a.example/x"},
+		{"", "http://a.example/one/two?q"},
+		{"#f", "http://a.example/one/two?q#f"},
+		{"?b", "http://a.example/one/two?b"},
+		{"?", "http://a.example/one/two?"},
+		{"//b", "http://b"},
+		{"//b/c/../d", "http://b/d"},
+		{"HTTPS://b/./c", "https://b/c"},
+		{"mailto:me@b", "mailto:me@b"},
+		{"/a b", "http://a.example/a%20b"},
+		{"/%zz", NULL},
+		{":x", NULL},
+	};
+	struct url base;
+	struct arena arena;
+
+	(void)state;
+	arena_init(&arena, 4096, 1 << 20);
+	assert_int_equal(url_parse(SLICE("http://me:pw@a.example/one/two?q"), &base, NULL), 0);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		slice location;
+		int r = location_resolve(slice_from(rows[i].text), &base, &arena, &location);
+
+		assert_int_equal(r, rows[i].location != NULL ? 0 : -EINVAL);
+		if (r == 0)
+			assert_string_equal(arena_format(&arena, "%.*s", SLICE_ARG(location)).p,
+					    rows[i].location);
+	}
+	assert_int_equal(url_parse(SLICE("http://a"), &base, NULL), 0);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		slice location;
+
+		if (location_resolve(slice_from(rows[i].text), &base, &arena, &location) == 0)
+			assert_true(slice_starts(location, SLICE("http")) ||
+				    slice_starts(location, SLICE("mailto:")));
+	}
+	arena_free(&arena);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(urls_are_written_as_go_does),
+		cmocka_unit_test(references_are_resolved_as_go_does),
 		cmocka_unit_test(no_memory_is_said),
 		cmocka_unit_test(content_is_recognised_to_the_last_byte),
 	};

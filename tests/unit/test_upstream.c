@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "proxy/upstream.h"
+#include "http/upstream.h"
 #include "wire.h"
 
 #define LOOPS 2

@@ -2,8 +2,8 @@
  * Hop-by-hop fields: the standard ones and those that a message's Connection lines name (RFC 9110
  * section 7.6.1).
  */
-#ifndef PROXY_HOPS_H
-#define PROXY_HOPS_H
+#ifndef HTTP_HOPS_H
+#define HTTP_HOPS_H
 
 #include <stdbool.h>
 

@@ -1,4 +1,4 @@
-#include "proxy/upstream.h"
+#include "http/upstream.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "proxy/hops.h"
+#include "http/hops.h"
 
 #include <errno.h>
 

@@ -2,8 +2,8 @@
  * Upstream endpoints: one object per address and connection settings, whatever services name it, so
  * that a new configuration finds the kept-alive connections of the old one.
  */
-#ifndef PROXY_UPSTREAM_H
-#define PROXY_UPSTREAM_H
+#ifndef HTTP_UPSTREAM_H
+#define HTTP_UPSTREAM_H
 
 #include "core/error.h"
 #include "http/client.h"

@@ -286,7 +286,8 @@ static const struct option forward_auth_rows[] = {
 		 "false", "Ask with the method of the request."),
 	OPT_STRING("authSigninURL", struct dynamic_forward_auth, auth_signin_url, NULL,
 		   "Where to send a client that gets 401."),
-	OPT_POINTER("tls", struct dynamic_forward_auth, tls, forward_tls_rows, "TLS."),
+	OPT_POINTER("tls", struct dynamic_forward_auth, tls, forward_tls_rows, "TLS.",
+		    .status = REFUSED, .hint = "https to the server is not available yet"),
 	OPT_END,
 };
 
@@ -443,7 +444,7 @@ const struct option dynamic_middleware_options[] = {
 	     "Redirect to another scheme."),
 	TYPE("basicAuth", basic_auth, auth_rows, 0, "Ask for a password."),
 	TYPE("digestAuth", digest_auth, auth_rows, 0, "Ask for a password, by digest."),
-	LATER("forwardAuth", forward_auth, forward_auth_rows, 0, "Let another service decide."),
+	TYPE("forwardAuth", forward_auth, forward_auth_rows, 0, "Let another service decide."),
 	TYPE("inFlightReq", in_flight_req, in_flight_rows, 0,
 	     "Limit the requests at the same time."),
 	LATER("buffering", buffering, buffering_rows, 0, "Keep bodies until they are complete."),

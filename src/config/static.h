@@ -157,6 +157,8 @@ struct weir_limits_config {
 	int64_t password_checks;
 	int64_t digest_nonces;
 	int64_t rate_limit_sources;
+	int64_t auth_requests; /* per forwardAuth */
+	int64_t auth_body_bytes;
 	int64_t generation_bytes; /* of what one dynamic configuration becomes */
 	int64_t metrics_bytes;    /* of one answer to a scrape */
 };

@@ -57,6 +57,14 @@ static const struct option limits_rows[] = {
 		"Most sources that one `rateLimit` knows; the one that was not seen for the "
 		"longest time is forgotten.",
 		.min = 1, .max = 1 << 24),
+	OPT_INT("authRequests", struct weir_limits_config, auth_requests, "4096",
+		"Most requests for which one `forwardAuth` asks at the same time; further ones get "
+		"503.",
+		.min = 1, .max = 1 << 24),
+	OPT_SIZE("authBody", struct weir_limits_config, auth_body_bytes, "64MiB",
+		 "Longest body of a request, and of an answer, that `forwardAuth` keeps, if its "
+		 "own options do not say less; longer ones get 401.",
+		 AT_LEAST(1)),
 	OPT_INT("middlewaresPerRouter", struct weir_limits_config, middlewares_per_router, "256",
 		"Most middlewares of one router, those of its entry point, its service and nested "
 		"chains included; one with more is not used.",

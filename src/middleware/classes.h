@@ -13,6 +13,7 @@
 	X("circuitBreaker", circuit_breaker) \
 	X("contentType", content_type) \
 	X("digestAuth", digest_auth) \
+	X("forwardAuth", forward_auth) \
 	X("headers", headers) \
 	X("inFlightReq", in_flight_req) \
 	X("ipAllowList", ip_allow_list) \

@@ -10,6 +10,8 @@
 
 struct plugin_registry;
 struct shared_states;
+struct client_options;
+struct upstream_registry;
 struct weir_limits_config;
 
 /** What middlewares need of the process; outlives them. */
@@ -17,6 +19,8 @@ struct middleware_world {
 	struct plugin_registry *plugins;
 	struct shared_states *states;
 	const struct weir_limits_config *limits;
+	struct upstream_registry *upstreams;
+	const struct client_options *client; /* of connections to other servers */
 };
 
 /**

@@ -12,12 +12,17 @@
 
 /* X(NAME, kind, help): counters of one state, written under its lock. */
 #define SHARED_STATE_COUNTERS(X) \
-	X(refused, COUNTER, "Requests that were over a limit, or came while the breaker was open") \
+	X(refused, COUNTER, \
+	  "Requests that were over a limit, that another server refused, or that came while the " \
+	  "breaker was open") \
 	X(delayed, COUNTER, "Requests that waited for their turn") \
 	X(sources, GAUGE, "Sources that are known") \
 	X(evicted, COUNTER, "Sources that were forgotten because there were too many") \
 	X(opened, COUNTER, "Times that the breaker opened") \
-	X(open, GAUGE, "Breakers that were not closed when somebody last came")
+	X(open, GAUGE, "Breakers that were not closed when somebody last came") \
+	X(asked, COUNTER, "Requests for which another server was asked") \
+	X(asking, GAUGE, "Of these, those that wait for the answer") \
+	X(failed, COUNTER, "Of these, those without an answer that could be used")
 
 struct shared_state_counters {
 #define X(name, kind, help) _Atomic uint64_t name;

@@ -19,8 +19,11 @@ static int create(struct build *b, size_t i, const struct dynamic_middleware *va
 		  struct weir_error *e)
 {
 	struct middleware_world world = b->g->world->middlewares;
+	const struct client_options client = build_client_options(b, NULL);
 
 	world.limits = &b->g->world->config->weir.limits;
+	world.upstreams = b->g->world->upstreams;
+	world.client = &client;
 	return middleware_create(&b->g->middlewares[i], values, &world, e);
 }
 

@@ -50,6 +50,10 @@ int build_tls_route(struct build *b, const struct dynamic_router *r, const struc
 int build_tls_finish(struct build *b);
 /** What the build alone needed. */
 void build_tls_free(struct build *b);
+/** The settings of connections to one server: those of the transport `t`, or with NULL the static
+ * default. */
+struct client_options build_client_options(const struct build *b,
+					   const struct dynamic_servers_transport *t);
 
 /** The service of that name that exists without configuration and is switched on, or NULL. */
 struct service *build_find_internal(const struct generation_world *w, slice name);

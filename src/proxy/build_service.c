@@ -14,9 +14,8 @@ int build_keep_reason(struct build *b, struct outcome *o, int code, const struct
 	return copy.p != NULL ? code : -ENOMEM;
 }
 
-/* The settings of connections to one server: the service's transport, or the static default. */
-static struct client_options client_options(const struct build *b,
-					    const struct dynamic_servers_transport *t)
+struct client_options build_client_options(const struct build *b,
+					   const struct dynamic_servers_transport *t)
 {
 	const struct static_config *c = b->g->world->config;
 	const struct weir_limits_config *limits = &c->weir.limits;
@@ -140,7 +139,7 @@ static int make_service(struct build *b, struct load_balancer **made,
 	r = find_transport(b, d, &t, e);
 	if (r < 0)
 		return r;
-	options = client_options(b, t);
+	options = build_client_options(b, t);
 	lb = ARENA_NEW(&b->g->arena, struct load_balancer);
 	if (lb == NULL)
 		return error_set(e, -ENOMEM, "out of memory");

@@ -9,6 +9,10 @@
 /* Idle connections that are passed over in search of one that needs no system call. */
 #define IDLE_LOOKS_MAX 8u
 
+/* So many events come of one poll: libuv asks for 1024 at once, and again in the same turn when it
+ * got them all. Some are of closed sockets, and not counted. */
+#define ONE_POLL_MAX 512u
+
 int client_create(struct client **client, struct loop *loop, slice host, uint16_t port,
 		  const struct client_options *options, struct client_totals *totals)
 {
@@ -154,10 +158,38 @@ static bool was_watched(const struct client_connection *c)
 	return c->client->loop->turn - c->idle_turn >= 2;
 }
 
+/*
+ * Whether the poll whose events are being handled began after the connection became idle. What it
+ * found there, if anything, comes in this turn, when no answer can have come yet
+ * (`client_connection_is_early`): so a look is not needed for what may be repeated.
+ */
+static bool is_being_watched(const struct client_connection *c)
+{
+	const struct loop *l = c->client->loop;
+
+	return l->turn - c->idle_turn == 1 && l->told > 0 && l->told <= ONE_POLL_MAX;
+}
+
+bool client_connection_is_early(const struct client_connection *c)
+{
+	const struct loop *l = c->client->loop;
+
+	return c->blind_turn == l->turn && c->blind_turn != 0 && l->told <= ONE_POLL_MAX;
+}
+
 /* What must not be sent twice is worth a look even at a connection that was watched. */
 static bool is_usable(struct client_connection *c, const struct client_call *call)
 {
-	return (was_watched(c) && is_replayable(call)) || !is_stale(c);
+	bool replayable = is_replayable(call) && !call->retried;
+
+	c->blind_turn = 0;
+	if (replayable && was_watched(c))
+		return true;
+	if (replayable && is_being_watched(c)) {
+		c->blind_turn = c->client->loop->turn;
+		return true;
+	}
+	return !is_stale(c);
 }
 
 /* Connections that need no look come first, as long as they are found soon. */
@@ -169,7 +201,7 @@ static struct client_connection *choose_idle(struct client *k)
 		struct client_connection *c = container_of(e, struct client_connection, link);
 
 		OBJ_CHECK(c, CLIENT_CONNECTION_MAGIC);
-		if (was_watched(c))
+		if (was_watched(c) || is_being_watched(c))
 			return c;
 		if (++looked_at == IDLE_LOOKS_MAX)
 			break;

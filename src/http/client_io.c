@@ -340,6 +340,10 @@ void client_connection_on_ready(struct transport *t, int events)
 		client_connection_close(c);
 		return;
 	}
+	if (c->state == CLIENT_CALLING && c->call != NULL && client_connection_is_early(c)) {
+		client_connection_fail(c, -ECONNRESET);
+		return;
+	}
 	if (events & TRANSPORT_WRITABLE && c->state == CLIENT_CALLING && c->call != NULL &&
 	    !c->send_failed)
 		flush(c);

@@ -41,6 +41,7 @@ struct client_connection {
 	struct h1_sender out;
 	struct client_call *call; /* NULL: none */
 	uint64_t idle_turn;       /* of the loop, when it became idle */
+	uint64_t blind_turn; /* of the loop, when a call was put on it without a look; 0: none */
 	size_t next_address;
 	int connect_error; /* of the last address tried */
 	bool reused;
@@ -58,6 +59,9 @@ void client_connection_close(struct client_connection *c);
 /** The call cannot succeed on this connection: repeats it elsewhere if that is safe, else fails it.
  * Closes the connection. */
 void client_connection_fail(struct client_connection *c, int code);
+
+/** Whether what the socket has to say now was there before the call was sent: it is no answer. */
+bool client_connection_is_early(const struct client_connection *c);
 
 /** The response is complete: detaches the call, then keeps or closes the connection. */
 void client_connection_finish(struct client_connection *c);

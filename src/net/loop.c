@@ -10,6 +10,7 @@ static void run_tasks(uv_check_t *check)
 	struct list now, *e;
 
 	l->turn++;
+	l->told = 0;
 	if (list_empty(&l->tasks)) {
 		/* Cancelled, perhaps: nothing may keep the poll from blocking. */
 		(void)uv_idle_stop(&l->no_block);

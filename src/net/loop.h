@@ -38,6 +38,7 @@ struct loop {
 	struct buffer_pool buffers;
 	uv_check_t after_poll;
 	uint64_t turn;      /* counts the polls of the sockets */
+	unsigned told;      /* events of this turn's poll that transports have been told of */
 	uv_idle_t no_block; /* active while tasks wait, so that the poll returns at once */
 	struct list tasks;
 	struct timer trim_timer;

@@ -1,4 +1,4 @@
-/* exception: file 1020 lines: one origin script beside each behaviour of the client */
+/* exception: file 1090 lines: one origin script beside each behaviour of the client */
 #include <errno.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -554,6 +554,72 @@ static void surplus_bytes_end_a_connection(void **state)
 	assert_int_equal(client->counters->connections, 3);
 }
 
+static void forging_origin(void)
+{
+	struct wire_reader r = serve_one();
+
+	read_request(&r, "GET ");
+	wire_send(r.fd, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n1");
+	while (!atomic_load(&go_on))
+		(void)sched_yield();
+	wire_send(r.fd, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged");
+	while (wire_get(&r) >= 0)
+		;
+	(void)close(r.fd);
+	r = serve_one();
+	read_request(&r, "GET ");
+	wire_send(r.fd, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n2");
+	(void)close(r.fd);
+}
+
+static struct caller early_call;
+
+static void ignore_closed(struct transport *t)
+{
+	(void)t;
+}
+
+/* Ready all the time: so it stays before the connection in the poll's list. */
+static void start_early_call(struct transport *t, int events)
+{
+	(void)events;
+	if (!atomic_load(&go_on))
+		return;
+	transport_watch(t, 0);
+	prepare(&early_call, "GET");
+	start(&early_call);
+	assert_true(early_call.call.connection->reused);
+}
+
+/* The bytes are found by the same poll as the event that starts the call, and told of after it. */
+static void what_was_there_before_the_request_is_no_answer(void **state)
+{
+	static struct transport trigger;
+	int ends[2];
+	struct pollfd idle = {.events = POLLIN};
+
+	(void)state;
+	atomic_store(&go_on, false);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
+	assert_int_equal(transport_open(&trigger, &loop, ends[0], start_early_call), 0);
+	transport_watch(&trigger, TRANSPORT_READABLE);
+	wire_send(ends[1], "x");
+	begin(forging_origin);
+	expect_get("GET", 200, "1");
+	idle.fd = container_of(client->idle.next, struct client_connection, link)->io.fd;
+	atomic_store(&go_on, true);
+	assert_int_equal(poll(&idle, 1, 10000), 1);
+	loop_run(&loop);
+	end();
+	assert_int_equal(early_call.code, 0);
+	assert_int_equal(early_call.got.n, 1);
+	assert_int_equal(early_call.got.p[0], '2');
+	assert_int_equal(client->counters->retried, 1);
+	dispose(&early_call);
+	(void)close(ends[1]);
+	transport_close(&trigger, ignore_closed);
+}
+
 static void bad_origin(void)
 {
 	static const char *const answers[] = {
@@ -999,6 +1065,7 @@ int main(void)
 		TEST(never_repeats_once_an_answer_has_begun),
 		TEST(a_post_avoids_a_stale_connection),
 		TEST(surplus_bytes_end_a_connection),
+		TEST(what_was_there_before_the_request_is_no_answer),
 		TEST(malformed_responses_fail),
 		TEST(cut_responses_break_the_body),
 		TEST(a_silent_origin_times_out),

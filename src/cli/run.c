@@ -14,6 +14,7 @@
 #include "cli/supervisor.h"
 #include "core/clock.h"
 #include "core/log.h"
+#include "observe/access_log.h"
 #include "observe/metrics.h"
 #include "observe/process.h"
 #include "provider/plugin_files.h"
@@ -29,7 +30,8 @@ struct server {
 	struct static_config *config;
 	struct socket_set sockets; /* that this process was started with */
 	struct proxy *proxy;
-	struct metrics *metrics; /* NULL: off */
+	struct metrics *metrics;       /* NULL: off */
+	struct access_log *access_log; /* NULL: off */
 	struct aggregator *aggregator;
 	struct provider *file;
 	struct plugin_files *plugin_files; /* NULL: nobody watches them */
@@ -100,6 +102,7 @@ static void on_signal(uv_signal_t *handle, int number)
 	case SIGUSR1:
 		if (log_reopen() < 0)
 			log_error("The log file cannot be opened again");
+		access_log_reopen(s->access_log);
 		break;
 	case SIGUSR2:
 		if (!s->supervised)
@@ -184,6 +187,16 @@ static int start_providers(struct server *s, struct weir_error *e)
 	return r;
 }
 
+/* As Traefik: a log that cannot be opened is no reason not to serve. */
+static void start_access_log(struct server *s)
+{
+	struct weir_error e = {0};
+
+	if (s->config->access_log != NULL &&
+	    access_log_create(&s->access_log, s->proxy, s->config, &e) < 0)
+		log_warn_with((LOG_CAUSE(&e)), "Unable to create access logger");
+}
+
 /* A reload that comes too early waits; until there is something to end, SIGTERM ends the process.
  */
 static int start(struct server *s, struct weir_error *e)
@@ -198,8 +211,10 @@ static int start(struct server *s, struct weir_error *e)
 		r = cli_configure_log(&s->config->log, e);
 	if (r == 0)
 		r = proxy_create(&s->proxy, &s->control, s->config, &s->sockets, e);
+	if (r == 0)
+		start_access_log(s);
 	if (r == 0 && static_prometheus(s->config) != NULL)
-		r = metrics_create(&s->metrics, s->proxy, s->config, e);
+		r = metrics_create(&s->metrics, s->proxy, s->access_log, s->config, e);
 	if (r == 0)
 		r = start_providers(s, e);
 	if (r == 0)
@@ -229,6 +244,7 @@ static void finish(struct server *s)
 	metrics_stop(s->metrics);
 	proxy_destroy(&s->proxy);
 	metrics_destroy(&s->metrics);
+	access_log_destroy(&s->access_log);
 	loop_disarm(&s->control, &s->watchdog);
 	for (size_t i = 0; i < s->signal_count; i++)
 		uv_close((uv_handle_t *)&s->signals[i], NULL);

@@ -27,11 +27,13 @@ static const struct option observability_rows[] = {
 	OPT_TRISTATE("accessLogs", struct dynamic_observability, access_logs, NULL,
 		     "Whether requests go to the access log; absent: as the entry point says."),
 	OPT_TRISTATE("metrics", struct dynamic_observability, metrics, NULL,
-		     "Whether requests are counted; absent: as the entry point says."),
+		     "Whether requests are counted; absent: as the entry point says.",
+		     HARMLESS("all routers are counted alike")),
 	OPT_TRISTATE("tracing", struct dynamic_observability, tracing, NULL,
-		     "Whether requests are traced; absent: as the entry point says."),
+		     "Whether requests are traced; absent: as the entry point says.",
+		     HARMLESS("weir does not trace requests")),
 	OPT_STRING("traceVerbosity", struct dynamic_observability, trace_verbosity, NULL,
-		   "`minimal` or `detailed`."),
+		   "`minimal` or `detailed`.", HARMLESS("weir does not trace requests")),
 	OPT_END,
 };
 
@@ -52,8 +54,7 @@ const struct option dynamic_router_options[] = {
 	OPT_POINTER("tls", struct dynamic_router, tls, dynamic_router_tls_options,
 		    "Take TLS connections, and no others.", .flags = OPTION_ALLOW_EMPTY),
 	OPT_POINTER("observability", struct dynamic_router, observability, observability_rows,
-		    "What of the requests is recorded.",
-		    HARMLESS("routers are not observed one by one yet")),
+		    "What of the requests is recorded."),
 	OPT_END,
 };
 

@@ -186,6 +186,28 @@ static void settle_log(struct log_config *log, const struct tree_node *root,
 			    SLICE_ARG(log->format_name));
 }
 
+/* As Traefik: a name that it does not know is not fatal. */
+static void settle_access_log(struct access_log_config *c, const struct tree_node *root,
+			      struct config_report *report)
+{
+	static const char *const names[] = {[ACCESS_LOG_COMMON] = "common",
+					    [ACCESS_LOG_GENERIC] = "genericCLF",
+					    [ACCESS_LOG_JSON] = "json"};
+
+	for (size_t i = 0; c != NULL && i < ARRAY_LEN(names); i++) {
+		if (!slice_equal(c->format_name, slice_from(names[i])))
+			continue;
+		c->format = (enum access_log_format)i;
+		return;
+	}
+	if (c != NULL)
+		config_warn(
+			report, NULL, place_below(root, SLICE("accessLog"), SLICE("format")),
+			"accessLog.format: found \"%.*s\", expected common, genericCLF or json; "
+			"common is used",
+			SLICE_ARG(c->format_name));
+}
+
 static void check_providers(const struct static_config *c, const struct tree_node *root,
 			    struct config_report *report)
 {
@@ -317,6 +339,7 @@ int static_decode(struct static_config *c, const struct tree *tree, struct confi
 	OPTION_MAP_FOR_EACH (e, &c->entry_points)
 		settle_entry_point(e, report);
 	settle_log(&c->log, root, report);
+	settle_access_log(c->access_log, root, report);
 	check_providers(c, root, report);
 	check_ping(c, root, report);
 	check_prometheus(c, root, report);

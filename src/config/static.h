@@ -61,6 +61,11 @@ struct entry_point_http_config {
 	enum alias_headers underscore_strategy;
 };
 
+/** entryPoints.<name>.observability: what holds for routers that say nothing themselves. */
+struct observability_config {
+	bool access_logs;
+};
+
 /** entryPoints.<name>; `address` is "[host]:port[/tcp]", checked for syntax only. */
 struct entry_point_config {
 	slice name;
@@ -70,6 +75,7 @@ struct entry_point_config {
 	struct transport_config transport;
 	struct forwarded_headers_config forwarded_headers;
 	struct entry_point_http_config http;
+	struct observability_config observability;
 };
 
 struct file_provider_config {
@@ -92,6 +98,42 @@ struct log_config {
 	slice format_name;
 	bool no_color;
 	slice file_path; /* empty: standard output */
+};
+
+enum access_log_format { ACCESS_LOG_COMMON, ACCESS_LOG_GENERIC, ACCESS_LOG_JSON };
+
+/** accessLog.filters: a line is written if one of them says so, or if there are none. */
+struct access_log_filters_config {
+	struct option_list status_codes; /* "200" or "300-302" */
+	bool retry_attempts;
+	int64_t min_duration_ns; /* 0: none */
+};
+
+/** accessLog.fields.headers. */
+struct access_log_headers_config {
+	slice default_mode;
+	struct option_pairs names;
+};
+
+struct access_log_query_config {
+	slice default_mode;
+};
+
+struct access_log_fields_config {
+	slice default_mode;
+	struct option_pairs names;
+	struct access_log_headers_config headers;
+	struct access_log_query_config query;
+};
+
+struct access_log_config {
+	slice file_path;               /* empty: standard output */
+	enum access_log_format format; /* settled from the next one */
+	slice format_name;
+	int64_t buffering_size;
+	bool add_internals;
+	struct access_log_filters_config filters;
+	struct access_log_fields_config fields;
 };
 
 struct ping_config {
@@ -161,6 +203,7 @@ struct weir_limits_config {
 	int64_t auth_body_bytes;
 	int64_t generation_bytes; /* of what one dynamic configuration becomes */
 	int64_t metrics_bytes;    /* of one answer to a scrape */
+	int64_t access_log_bytes; /* of lines that wait to be written, per worker */
 };
 
 /**
@@ -262,8 +305,9 @@ struct static_config {
 	struct option_list default_entry_points;
 	struct providers_config providers;
 	struct log_config log;
-	struct ping_config *ping;       /* NULL: off */
-	struct metrics_config *metrics; /* NULL: off */
+	struct ping_config *ping;             /* NULL: off */
+	struct metrics_config *metrics;       /* NULL: off */
+	struct access_log_config *access_log; /* NULL: off */
 	struct servers_transport_config servers_transport;
 	struct experimental_config experimental;
 	struct weir_config weir;

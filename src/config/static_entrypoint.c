@@ -192,7 +192,8 @@ static const struct option udp_rows[] = {
 };
 
 static const struct option observability_rows[] = {
-	ROW("accessLogs", BOOL, "true"),
+	OPT_BOOL("accessLogs", struct observability_config, access_logs, "true",
+		 "Write requests to the access log."),
 	ROW("metrics", BOOL, "true"),
 	ROW("tracing", BOOL, "true"),
 	ROW("traceVerbosity", STRING, "minimal"),
@@ -220,7 +221,7 @@ const struct option entry_point_rows[] = {
 			  .hint = "weir serves HTTP/1.1"),
 	OPT_NOWHERE_TABLE("http3", POINTER, REFUSED, http3_rows, OPTION_ALLOW_EMPTY, "HTTP/3."),
 	OPT_NOWHERE_TABLE("udp", POINTER, ACCEPTED, udp_rows, 0, "UDP."),
-	OPT_NOWHERE_TABLE("observability", POINTER, ACCEPTED, observability_rows, 0,
-			  "Defaults of the routers' `observability`."),
+	OPT_OBJECT("observability", struct entry_point_config, observability, observability_rows,
+		   "Defaults of the routers' `observability`."),
 	OPT_END,
 };

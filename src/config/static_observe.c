@@ -145,28 +145,37 @@ const struct option tracing_rows[] = {
 };
 
 static const struct option access_log_filters_rows[] = {
-	ROW("statusCodes", LIST, NULL),
-	ROW("retryAttempts", BOOL, NULL),
-	ROW("minDuration", DURATION, NULL),
+	OPT_LIST("statusCodes", struct access_log_filters_config, status_codes, NULL,
+		 "Write requests with these statuses, such as `200` or `400-499`."),
+	OPT_BOOL("retryAttempts", struct access_log_filters_config, retry_attempts, NULL,
+		 "Write requests that were tried more than once."),
+	OPT_DURATION("minDuration", struct access_log_filters_config, min_duration_ns, NULL,
+		     "Write requests that took longer."),
 	OPT_END,
 };
 
 static const struct option access_log_fields_headers_rows[] = {
-	ROW("defaultMode", STRING, "drop"),
-	ROW("names", PAIRS, NULL),
+	OPT_STRING("defaultMode", struct access_log_headers_config, default_mode, "drop",
+		   "`keep`, `drop` or `redact` header fields."),
+	OPT_PAIRS("names", struct access_log_headers_config, names,
+		  "The mode of single header fields."),
 	OPT_END,
 };
 
 static const struct option access_log_fields_query_parameters_rows[] = {
-	ROW("defaultMode", STRING, "keep"),
+	OPT_STRING("defaultMode", struct access_log_query_config, default_mode, "keep",
+		   "`drop`: paths are written without their query."),
 	OPT_END,
 };
 
 static const struct option access_log_fields_rows[] = {
-	ROW("defaultMode", STRING, "keep"),
-	ROW("names", PAIRS, NULL),
-	TABLE("headers", POINTER, access_log_fields_headers_rows, 0),
-	TABLE("queryParameters", POINTER, access_log_fields_query_parameters_rows, 0),
+	OPT_STRING("defaultMode", struct access_log_fields_config, default_mode, "keep",
+		   "`keep` or `drop` fields."),
+	OPT_PAIRS("names", struct access_log_fields_config, names, "The mode of single fields."),
+	OPT_OBJECT("headers", struct access_log_fields_config, headers,
+		   access_log_fields_headers_rows, "Header fields."),
+	OPT_OBJECT("queryParameters", struct access_log_fields_config, query,
+		   access_log_fields_query_parameters_rows, "Queries."),
 	OPT_END,
 };
 
@@ -179,13 +188,22 @@ const struct option log_otlp_rows[] = {
 };
 
 const struct option access_log_rows[] = {
-	ROW("filePath", STRING, NULL),
-	ROW("format", STRING, "common"),
-	ROW("bufferingSize", INT, NULL),
-	ROW("addInternals", BOOL, NULL),
-	ROW("dualOutput", BOOL, NULL),
-	TABLE("filters", POINTER, access_log_filters_rows, 0),
-	TABLE("fields", POINTER, access_log_fields_rows, 0),
-	TABLE("otlp", POINTER, log_otlp_rows, OPTION_ALLOW_EMPTY),
+	OPT_STRING("filePath", struct access_log_config, file_path, NULL,
+		   "File instead of standard output.", .flags = OPTION_PATH),
+	OPT_STRING("format", struct access_log_config, format_name, "common",
+		   "`common`, `genericCLF` or `json`."),
+	OPT_INT("bufferingSize", struct access_log_config, buffering_size, NULL,
+		"Lines that Traefik keeps before requests wait. Requests of weir never wait: see "
+		"`weir.limits.accessLogQueue`."),
+	OPT_BOOL("addInternals", struct access_log_config, add_internals, NULL,
+		 "Write requests for internal services, too."),
+	OPT_NOWHERE("dualOutput", BOOL, ACCEPTED, NULL, "Write lines also with `otlp`.",
+		    .hint = "weir does not send logs to OpenTelemetry"),
+	OPT_OBJECT("filters", struct access_log_config, filters, access_log_filters_rows,
+		   "Which requests are written; all without any."),
+	OPT_OBJECT("fields", struct access_log_config, fields, access_log_fields_rows,
+		   "What is written of a request."),
+	OPT_NOWHERE_TABLE("otlp", POINTER, ACCEPTED, log_otlp_rows, OPTION_ALLOW_EMPTY,
+			  "Lines sent to OpenTelemetry."),
 	OPT_END,
 };

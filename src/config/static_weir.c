@@ -77,6 +77,10 @@ static const struct option limits_rows[] = {
 	OPT_SIZE("metricsText", struct weir_limits_config, metrics_bytes, "64MiB",
 		 "Longest answer at `/metrics`; a longer one is refused with 500.",
 		 AT_LEAST(64 << 10)),
+	OPT_SIZE("accessLogQueue", struct weir_limits_config, access_log_bytes, "1MiB",
+		 "Lines of the access log that wait in one worker to be written; further ones are "
+		 "lost and counted.",
+		 .min = 64 << 10, .max = 1 << 30),
 	OPT_END,
 };
 

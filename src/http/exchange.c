@@ -110,9 +110,10 @@ struct exchange *exchange_begin(struct exchange_pool *pool, const struct exchang
 	x->repetitions = 0;
 	x->detached = false;
 	x->expired_turn = 0;
-	x->on_release = NULL;
+	x->on_respond = x->on_release = NULL;
 	x->route = NULL;
-	x->account = NULL;
+	x->account = x->record = NULL;
+	x->user = (slice){NULL, 0};
 	list_push(&pool->live, &x->link);
 	pool->live_count++;
 	counter_add(&pool->counters.begun, 1);
@@ -281,6 +282,13 @@ static void forget_work(void)
 	work_note.method = work_note.target = NULL;
 }
 
+static void respond(struct exchange *x)
+{
+	if (x->on_respond != NULL)
+		x->on_respond(x);
+	x->client->respond(x);
+}
+
 /* The one loop that walks the chain. After the calls of the service or the client the exchange may
  * be gone. */
 static void walk(struct exchange *x)
@@ -301,7 +309,7 @@ static void walk(struct exchange *x)
 		if (x->phase == EXCHANGE_RESPONSE && x->at == 0) {
 			x->walking = false;
 			set_phase(x, EXCHANGE_RESPONSE, EXCHANGE_SENDING);
-			x->client->respond(x);
+			respond(x);
 			forget_work();
 			return;
 		}
@@ -387,7 +395,7 @@ void exchange_refuse(struct exchange *x, int status, slice body, bool as_error)
 	must(x->phase == EXCHANGE_NEW);
 	exchange_answer(x, status, body, as_error);
 	x->phase = EXCHANGE_SENDING;
-	x->client->respond(x);
+	respond(x);
 }
 
 void exchange_respond(struct exchange *x)

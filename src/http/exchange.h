@@ -104,11 +104,16 @@ struct exchange {
 	bool detached;              /* the chain holds stand-ins for what lies in a generation */
 	uint64_t expired_turn;      /* of the loop: when it was told to end; 0: was not */
 
+	/** The response's head is final and goes to the client next; NULL: nobody wants to know.
+	 * Not called for exchanges that end without a response. */
+	void (*on_respond)(struct exchange *);
 	/** Whoever routed the exchange cleans up here: unpins the generation, counts. Called once,
 	 * last. */
 	void (*on_release)(struct exchange *);
 	void *route;   /* the router's own */
 	void *account; /* of whoever counts; in the arena, or NULL */
+	void *record;  /* of whoever keeps a log; in the arena, or NULL */
+	slice user;    /* who the client says to be; `p` is NULL unless a middleware has asked */
 
 	struct body own_request_body;
 	struct body own_response_body;

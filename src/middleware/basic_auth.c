@@ -240,6 +240,7 @@ static enum middleware_verdict on_request(struct middleware *m, struct exchange 
 	c->b = self(m);
 	list_init(&c->followers);
 	r = read_credentials(x, &name, &c->password);
+	x->user = r == 0 ? name : SLICE("");
 	if (r < 0)
 		return r == -ENOMEM ? MW_FAILED : auth_challenge(x, c->b->challenge);
 	c->user = users_find(&c->b->users, name);

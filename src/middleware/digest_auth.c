@@ -270,7 +270,8 @@ static enum middleware_verdict on_request(struct middleware *m, struct exchange 
 		return MW_FAILED;
 	if (answer != DIGEST_PASSED)
 		return challenge(d, x, answer == DIGEST_STALE);
-	return auth_pass(x, d->options, slice_first(user->name, user->name.n - d->realm.n - 1));
+	x->user = slice_first(user->name, user->name.n - d->realm.n - 1);
+	return auth_pass(x, d->options, x->user);
 }
 
 static void destroy(struct middleware **m)

@@ -3,6 +3,7 @@
 #include "http/h1_server.h"
 #include "middleware/plugin_totals.h"
 #include "middleware/shared_state.h"
+#include "observe/line_writer.h"
 #include "proxy/stats.h"
 
 #define METRIC(stem_, kind, help_, object, member) \
@@ -115,6 +116,13 @@ static const struct family scrape_families[] = {
 	       bytes),
 };
 
+static const struct family access_log_families[] = {
+#define X(name, kind, help) \
+	METRIC("weir_access_log_" #name, kind, help, struct line_writer_counters, name),
+	LINE_WRITER_COUNTERS(X)
+#undef X
+};
+
 #define PROCESS(stem, kind, help, member) \
 	METRIC("process_" stem, kind, help, struct process_numbers, member)
 
@@ -178,6 +186,7 @@ const struct family_group family_groups[FAMILY_GROUP_COUNT] = {
 	[FAMILIES_MIDDLEWARES] =
 		GROUP(middleware_families, "middleware", "A middleware with state over requests"),
 	[FAMILIES_SCRAPES] = GROUP(scrape_families, "", "Scrapes"),
+	[FAMILIES_ACCESS_LOG] = GROUP(access_log_families, "", "The access log, if there is one"),
 	[FAMILIES_PROCESS] = GROUP(process_families, "", "As in all programs"),
 	[FAMILIES_CONNECTIONS] =
 		GROUP(connection_families, "entrypoint, protocol", "As in Traefik: connections"),

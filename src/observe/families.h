@@ -38,6 +38,7 @@ struct family_group {
 	X(FAILURES) \
 	X(MIDDLEWARES) \
 	X(SCRAPES) \
+	X(ACCESS_LOG) \
 	X(PROCESS) \
 	X(CONNECTIONS) \
 	X(RELOADS) \

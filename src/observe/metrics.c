@@ -37,6 +37,7 @@ struct metrics {
 	uint32_t magic;
 	struct service service;
 	struct proxy *proxy;
+	const struct access_log *access_log; /* NULL: off */
 	size_t text_bytes_max;
 	struct scrape_numbers numbers; /* the thread's, but for `failed`, which the lock guards */
 	pthread_t thread;
@@ -166,7 +167,7 @@ static struct text *render(struct metrics *m)
 		return NULL;
 	atomic_store(&t->references, 1);
 	t->str.limit = m->text_bytes_max;
-	if (metrics_render(&t->str, m->proxy, &numbers) < 0)
+	if (metrics_render(&t->str, m->proxy, m->access_log, &numbers) < 0)
 		release_text(&t);
 	m->numbers.render_ns += clock_mono_ns() - begun_ns;
 	m->numbers.bytes = t != NULL ? t->str.n : 0;
@@ -238,7 +239,7 @@ static int start_thread(struct metrics *m)
 	return r;
 }
 
-int metrics_create(struct metrics **metrics, struct proxy *proxy,
+int metrics_create(struct metrics **metrics, struct proxy *proxy, const struct access_log *log,
 		   const struct static_config *config, struct weir_error *e)
 {
 	struct metrics *m = calloc(1, sizeof *m);
@@ -251,6 +252,7 @@ int metrics_create(struct metrics **metrics, struct proxy *proxy,
 	m->service = (struct service){SERVICE_MAGIC, &metrics_class,
 				      internal_service_names[INTERNAL_PROMETHEUS]};
 	m->proxy = proxy;
+	m->access_log = log;
 	m->text_bytes_max = (size_t)config->weir.limits.metrics_bytes;
 	must(pthread_mutex_init(&m->lock, NULL) == 0 && pthread_cond_init(&m->work, NULL) == 0);
 	list_init(&m->queue);

@@ -8,14 +8,15 @@
 #include "config/static.h"
 #include "core/error.h"
 
+struct access_log;
 struct metrics;
 struct proxy;
 
 /**
- * Starts the thread and has the proxy serve the service. Control thread, before the first
- * configuration. Returns 0 or a negative errno value.
+ * Starts the thread and has the proxy serve the service. `log` (NULL: none) lives as long. Control
+ * thread, before the first configuration. Returns 0 or a negative errno value.
  */
-int metrics_create(struct metrics **metrics, struct proxy *proxy,
+int metrics_create(struct metrics **metrics, struct proxy *proxy, const struct access_log *log,
 		   const struct static_config *config, struct weir_error *e);
 
 /**

@@ -6,6 +6,7 @@
 #include "core/map.h"
 #include "middleware/plugin_totals.h"
 #include "middleware/shared_state.h"
+#include "observe/access_log.h"
 #include "observe/process.h"
 #include "proxy/stats.h"
 
@@ -314,7 +315,16 @@ static int add_all_requests(struct rendering *r, struct series_registry *series)
 	return result;
 }
 
-int metrics_render(struct str *out, struct proxy *p, const struct scrape_numbers *scrapes)
+static void add_access_log(struct rendering *r, const struct access_log *log)
+{
+	struct line_writer_counters sums = {0};
+
+	access_log_counters(log, &sums);
+	add_object(r, FAMILIES_ACCESS_LOG, &sums);
+}
+
+int metrics_render(struct str *out, struct proxy *p, const struct access_log *log,
+		   const struct scrape_numbers *scrapes)
 {
 	struct rendering r = {.out = out};
 	struct process_numbers process;
@@ -329,6 +339,8 @@ int metrics_render(struct str *out, struct proxy *p, const struct scrape_numbers
 	add_object(&r, FAMILIES_BUFFERS, &stats.buffers);
 	add_object(&r, FAMILIES_UPSTREAMS, &stats.upstreams);
 	add_object(&r, FAMILIES_SCRAPES, scrapes);
+	if (log != NULL)
+		add_access_log(&r, log);
 	add_object(&r, FAMILIES_PROCESS, &process);
 	result = add_entry_points(&r, p);
 	if (result == 0)

@@ -6,12 +6,14 @@
 
 #include "observe/families.h"
 
+struct access_log;
 struct proxy;
 
 /**
- * Adds all metrics of the proxy. Any thread, while the proxy exists. Returns 0, or -ENOMEM if
- * memory was short or the string has reached its limit.
+ * Adds all metrics of the proxy and of its access log (NULL: none). Any thread, while both exist.
+ * Returns 0, or -ENOMEM if memory was short or the string has reached its limit.
  */
-int metrics_render(struct str *out, struct proxy *p, const struct scrape_numbers *scrapes);
+int metrics_render(struct str *out, struct proxy *p, const struct access_log *log,
+		   const struct scrape_numbers *scrapes);
 
 #endif

@@ -16,6 +16,18 @@ static void add_entry(struct build *b, struct route *route, bool tls, int64_t pr
 		(struct router_entry){.rule = route->rule, .priority = priority, .target = route};
 }
 
+static bool is_logged(const struct generation_world *w, const struct dynamic_router *r,
+		      const struct route *route)
+{
+	const struct dynamic_observability *o = r->observability;
+
+	if (route->internal && !w->log_internals)
+		return false;
+	if (o != NULL && o->access_logs != OPTION_UNSET)
+		return o->access_logs == OPTION_TRUE;
+	return route->entry_point->config->observability.access_logs;
+}
+
 /* One router on one entry point. */
 static int add_route(struct build *b, const struct dynamic_router *r, const struct entry_point *p,
 		     struct weir_error *e)
@@ -43,6 +55,7 @@ static int add_route(struct build *b, const struct dynamic_router *r, const stru
 	if (result < 0)
 		return result;
 	route->internal = build_find_internal(g->world, r->service) != NULL;
+	route->logged = is_logged(g->world, r, route);
 	if (build_counts(b, SERIES_ROUTER) &&
 	    series_get(&route->series, g->world->series, SERIES_ROUTER, r->object.name,
 		       r->service) < 0)
@@ -158,7 +171,9 @@ static int add_internal(struct build *b, enum internal_service which)
 	*route = (struct route){.generation = g,
 				.entry_point = p,
 				.name = internal_service_names[which],
-				.internal = true};
+				.internal = true,
+				.logged = g->world->log_internals &&
+					  p->config->observability.access_logs};
 	route->chain.service = g->world->internals[which];
 	chain_finish(&route->chain);
 	if (rule_compile(internal_service_rule(which), RULE_V3, NULL, &route->rule, NULL) < 0)

@@ -64,6 +64,7 @@ static int make_server(struct build *b, struct server *to, const struct dynamic_
 			"server URL \"%.*s\": scheme \"%.*s\" is not available yet, expected http",
 			SLICE_ARG(from->url), SLICE_ARG(u.scheme));
 	to->host = u.authority;
+	to->url = from->url;
 	to->path = from->preserve_path ? u.path : (slice){NULL, 0};
 	r = upstream_get(&to->upstream, b->g->world->upstreams, u.host, u.port, options);
 	return r < 0 ? error_set(e, r, "out of memory") : 0;

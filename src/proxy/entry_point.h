@@ -13,6 +13,7 @@
 
 #define ENTRY_POINT_MAGIC 0x656e7472u
 
+struct access_sink;
 struct series_group;
 struct series_shape;
 
@@ -29,7 +30,8 @@ struct entry_point {
 	/* Set by the proxy, which owns them; NULL: not counted. */
 	const struct series_shape *shape;
 	struct series_group *series;
-	int *fds; /* one listening socket per worker; -1 once handed over */
+	struct access_sink *access; /* NULL: nothing is logged. Not owned. */
+	int *fds;                   /* one listening socket per worker; -1 once handed over */
 };
 
 /**

@@ -31,6 +31,7 @@ struct route {
 	struct chain chain;
 	struct series_group *series; /* one reference; NULL: not counted */
 	bool internal;               /* leads to a service that exists without configuration */
+	bool logged;                 /* if there is an access log */
 };
 
 /* X(NAME) */
@@ -64,6 +65,7 @@ struct generation_world {
 	size_t entry_point_count;
 	struct upstream_registry *upstreams;
 	struct series_registry *series; /* NULL: nothing is counted */
+	bool log_internals;             /* requests for internal services go to the access log */
 	struct middleware_world middlewares;
 	struct service *internals[INTERNAL_SERVICE_COUNT]; /* NULL: off */
 	struct tls_tickets *tickets;                       /* NULL: there is no TLS */

@@ -4,6 +4,7 @@
 
 #include "core/clock.h"
 #include "core/log.h"
+#include "proxy/access.h"
 #include "proxy/account.h"
 #include "proxy/entry_point.h"
 #include "proxy/generation.h"
@@ -61,6 +62,7 @@ static void count_response(const struct forwarding *f)
 
 	if (f->begun_ns != 0)
 		count(f, f->code != 0 ? f->code : 499, b->taken_bytes + b->bytes);
+	access_origin_end(f->x, b);
 }
 
 static uint16_t code_of(const struct exchange *x)
@@ -77,6 +79,7 @@ static void on_responded(struct client_call *call)
 
 	f->code = code_of(x);
 	x->request_sent = true;
+	access_origin_status(x, x->response.status);
 	if (call->complete) {
 		count_response(f);
 		exchange_service_done(x);
@@ -107,6 +110,7 @@ static void on_failed(struct client_call *call, int code)
 		       "Request could not be forwarded");
 	if (f->begun_ns != 0)
 		count(f, (uint16_t)status, strlen(status_text(status)));
+	access_origin_failed(x, status);
 	exchange_fail(x, status);
 }
 
@@ -191,6 +195,7 @@ static void start(struct service *service, struct exchange *x)
 	c = upstream_client(s->upstream, x->loop);
 	f = ARENA_NEW(&x->arena, struct forwarding);
 	target = make_target(x, s);
+	access_keep_request(x);
 	if (c == NULL || f == NULL || target.p == NULL || set_hop_fields(x, b, s) < 0) {
 		exchange_fail(x, 500);
 		return;
@@ -199,6 +204,7 @@ static void start(struct service *service, struct exchange *x)
 	x->reached_server = true;
 	f->upstream = s->upstream;
 	f->series = b->series;
+	access_origin_begin(x, service->name, s);
 	if (b->series != NULL && x->account != NULL)
 		f->begun_ns = clock_mono_ns();
 	f->call = (struct client_call){.magic = CALL_MAGIC,

@@ -13,6 +13,7 @@ struct server {
 	struct upstream *upstream; /* one reference */
 	slice host;                /* host[:port], for the Host field without passHostHeader */
 	slice path;                /* of the URL, with preservePath; else empty */
+	slice url;                 /* as configured, for logs */
 };
 
 #define LOAD_BALANCER_MAGIC 0x6c6f6164u

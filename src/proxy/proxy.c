@@ -7,6 +7,7 @@
 #include "core/log.h"
 #include "middleware/plugin_registry.h"
 #include "middleware/shared_state.h"
+#include "proxy/access.h"
 #include "proxy/proxy_private.h"
 
 static size_t count_workers(const struct static_config *config)
@@ -332,6 +333,15 @@ void proxy_set_internal(struct proxy *p, enum internal_service which, struct ser
 	OBJ_CHECK(service, SERVICE_MAGIC);
 	must(p->current == NULL && !p->building && p->world.internals[which] == NULL);
 	p->world.internals[which] = service;
+}
+
+void proxy_set_access(struct proxy *p, struct access_sink *sink)
+{
+	OBJ_CHECK(p, PROXY_MAGIC);
+	must(p->current == NULL && !p->building);
+	p->world.log_internals = sink->internals;
+	for (size_t i = 0; i < p->entry_point_count; i++)
+		p->entry_points[i].access = sink;
 }
 
 void proxy_rebuild(struct proxy *p)

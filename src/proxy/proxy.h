@@ -10,6 +10,7 @@
 #include "net/socket_set.h"
 #include "proxy/internal.h"
 
+struct access_sink;
 struct proxy;
 
 /** Called on the control loop when the proxy has ended its last connection. */
@@ -33,6 +34,12 @@ void proxy_accept(struct proxy *p);
  * before the first configuration.
  */
 void proxy_set_internal(struct proxy *p, enum internal_service which, struct service *service);
+
+/**
+ * Tells the sink of requests that are over; it outlives the proxy. Control thread, before the
+ * first configuration.
+ */
+void proxy_set_access(struct proxy *p, struct access_sink *sink);
 
 /**
  * Builds a generation from a merged and linked configuration (a reference is taken) off all loops,

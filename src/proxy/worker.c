@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "core/clock.h"
+#include "proxy/access.h"
 #include "proxy/account.h"
 
 #define DRAIN_POLL_MS 20u
@@ -14,6 +15,7 @@ static void count_refused(struct exchange *x)
 	const struct worker_entry *entry = x->route;
 
 	account_end(x, entry->entry_point, NULL);
+	access_end(x);
 }
 
 static int negative_to_status(int r)
@@ -60,6 +62,14 @@ static bool is_misdirected(const struct generation *g, const struct entry_point 
 	       tls_acceptor_profile(a, host) != tls_acceptor_profile(a, x->server_name);
 }
 
+/* The router's generation is not held for it. */
+static void refuse_unpinned(struct exchange *x, int status, slice body, bool as_error)
+{
+	if (access_detach(x) < 0)
+		access_drop(x);
+	exchange_refuse(x, status, body, as_error);
+}
+
 static void handle(struct h1_server *s, struct exchange *x)
 {
 	struct worker_entry *entry = s->owner;
@@ -84,12 +94,16 @@ static void handle(struct h1_server *s, struct exchange *x)
 		route = router_find(generation_routers(w->generation, p, x->tls), &in);
 	if (status == 0 && in.failed)
 		status = 503;
+	if (status == 0 && p->access != NULL)
+		access_begin(x, p, route);
 	if (status == 0 && route != NULL && p->encoded_denied != 0 &&
-	    path_is_denied(x->request.path, p->encoded_denied))
-		status = 400;
+	    path_is_denied(x->request.path, p->encoded_denied)) {
+		refuse_unpinned(x, 400, (slice){NULL, 0}, false);
+		return;
+	}
 	if (status == 0 && route != NULL && x->tls &&
 	    is_misdirected(w->generation, p, x, in.host)) {
-		exchange_refuse(x, 421, SLICE("Misdirected Request\n"), true);
+		refuse_unpinned(x, 421, SLICE("Misdirected Request\n"), true);
 		return;
 	}
 	if (status != 0) {

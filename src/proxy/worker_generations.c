@@ -1,6 +1,7 @@
 #include <errno.h>
 
 #include "core/log.h"
+#include "proxy/access.h"
 #include "proxy/account.h"
 #include "proxy/worker_private.h"
 
@@ -42,6 +43,7 @@ static void end_pinned(struct exchange *x)
 	const struct route *route = x->route;
 
 	account_end(x, route->entry_point, route);
+	access_end(x);
 	unpin(worker_of(x), route->generation);
 }
 
@@ -58,6 +60,7 @@ static void end_detached(struct exchange *x)
 	struct route *route = x->route;
 
 	account_end(x, route->entry_point, route);
+	access_end(x);
 	series_release(&route->series);
 }
 
@@ -90,7 +93,7 @@ static void detach(struct worker *w, struct exchange *x)
 	if (x->phase != EXCHANGE_SENDING)
 		return;
 	route = copy_route(&x->arena, old);
-	if (route == NULL || exchange_detach(x) < 0)
+	if (route == NULL || access_detach(x) < 0 || exchange_detach(x) < 0)
 		return;
 	route->series = series_ref(old->series);
 	x->route = route;

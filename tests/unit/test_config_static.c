@@ -388,9 +388,8 @@ static const struct {
 	 "responder\n"},
 	/* statuses */
 	{{.file = "global: {checkNewVersion: false, sendAnonymousUsage: false}\naccessLog: {}\n"},
-	 "entryPoints:\n  http:\n    address: \":80\"\n",
-	 "warning: F:1:27: global.checkNewVersion: accepted without effect\n"
-	 "warning: F:2:12: accessLog: accepted without effect\n"},
+	 "entryPoints:\n  http:\n    address: \":80\"\naccessLog: {}\n",
+	 "warning: F:1:27: global.checkNewVersion: accepted without effect\n"},
 	{{.file = "entryPoints:\n  a: {address: ':1', http2: {maxConcurrentStreams: 5}}\n"
 		  "  b: {address: ':2', http2: {maxConcurrentStreams: 6}}\n"},
 	 "entryPoints:\n  a:\n    address: \":1\"\n  b:\n    address: \":2\"\n",

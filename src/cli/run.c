@@ -34,12 +34,14 @@ struct server {
 	struct access_log *access_log; /* NULL: off */
 	struct aggregator *aggregator;
 	struct provider *file;
+	struct provider *http;
 	struct plugin_files *plugin_files; /* NULL: nobody watches them */
 	uv_signal_t signals[5];
 	size_t signal_count;
 	struct timer watchdog;
 	bool supervised;
 	bool configured; /* a configuration has come, so that there is something to wait for */
+	bool asking;     /* perhaps one comes of a first answer that is waited for */
 	bool stopping;
 	uint64_t stopped_at_ns;
 };
@@ -96,6 +98,8 @@ static void on_signal(uv_signal_t *handle, int number)
 	case SIGHUP:
 		if (s->file != NULL && !s->stopping)
 			provider_reload(s->file);
+		if (s->http != NULL && !s->stopping)
+			provider_reload(s->http);
 		/* The plugins' files may have changed, too. */
 		proxy_rebuild(s->proxy);
 		break;
@@ -174,6 +178,30 @@ static int watch_plugins(struct server *s, struct weir_error *e)
 				   e);
 }
 
+/* Without a configuration every request gets 404. */
+static void serve_unconfigured(struct server *s)
+{
+	if (s->configured || s->asking)
+		return;
+	proxy_accept(s->proxy);
+	say_ready(s);
+}
+
+static void on_asked(void *context)
+{
+	struct server *s = context;
+
+	s->asking = false;
+	serve_unconfigured(s);
+}
+
+static int start_http_provider(struct server *s, struct weir_error *e)
+{
+	s->asking = true;
+	return http_provider_create(&s->http, s->aggregator, &s->control, s->config->providers.http,
+				    on_asked, s, e);
+}
+
 static int start_providers(struct server *s, struct weir_error *e)
 {
 	int r = aggregator_create(&s->aggregator, &s->control.uv, s->config->providers.throttle_ns,
@@ -182,6 +210,8 @@ static int start_providers(struct server *s, struct weir_error *e)
 	proxy_on_ready(s->proxy, say_ready, s);
 	if (r == 0 && s->config->providers.file != NULL)
 		r = file_provider_create(&s->file, s->aggregator, s->config->providers.file, e);
+	if (r == 0 && s->config->providers.http != NULL)
+		r = start_http_provider(s, e);
 	if (r == 0)
 		r = watch_plugins(s, e);
 	return r;
@@ -226,10 +256,7 @@ static int start(struct server *s, struct weir_error *e)
 	log_info_with((LOG_INTEGER("workers", s->config->weir.workers),
 		       LOG_TEXT("configuration", s->config->source)),
 		      "weir version %s is running", WEIR_VERSION);
-	if (!s->configured) {
-		proxy_accept(s->proxy);
-		say_ready(s);
-	}
+	serve_unconfigured(s);
 	if (notify_watchdog_ms() > 0)
 		feed_watchdog(&s->watchdog);
 	return 0;
@@ -239,6 +266,8 @@ static void finish(struct server *s)
 {
 	if (s->file != NULL)
 		provider_destroy(&s->file);
+	if (s->http != NULL)
+		provider_destroy(&s->http);
 	plugin_files_destroy(&s->plugin_files);
 	aggregator_destroy(&s->aggregator);
 	metrics_stop(s->metrics);

@@ -217,6 +217,10 @@ static void check_providers(const struct static_config *c, const struct tree_nod
 	if (p->file != NULL && p->file->filename.n == 0 && p->file->directory.n == 0)
 		(void)config_error_at(report, tree_child(node, SLICE("file")),
 				      "found neither filename nor directory, expected one of them");
+	if (p->http != NULL && p->http->endpoint.n == 0)
+		(void)config_error_at(report, tree_child(node, SLICE("http")),
+				      "found no endpoint, expected one such as "
+				      "http://config.internal/traefik.yml");
 	if (p->file != NULL && p->file->filename.n > 0 && p->file->directory.n > 0)
 		config_warn(report, NULL, place_below(node, SLICE("file"), SLICE("filename")),
 			    "providers.file.filename is ignored, as in Traefik, because there is a "

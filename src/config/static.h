@@ -85,10 +85,29 @@ struct file_provider_config {
 	bool debug_log_generated_template;
 };
 
+/** How weir is a client of TLS. Each of the texts is the path of a file or PEM itself. */
+struct client_tls_config {
+	struct option_content ca; /* empty: those of the system */
+	struct option_content cert;
+	struct option_content key;
+	bool insecure_skip_verify;
+};
+
+/** providers.http */
+struct http_provider_config {
+	slice endpoint;
+	int64_t poll_interval_ns;
+	int64_t poll_timeout_ns; /* of one attempt; 0: none */
+	struct option_pairs headers;
+	int64_t body_bytes_max;        /* 0 or less: what every configuration may have */
+	struct client_tls_config *tls; /* NULL: defaults */
+};
+
 struct providers_config {
 	int64_t throttle_ns;
 	struct option_list precedence;
 	struct file_provider_config *file; /* NULL: no file provider */
+	struct http_provider_config *http; /* NULL: no http provider */
 };
 
 struct log_config {

@@ -332,13 +332,34 @@ static const struct option redis_rows[] = {
 	OPT_END,
 };
 
+/* Certificates are of use with https only, which the client does not speak yet. */
+static const struct option http_tls_rows[] = {
+	OPT_CONTENT("ca", struct client_tls_config, ca, NULL,
+		    "Authorities that the server's certificate may be signed by."),
+	OPT_CONTENT("cert", struct client_tls_config, cert, NULL,
+		    "Certificate that is shown to the server."),
+	OPT_CONTENT("key", struct client_tls_config, key, NULL, "Its key.", .flags = OPTION_SECRET),
+	OPT_BOOL("insecureSkipVerify", struct client_tls_config, insecure_skip_verify, NULL,
+		 "Accept any certificate."),
+	ROW_REMOVED("caOptional",
+		    "removed in Traefik v3, as client authentication is an option of servers"),
+	OPT_END,
+};
+
 static const struct option http_rows[] = {
-	ROW("endpoint", STRING, NULL),
-	ROW("pollInterval", DURATION, "5s"),
-	ROW("pollTimeout", DURATION, "5s"),
-	ROW("headers", PAIRS, NULL),
-	ROW("maxResponseBodySize", INT, "-1"),
-	TABLE("tls", POINTER, client_tls_rows, 0),
+	OPT_STRING("endpoint", struct http_provider_config, endpoint, NULL,
+		   "URL that is asked for the configuration."),
+	OPT_DURATION("pollInterval", struct http_provider_config, poll_interval_ns, "5s",
+		     "Time between an answer and the next request.", .min = 1000000,
+		     .max = INT64_MAX),
+	OPT_DURATION("pollTimeout", struct http_provider_config, poll_timeout_ns, "5s",
+		     "Most time until an answer is complete; 0: any.", .min = 0, .max = INT64_MAX),
+	OPT_PAIRS("headers", struct http_provider_config, headers,
+		  "Header fields of the request; `Host` replaces that of the URL."),
+	OPT_INT("maxResponseBodySize", struct http_provider_config, body_bytes_max, "-1",
+		"Longest answer in bytes; 0 or less: as long as a file may be."),
+	OPT_POINTER("tls", struct http_provider_config, tls, http_tls_rows,
+		    "How the server is trusted."),
 	OPT_END,
 };
 
@@ -402,7 +423,9 @@ const struct option providers_rows[] = {
 	PROVIDER("etcd", etcd_rows),
 	PROVIDER("zooKeeper", zoo_keeper_rows),
 	PROVIDER("redis", redis_rows),
-	PROVIDER("http", http_rows),
+	OPT_POINTER("http", struct providers_config, http, http_rows,
+		    "Dynamic configuration from a server that is polled.",
+		    .flags = OPTION_ALLOW_EMPTY),
 	{.name = "plugin",
 	 .type = OPTION_FREE_MAP,
 	 .status = REFUSED,

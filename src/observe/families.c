@@ -4,6 +4,7 @@
 #include "middleware/plugin_totals.h"
 #include "middleware/shared_state.h"
 #include "observe/line_writer.h"
+#include "provider/provider.h"
 #include "proxy/stats.h"
 
 #define METRIC(stem_, kind, help_, object, member) \
@@ -102,6 +103,13 @@ static const struct family middleware_families[] = {
 #undef X
 };
 
+static const struct family provider_families[] = {
+#define X(name, kind, help) \
+	METRIC("weir_provider_" #name, kind, help, struct provider_counters, name),
+	PROVIDER_COUNTERS(X)
+#undef X
+};
+
 static const struct family scrape_families[] = {
 	METRIC("weir_scrapes_answered", COUNTER, "Answers at /metrics", struct scrape_numbers,
 	       answered),
@@ -185,6 +193,8 @@ const struct family_group family_groups[FAMILY_GROUP_COUNT] = {
 	[FAMILIES_FAILURES] = GROUP(failure_families, "cause, plugin", "Failures of one plugin"),
 	[FAMILIES_MIDDLEWARES] =
 		GROUP(middleware_families, "middleware", "A middleware with state over requests"),
+	[FAMILIES_PROVIDERS] =
+		GROUP(provider_families, "provider", "Where configurations come from"),
 	[FAMILIES_SCRAPES] = GROUP(scrape_families, "", "Scrapes"),
 	[FAMILIES_ACCESS_LOG] = GROUP(access_log_families, "", "The access log, if there is one"),
 	[FAMILIES_PROCESS] = GROUP(process_families, "", "As in all programs"),

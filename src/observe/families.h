@@ -37,6 +37,7 @@ struct family_group {
 	X(PLUGINS) \
 	X(FAILURES) \
 	X(MIDDLEWARES) \
+	X(PROVIDERS) \
 	X(SCRAPES) \
 	X(ACCESS_LOG) \
 	X(PROCESS) \

@@ -8,6 +8,7 @@
 #include "middleware/shared_state.h"
 #include "observe/access_log.h"
 #include "observe/process.h"
+#include "provider/provider.h"
 #include "proxy/stats.h"
 
 /* Families of the process's own objects have no labels, others the name of their object. */
@@ -194,6 +195,16 @@ static int add_middlewares(struct rendering *r, struct shared_states *states)
 	return m.failed ? -ENOMEM : 0;
 }
 
+static void add_providers(struct rendering *r)
+{
+	struct object objects[PROVIDER_COUNT];
+
+	for (size_t i = 0; i < PROVIDER_COUNT; i++)
+		objects[i] = (struct object){slice_from(provider_name((enum provider_id)i)),
+					     &provider_counters[i]};
+	add_objects(r, FAMILIES_PROVIDERS, "provider", objects, PROVIDER_COUNT);
+}
+
 static int add_entry_points(struct rendering *r, const struct proxy *p)
 {
 	size_t count = proxy_entry_points(p);
@@ -342,6 +353,7 @@ int metrics_render(struct str *out, struct proxy *p, const struct access_log *lo
 	if (log != NULL)
 		add_access_log(&r, log);
 	add_object(&r, FAMILIES_PROCESS, &process);
+	add_providers(&r);
 	result = add_entry_points(&r, p);
 	if (result == 0)
 		result = add_plugins(&r, proxy_plugins(p));

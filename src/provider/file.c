@@ -134,6 +134,7 @@ static int load(struct file_provider *f, const struct file_state *before, struct
 
 	arena_init(&arena, 4096, (size_t)1 << 20);
 	config_report_init(&report, &arena);
+	counter_add(&provider_counters[PROVIDER_FILE].loads, 1);
 	r = file_load(f->config, &report, &config, &contents);
 	if (before != NULL && is_doubtful(f, before, config)) {
 		dynamic_destroy(&config);
@@ -148,6 +149,9 @@ static int load(struct file_provider *f, const struct file_state *before, struct
 	if (r < 0)
 		(void)first_error(&report, e);
 	arena_free(&arena);
+	counter_add(&provider_counters[PROVIDER_FILE].failures, r < 0);
+	counter_add(&provider_counters[PROVIDER_FILE].unchanged,
+		    r == 0 && f->has_published && dynamic_hash_equal(&config->hash, &f->published));
 	if (r < 0) {
 		file_paths_free(&contents);
 		return r;
@@ -155,7 +159,7 @@ static int load(struct file_provider *f, const struct file_state *before, struct
 	take_contents(f, &contents);
 	f->published = config->hash;
 	f->has_published = true;
-	aggregator_publish(f->provider.aggregator, f->provider.class->name, config);
+	aggregator_publish(f->provider.aggregator, provider_name(f->provider.class->id), config);
 	return 0;
 }
 
@@ -276,7 +280,7 @@ static void destroy(struct provider *p)
 	uv_close((uv_handle_t *)&f->timer, free_provider);
 }
 
-static const struct provider_class file_class = {"file", reload, destroy};
+static const struct provider_class file_class = {PROVIDER_FILE, reload, destroy};
 
 static int start(struct file_provider *f, struct weir_error *e)
 {

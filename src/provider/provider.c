@@ -1,5 +1,18 @@
 #include "provider/provider.h"
 
+struct provider_counters provider_counters[PROVIDER_COUNT];
+
+const char *provider_name(enum provider_id id)
+{
+	static const char *const names[] = {
+#define X(name, text) [PROVIDER_##name] = text,
+		PROVIDERS(X)
+#undef X
+	};
+
+	return names[id];
+}
+
 void provider_reload(struct provider *p)
 {
 	OBJ_CHECK(p, PROVIDER_MAGIC);

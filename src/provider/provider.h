@@ -9,7 +9,37 @@
 
 #include "config/dynamic.h"
 #include "config/static.h"
+#include "core/counter.h"
 #include "core/error.h"
+#include "net/loop.h"
+
+/* X(NAME, name): the providers that there are; `name` is what follows the "@". */
+#define PROVIDERS(X) X(FILE, "file") X(HTTP, "http")
+
+enum provider_id {
+#define X(name, text) PROVIDER_##name,
+	PROVIDERS(X)
+#undef X
+		PROVIDER_COUNT
+};
+
+/* X(NAME, kind, help): counters of one provider, written by the control thread. */
+#define PROVIDER_COUNTERS(X) \
+	X(loads, COUNTER, "Times that the configuration was read or asked for") \
+	X(failures, COUNTER, "Times that this failed; the last good configuration stays") \
+	X(unchanged, COUNTER, "Times that it was the one that is in effect already")
+
+struct provider_counters {
+#define X(name, kind, help) _Atomic uint64_t name;
+	PROVIDER_COUNTERS(X)
+#undef X
+};
+
+/** Of the process, by `enum provider_id`. */
+extern struct provider_counters provider_counters[PROVIDER_COUNT];
+
+/** The name of a provider. */
+const char *provider_name(enum provider_id id);
 
 /** Keeps the newest configuration of each provider and hands all of them on, merged. */
 struct aggregator;
@@ -43,7 +73,7 @@ void aggregator_publish(struct aggregator *a, const char *provider, struct dynam
 struct provider;
 
 struct provider_class {
-	const char *name; /* what follows the "@" */
+	enum provider_id id;
 	void (*reload)(struct provider *p);
 	void (*destroy)(struct provider *p); /* frees it, later if handles must close first */
 };
@@ -75,5 +105,15 @@ int file_provider_create(struct provider **p, struct aggregator *a,
  */
 int file_provider_load(const struct file_provider_config *options, struct config_report *report,
 		       struct dynamic_config **config);
+
+/**
+ * The provider `http`: asks its endpoint at once, then in intervals; after a failure soon, then
+ * ever later. What fails is logged, and the last good configuration stays. `tried` is called once,
+ * after the first attempt and what it has published. `config` and `loop`, the aggregator's, outlive
+ * the provider. Returns 0 or a negative errno value.
+ */
+int http_provider_create(struct provider **p, struct aggregator *a, struct loop *loop,
+			 const struct http_provider_config *config, void (*tried)(void *context),
+			 void *context, struct weir_error *e);
 
 #endif

@@ -221,6 +221,38 @@ static int prepare(struct build *b)
 	return 0;
 }
 
+/* Place in `providers.precedence`; those that it does not name come last. */
+static size_t rank_of(const struct dynamic_router *r, const struct option_list *precedence)
+{
+	size_t rank = 0;
+
+	while (rank < precedence->count &&
+	       !slice_equal(r->object.provider, precedence->items[rank]))
+		rank++;
+	return rank;
+}
+
+/* Among routers of equal priority those that come first win. */
+static int add_routers(struct build *b)
+{
+	const struct dynamic_config *c = b->g->config;
+	const struct option_list *precedence = &b->g->world->config->providers.precedence;
+	size_t *ranks = ARENA_ARRAY(&b->g->arena, size_t, c->router_count);
+	int r = ranks != NULL ? 0 : -ENOMEM;
+
+	for (size_t i = 0; r == 0 && i < c->router_count; i++)
+		ranks[i] = rank_of(c->routers[i], precedence);
+	for (size_t rank = 0; r == 0 && rank <= precedence->count; rank++) {
+		for (size_t i = 0; r == 0 && i < c->router_count; i++) {
+			if (ranks[i] != rank)
+				continue;
+			r = atomic_load(b->g->world->cancelled) ? -ECANCELED
+								: add_router(b, c->routers[i]);
+		}
+	}
+	return r;
+}
+
 int build_routers(struct generation *g, const struct generation *previous)
 {
 	struct build b = {.g = g, .previous = previous};
@@ -230,9 +262,8 @@ int build_routers(struct generation *g, const struct generation *previous)
 		r = build_tls_begin(&b);
 	for (int i = 0; r == 0 && i < INTERNAL_SERVICE_COUNT; i++)
 		r = add_internal(&b, (enum internal_service)i);
-	for (size_t i = 0; r == 0 && i < g->config->router_count; i++)
-		r = atomic_load(g->world->cancelled) ? -ECANCELED
-						     : add_router(&b, g->config->routers[i]);
+	if (r == 0)
+		r = add_routers(&b);
 	for (size_t i = 0; r == 0 && i < 2 * g->world->entry_point_count; i++)
 		r = router_set_new(b.entries[i], b.entry_counts[i], &g->routers[i], NULL);
 	if (r == 0)

@@ -1,0 +1,250 @@
+"""The dynamic configuration comes from a server that is polled. `E2E_PROXY=traefik` runs the same against Traefik."""
+
+import json
+import signal
+import threading
+
+import pytest
+
+from harness.client import fetch
+from harness.proxy import ON_TRAEFIK, merge, one_router, servers
+from harness.upstream import response_bytes
+from harness.waiting import wait_until
+from harness.yaml import to_yaml
+
+
+class Source:
+    """A server of configurations: answers with `body` and `status`, or does what `misbehave` says."""
+
+    def __init__(self):
+        self.body, self.status, self.misbehave = b"", 200, None
+        self.arrived = threading.Condition()
+        self.count = 0
+
+    def __call__(self, connection, request):
+        with self.arrived:
+            self.count += 1
+            self.arrived.notify_all()
+        if self.misbehave is not None:
+            self.misbehave(connection)
+            return
+        connection.send(response_bytes(self.status, body=self.body))
+
+    def wait_polls(self, n=2):
+        """One that was under way may have been answered before."""
+        with self.arrived:
+            until = self.count + n
+            assert self.arrived.wait_for(lambda: self.count >= until, 60), f"{self.count} polls came"
+
+
+def router(host, url, extra=None):
+    return merge({"http": {"routers": {"r": {"rule": f"Host(`{host}`)", "service": "s"}}, "services": {"s": servers(url)}}}, extra or {})
+
+
+@pytest.fixture
+def source(upstream):
+    s = Source()
+    s.upstream = upstream(s)
+    return s
+
+
+@pytest.fixture
+def polling(source, proxy):
+    """Starts a proxy without a file; returns it when the first answer is in effect."""
+
+    def make(first, wait=True, file=None, **options):
+        source.body = first
+        http = {"endpoint": source.upstream.url + "/traefik.yml?a=b", "pollInterval": "50ms", "pollTimeout": "5s", **options}
+        p = proxy(file or {}, start=False, static={"providers": {"file": {"filename": "dynamic.yml"} if file else None, "http": http}})
+        if file is None:
+            p.wait_version = lambda version=None: None
+        p.start()
+        return p
+
+    return make
+
+
+def wait_status(p, host, status, timeout_s=60):
+    wait_until(lambda: p.fetch(host=host).status == status, lambda: f"{host} gets {status}\n{p.log()}", timeout_s)
+
+
+def encoded(configuration):
+    return json.dumps(configuration).encode()
+
+
+@pytest.mark.parametrize("text", [lambda c: json.dumps(c), to_yaml], ids=["JSON", "YAML"])
+def test_answers_take_effect(source, polling, upstream, text):
+    u = upstream()
+    p = polling(text(router("a.test", u.url)).encode(), headers={"x-token": "secret", "Host": "config.test"})
+    wait_status(p, "a.test", 200)
+    asked = source.upstream.requests[0]
+    assert (asked.method, asked.target, asked.get("Host"), asked.get("X-Token")) == ("GET", "/traefik.yml?a=b", "config.test", "secret")
+    source.body = text(router("b.test", u.url)).encode()
+    wait_status(p, "b.test", 200)
+    assert p.fetch(host="a.test").status == 404
+
+
+def test_names_and_user_information(source, proxy, upstream):
+    u = upstream()
+    source.body = encoded(router("a.test", u.url))
+    endpoint = source.upstream.url.replace("http://", "http://user:word@")
+    p = proxy({}, start=False, static={"accessLog": None, "log": {"level": "DEBUG"}, "providers": {"file": None, "http": {"endpoint": endpoint, "pollInterval": "50ms"}}})
+    p.wait_version = lambda version=None: None
+    p.start()
+    wait_status(p, "a.test", 200)
+    assert source.upstream.requests[0].get("Authorization") == "Basic dXNlcjp3b3Jk"
+
+
+def test_an_empty_answer_is_a_configuration_without_routers(source, polling, upstream):
+    p = polling(encoded(router("a.test", upstream().url)))
+    wait_status(p, "a.test", 200)
+    source.body = b""
+    wait_status(p, "a.test", 404)
+
+
+FAILURES = {
+    "status 500": lambda s: setattr(s, "status", 500),
+    "status 201": lambda s: setattr(s, "status", 201),
+    "broken YAML": lambda s: setattr(s, "body", b"http: [\n"),
+    "TOML": lambda s: setattr(s, "body", b"[http.routers.r]\nrule = 'Host(`x`)'\n"),
+    "unknown option": lambda s: setattr(s, "body", b"http:\n  routers:\n    r:\n      ruel: x\n"),
+    "closed at once": lambda s: setattr(s, "misbehave", lambda c: c.close()),
+    "broken off": lambda s: setattr(s, "misbehave", lambda c: (c.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhttp: {}\n"), c.close())),
+}
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_a_failure_keeps_the_last_good_one(source, polling, upstream, failure):
+    u = upstream()
+    p = polling(encoded(router("a.test", u.url)))
+    wait_status(p, "a.test", 200)
+    FAILURES[failure](source)
+    source.wait_polls()
+    p.wait_log("Provider error, retrying in", "providerName=http")
+    assert p.fetch(host="a.test").status == 200
+    source.status, source.misbehave, source.body = 200, None, encoded(router("b.test", u.url))
+    wait_status(p, "b.test", 200)
+
+
+@pytest.mark.differs("Traefik says so in other words")
+@pytest.mark.parametrize("misbehave,options,text", [
+    (lambda c: c.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n" + b"#" * 100), {"maxResponseBodySize": 99}, "too long (maxResponseBodySize)"),
+    (lambda c: c.peer_closed(60), {"pollTimeout": "300ms"}, "no complete answer within pollTimeout"),
+    (lambda c: (c.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n#"), c.peer_closed(60)), {"pollTimeout": "300ms"}, "no complete answer within pollTimeout"),
+    (lambda c: c.send(b"nonsense\r\n\r\n"), {}, "Protocol error"),
+])
+def test_limits_of_an_answer(source, polling, upstream, misbehave, options, text):
+    source.misbehave = misbehave
+    p = polling(b"", **options)
+    p.wait_log(text)
+    source.misbehave, source.body = None, encoded(router("b.test", upstream().url))
+    if "maxResponseBodySize" not in options:
+        wait_status(p, "b.test", 200)
+
+
+@pytest.mark.differs("Traefik has no such metrics")
+def test_unchanged_answers_do_nothing(source, polling, upstream, proxy):
+    u = upstream()
+    source.body = encoded(router("a.test", u.url))
+    p = proxy({}, start=False, metrics=True, static={"providers": {"file": None, "http": {"endpoint": source.upstream.url, "pollInterval": "20ms"}}})
+    p.wait_version = lambda version=None: None
+    p.start()
+    wait_status(p, "a.test", 200)
+    before = p.scrape()
+    source.wait_polls(10)
+    after = p.scrape()
+    assert after.value("weir_config_reloads_total") == before.value("weir_config_reloads_total")
+    assert after.value("weir_provider_unchanged_total", provider="http") > before.value("weir_provider_unchanged_total", provider="http")
+    # The same in another notation is compared by its values.
+    source.body = to_yaml(router("a.test", u.url)).encode()
+    source.wait_polls(3)
+    assert p.scrape().value("weir_config_reloads_total") == before.value("weir_config_reloads_total")
+    assert p.scrape().value("weir_provider_failures_total", provider="http") == 0
+
+
+def test_a_server_that_comes_later(proxy, upstream):
+    """The proxy serves meanwhile."""
+    u = upstream()
+    gone = upstream()
+    port = gone.port
+    gone.stop()
+    p = proxy({}, start=False, static={"providers": {"file": None, "http": {"endpoint": f"http://127.0.0.1:{port}/", "pollInterval": "50ms"}}})
+    p.wait_version = lambda version=None: None
+    p.start()
+    p.wait_log("Provider error, retrying in")
+    assert p.fetch(host="a.test").status == 404
+    source = Source()
+    source.body = encoded(router("a.test", u.url))
+    upstream(source, port=port)
+    wait_status(p, "a.test", 200)
+
+
+def test_beside_a_file(source, polling, upstream):
+    """Names tell the providers apart, and references may cross."""
+    one, two = (upstream(lambda c, r, name=name: c.send(response_bytes(body=name))) for name in (b"one", b"two"))
+    file = one_router(one.url, rule="Host(`file.test`)")
+    file["http"]["routers"]["cross"] = {"rule": "Host(`cross.test`)", "service": "s@http"}
+    p = polling(encoded(router("http.test", two.url)), file=file)
+    wait_status(p, "http.test", 200)
+    wait_until(lambda: p.fetch(host="cross.test").body == b"two", p.log)
+    assert [p.fetch(host=host).body for host in ("file.test", "http.test")] == [b"one", b"two"]
+    # Each keeps what it has when the other changes.
+    p.apply(one_router(one.url, rule="Host(`new.test`)"))
+    assert p.fetch(host="http.test").body == b"two"
+    source.body = encoded(router("other.test", two.url))
+    wait_status(p, "other.test", 200)
+    assert p.fetch(host="new.test").body == b"one"
+
+
+@pytest.mark.parametrize("precedence,winner", [(["http", "file"], b"two"), (["file", "http"], b"one")])
+def test_precedence_among_equal_priorities(source, upstream, proxy, precedence, winner):
+    one, two = (upstream(lambda c, r, name=name: c.send(response_bytes(body=name))) for name in (b"one", b"two"))
+    source.body = encoded(router("same.test", two.url, {"http": {"routers": {"extra": {"rule": "Host(`http.test`)", "service": "s"}}}}))
+    p = proxy(one_router(one.url, rule="Host(`same.test`)"), static={"providers": {
+        "precedence": precedence, "http": {"endpoint": source.upstream.url, "pollInterval": "50ms"}}})
+    wait_status(p, "http.test", 200)
+    assert p.fetch(host="same.test").body == winner
+
+
+@pytest.mark.differs("Traefik has no such signal")
+def test_sighup_asks_at_once(source, proxy, upstream):
+    u = upstream()
+    source.body = encoded(router("a.test", u.url))
+    p = proxy({}, start=False, static={"providers": {"file": None, "http": {"endpoint": source.upstream.url, "pollInterval": "1h"}}})
+    p.wait_version = lambda version=None: None
+    p.start()
+    # No connection was accepted before the first answer was in effect.
+    assert p.fetch(host="a.test").status == 200
+    source.body = encoded(router("b.test", u.url))
+    p.process.send_signal(signal.SIGHUP)
+    wait_status(p, "b.test", 200)
+
+
+@pytest.mark.differs("Traefik goes on without the provider")
+@pytest.mark.parametrize("options,text", [
+    ({"pollInterval": "1s"}, "endpoint"),
+    ({"endpoint": "config.test/x"}, "providers.http.endpoint"),
+    ({"endpoint": "ftp://config.test/x"}, "scheme"),
+    ({"endpoint": "http://127.0.0.1:1/", "headers": {"a b": "c"}}, "providers.http.headers"),
+    ({"endpoint": "http://127.0.0.1:1/", "pollInterval": "0s"}, "pollInterval"),
+])
+def test_mistakes_in_the_options(proxy, options, text):
+    p = proxy({}, start=False, static={"providers": {"file": None, "http": options}})
+    p.expected_exit = 1
+    p.start(wait=False)
+    assert p.wait_exit() == 1
+    assert text in p.log()
+
+
+def test_a_source_that_floods(source, polling, upstream):
+    """A new configuration in each answer, as fast as they are asked for: requests are answered, and the last one counts."""
+    u = upstream()
+    p = polling(encoded(router("a.test", u.url)), pollInterval="1ms")
+    wait_status(p, "a.test", 200)
+    for i in range(100):
+        source.body = encoded(router("a.test", u.url, {"http": {"routers": {f"r{i}": {"rule": f"Host(`r{i}.test`)", "service": "s"}}}}))
+        source.wait_polls(1)
+        assert p.fetch(host="a.test").status == 200
+    wait_status(p, "r99.test", 200)
+    if not ON_TRAEFIK:
+        assert fetch(p.port, host="r98.test").status == 404

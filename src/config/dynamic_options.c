@@ -265,24 +265,24 @@ static const struct option spiffe_rows[] = {
 	OPT_END,
 };
 
-#define NO_UPSTREAM_TLS HARMLESS("servers are reached without TLS only, for now")
-
 const struct option dynamic_servers_transport_options[] = {
 	OPT_STRING("serverName", struct dynamic_servers_transport, server_name, NULL,
-		   "Name that the server's certificate must have.", NO_UPSTREAM_TLS),
+		   "Name that is asked for and that the server's certificate must have; empty: "
+		   "that of the URL."),
 	OPT_BOOL("insecureSkipVerify", struct dynamic_servers_transport, insecure_skip_verify,
-		 "false", "Accept any certificate.", NO_UPSTREAM_TLS),
-	OPT_CONTENTS("rootCAs", struct dynamic_servers_transport, root_cas, NULL,
-		     "Authorities that sign servers, each a path or PEM.", NO_UPSTREAM_TLS),
+		 "false", "Accept any certificate."),
+	OPT_CONTENTS(
+		"rootCAs", struct dynamic_servers_transport, root_cas, NULL,
+		"Authorities that sign servers, each a path or PEM; none: those of the system."),
 	OPT_ARRAY("certificates", struct dynamic_servers_transport, certificates,
 		  struct dynamic_key_pair, dynamic_key_pair_options,
-		  "Certificates to show to servers.", NO_UPSTREAM_TLS),
+		  "Certificates to show to servers."),
 	OPT_LIST("cipherSuites", struct dynamic_servers_transport, cipher_suites, NULL,
-		 "Cipher suites, by their IANA names.", NO_UPSTREAM_TLS),
+		 "Cipher suites, by their IANA names."),
 	OPT_STRING("minVersion", struct dynamic_servers_transport, min_version, NULL,
-		   "Lowest version of TLS.", NO_UPSTREAM_TLS),
+		   "Lowest version of TLS."),
 	OPT_STRING("maxVersion", struct dynamic_servers_transport, max_version, NULL,
-		   "Highest version of TLS.", NO_UPSTREAM_TLS),
+		   "Highest version of TLS."),
 	OPT_INT("maxIdleConnsPerHost", struct dynamic_servers_transport, max_idle_conns_per_host,
 		"0", "Idle connections that are kept for one server; 0: 2."),
 	OPT_OBJECT("forwardingTimeouts", struct dynamic_servers_transport, forwarding_timeouts,
@@ -290,10 +290,10 @@ const struct option dynamic_servers_transport_options[] = {
 	OPT_BOOL("disableHTTP2", struct dynamic_servers_transport, disable_http2, "false",
 		 "Do not speak HTTP/2 to servers.", HARMLESS("upstream connections are HTTP/1.1")),
 	OPT_STRING("peerCertURI", struct dynamic_servers_transport, peer_cert_uri, NULL,
-		   "URI that the server's certificate must have; deprecated.", NO_UPSTREAM_TLS),
+		   "URI that the server's certificate must have; deprecated."),
 	OPT_ARRAY("peerCertSANs", struct dynamic_servers_transport, peer_cert_sans,
 		  struct dynamic_peer_san, peer_san_rows,
-		  "Names of which the server's certificate must have one.", NO_UPSTREAM_TLS),
+		  "Names of which the server's certificate must have one."),
 	OPT_POINTER("spiffe", struct dynamic_servers_transport, spiffe, spiffe_rows,
 		    "Accept servers by their SPIFFE identity.", .flags = OPTION_ALLOW_EMPTY,
 		    LATER("SPIFFE comes later")),

@@ -182,6 +182,8 @@ struct servers_transport_config {
 	int64_t dial_timeout_ns;
 	int64_t response_header_timeout_ns;
 	int64_t idle_timeout_ns;
+	bool insecure_skip_verify;
+	struct option_contents root_cas;
 };
 
 /** experimental.localPlugins.<alias>. */
@@ -213,6 +215,7 @@ struct weir_limits_config {
 	int64_t stall_timeout_ns; /* 0: none */
 	int64_t accept_burst;
 	int64_t handshake_burst;
+	int64_t upstream_handshake_ns;
 	int64_t servers_per_service;
 	int64_t middlewares_per_router;
 	int64_t password_checks;

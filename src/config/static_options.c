@@ -32,9 +32,11 @@ static const struct option spiffe_transport_rows[] = {
 };
 
 static const struct option servers_transport_rows[] = {
-	OPT_NOWHERE("insecureSkipVerify", BOOL, REFUSED, NULL,
-		    "Do not verify certificates of servers."),
-	OPT_NOWHERE("rootCAs", LIST, REFUSED, NULL, "Authorities whose certificates are trusted."),
+	OPT_BOOL("insecureSkipVerify", struct servers_transport_config, insecure_skip_verify, NULL,
+		 "Accept any certificate of servers."),
+	OPT_CONTENTS("rootCAs", struct servers_transport_config, root_cas, NULL,
+		     "Authorities that sign servers, each a path or PEM; none: those of the "
+		     "system."),
 	OPT_INT("maxIdleConnsPerHost", struct servers_transport_config,
 		max_idle_connections_per_host, "200",
 		"Idle connections kept per server and worker; 0: 2, as Go's default."),

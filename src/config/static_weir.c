@@ -43,6 +43,8 @@ static const struct option limits_rows[] = {
 		"Steps of TLS handshakes that a worker makes on one entry point before it looks "
 		"after the others; 0: any number.",
 		.min = 0, .max = 65536),
+	OPT_DURATION("upstreamHandshake", struct weir_limits_config, upstream_handshake_ns, "10s",
+		     "Longest time for the TLS handshake with a server; 0: none.", AT_LEAST(0)),
 	OPT_INT("serversPerService", struct weir_limits_config, servers_per_service, "4096",
 		"Most servers of one service; one with more is not used.", .min = 1, .max = 65535),
 	OPT_INT("passwordChecks", struct weir_limits_config, password_checks, "64",

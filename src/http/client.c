@@ -30,6 +30,8 @@ int client_create(struct client **client, struct loop *loop, slice host, uint16_
 			     .host = name,
 			     .port = port,
 			     .totals = totals};
+	if (options->tls != NULL)
+		k->options.tls = tls_connector_ref(options->tls);
 	k->counters = totals != NULL ? &totals->counters : &k->own_counters;
 	list_init(&k->idle);
 	list_init(&k->busy);
@@ -44,6 +46,8 @@ static void maybe_free(struct client *k)
 	if (!k->destroyed || k->connection_count > 0)
 		return;
 	k->magic = 0;
+	SSL_SESSION_free(k->session);
+	tls_connector_release(&k->options.tls);
 	free(k->host);
 	free(k);
 }
@@ -143,7 +147,11 @@ static bool is_replayable(const struct client_call *call)
 static bool is_stale(struct client_connection *c)
 {
 	char byte;
-	ssize_t n = recv(c->io.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+	ssize_t n;
+
+	if (c->tls != NULL)
+		return client_connection_has_surplus(c);
+	n = recv(c->io.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
 
 	return n >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK);
 }
@@ -337,6 +345,7 @@ void client_connection_finish(struct client_connection *c)
 	bool keep = can_keep(c, call), room = may_idle(k);
 
 	client_connection_detach(c);
+	client_connection_keep_session(c);
 	call->complete = true;
 	counter_add(&k->counters->idle_refused, keep && !room);
 	if (!keep || !room) {

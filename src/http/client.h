@@ -10,6 +10,7 @@
 #include "http/body.h"
 #include "http/h1.h"
 #include "net/resolver.h"
+#include "net/tls.h"
 
 /** All times: 0 means none. */
 struct client_options {
@@ -22,6 +23,8 @@ struct client_options {
 	uint64_t
 		continue_timeout_ms; /* wait for 100 before the body is sent anyway; Traefik: 1 s */
 	struct h1_limits head;
+	uint64_t handshake_timeout_ms; /* weir.limits.upstreamHandshake */
+	struct tls_connector *tls;     /* borrowed; NULL: plain connections */
 };
 
 /* X(NAME, kind, help): counters of one or more clients of a loop, written by the loop only. */
@@ -33,6 +36,9 @@ struct client_options {
 	X(idle_refused, COUNTER, "Connections that were closed because enough were idle") \
 	X(connect_failures, COUNTER, "Connections that could not be opened") \
 	X(reused, COUNTER, "Calls on a kept-alive connection") \
+	X(tls_handshakes, COUNTER, "TLS handshakes completed") \
+	X(tls_resumed, COUNTER, "TLS handshakes that took up an earlier session") \
+	X(tls_failures, COUNTER, "TLS handshakes that failed") \
 	X(retried, COUNTER, "Calls repeated because a kept-alive connection had gone stale") \
 	X(refused, COUNTER, "Calls refused at the connection limit") \
 	X(bad_responses, COUNTER, "Calls whose response was malformed or too large") \
@@ -72,12 +78,14 @@ struct client {
 	struct resolved addresses;
 	uint64_t addresses_until_ms;
 	struct lookup *lookup;
+	SSL_SESSION *session;             /* to take up; NULL: none */
 	bool destroyed;                   /* freed when the last connection has closed */
 	struct client_counters *counters; /* those of `totals`, or its own */
 	struct client_counters own_counters;
 };
 
-/** `totals` outlives the client and its connections; NULL: none. Returns 0 or -ENOMEM. */
+/** `totals` outlives the client and its connections; NULL: none. It takes a reference of
+ * `options->tls`. Returns 0 or -ENOMEM. */
 int client_create(struct client **client, struct loop *loop, slice host, uint16_t port,
 		  const struct client_options *options, struct client_totals *totals);
 
@@ -110,7 +118,8 @@ struct client_call {
 	/** A 1xx response. NULL: ignored. */
 	void (*informed)(struct client_call *, const struct response *);
 	/** No response could be had: negative errno (-ETIMEDOUT, -ECONNREFUSED, -ECONNRESET,
-	 * -EPROTO, -EBUSY, -ENOMEM …). The call is over. */
+	 * -EPROTO, -EKEYREJECTED for a server that is not believed, -EBUSY, -ENOMEM …). The call
+	 * is over. */
 	void (*failed)(struct client_call *, int code);
 	/** After `responded`: the call is over; the body has been ended or aborted, its consumer is
 	 * told next. Not called if `complete` was set before `responded`. */

@@ -35,8 +35,12 @@ static void on_connecting(struct transport *t, int events)
 		return;
 	}
 	counter_add(&c->client->counters->connections, 1);
-	c->io.on_ready = client_connection_on_ready;
 	loop_disarm(c->client->loop, &c->timer);
+	if (c->client->options.tls != NULL) {
+		client_connection_secure(c);
+		return;
+	}
+	c->io.on_ready = client_connection_on_ready;
 	client_connection_send(c);
 }
 

@@ -334,6 +334,8 @@ void client_connection_on_ready(struct transport *t, int events)
 	struct client_connection *c = container_of(t, struct client_connection, io);
 
 	OBJ_CHECK(c, CLIENT_CONNECTION_MAGIC);
+	if (c->state == CLIENT_IDLE && c->tls != NULL && !client_connection_has_surplus(c))
+		return;
 	if (c->state == CLIENT_IDLE) {
 		/* The server's end, or bytes that nobody asked for: either way the connection is of
 		 * no more use. */

@@ -3,6 +3,7 @@
  *
  *   client.c          calls, the pool, ends
  *   client_connect.c  name, addresses, connecting
+ *   client_tls.c      the handshake with TLS
  *   client_io.c       sending the request, receiving the response
  */
 #ifndef HTTP_CLIENT_PRIVATE_H
@@ -15,6 +16,7 @@
 #define CLIENT_CONNECTION_STATES(X) \
 	X(RESOLVING)  /* waits for the endpoint's addresses; no socket yet */ \
 	X(CONNECTING) /* the socket is connecting */ \
+	X(HANDSHAKE)  /* connected; TLS is being agreed on */ \
 	X(CALLING)    /* a call is in progress */ \
 	X(IDLE)       /* kept alive */ \
 	X(CLOSED)
@@ -34,6 +36,7 @@ struct client_connection {
 	struct client *client;
 	struct list link;
 	struct transport io;
+	struct tls *tls; /* owned by `io`; NULL: plain */
 	bool has_socket;
 	struct timer timer; /* connecting, waiting for the head or for 100, idle */
 	struct task pump;   /* decodes body bytes that are already here */
@@ -71,6 +74,18 @@ void client_connection_finish(struct client_connection *c);
 /** Finds the address and connects; ends in `client_connection_connected` or
  * `client_connection_fail`. */
 void client_connection_open(struct client_connection *c);
+
+/* client_tls.c */
+
+/** Makes a connected connection one of TLS; then the request is sent, or the call has failed. */
+void client_connection_secure(struct client_connection *c);
+
+/** Whether bytes have come that nobody asked for, or the server's end: what the layer keeps for
+ * itself, such as tickets, is neither. A connection without a call. */
+bool client_connection_has_surplus(struct client_connection *c);
+
+/** Keeps what the server has offered for later handshakes. */
+void client_connection_keep_session(struct client_connection *c);
 
 /* client_io.c */
 

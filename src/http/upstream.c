@@ -87,6 +87,7 @@ static void free_client(void *part)
 static void free_upstream(struct upstream *u)
 {
 	u->magic = 0;
+	tls_connector_release(&u->options.tls);
 	free(u->key);
 	free(u->host);
 	free(u);
@@ -104,13 +105,19 @@ static char *make_key(slice host, uint16_t port, const struct client_options *o)
 				    o->dns_ttl_ms,
 				    o->continue_timeout_ms,
 				    o->head.head_bytes_max,
-				    o->head.fields_max};
+				    o->head.fields_max,
+				    o->handshake_timeout_ms};
 	struct str key = {0};
 
 	str_add(&key, host);
 	for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
 		str_add_char(&key, ' ');
 		str_add_u64(&key, numbers[i]);
+	}
+	if (o->tls != NULL) {
+		str_add_char(&key, ' ');
+		for (size_t i = 0; i < sizeof o->tls->hash; i++)
+			str_format(&key, "%02x", o->tls->hash[i]);
 	}
 	return str_take(&key);
 }
@@ -124,6 +131,8 @@ static struct upstream *create(struct upstream_registry *r, char *key, slice hos
 		return NULL;
 	*u = (struct upstream){
 		.magic = UPSTREAM_MAGIC, .registry = r, .port = port, .options = *options};
+	if (options->tls != NULL)
+		u->options.tls = tls_connector_ref(options->tls);
 	u->host = slice_dup(host);
 	if (u->host == NULL || per_loop_init(&u->clients, r->loops, free_client) < 0) {
 		free_upstream(u);

@@ -237,7 +237,9 @@ void tls_drop(struct tls **layer)
 	t = tls->io;
 	loop_cancel(t->loop, &tls->again);
 	SSL_free(tls->ssl);
+	SSL_SESSION_free(tls->fresh);
 	tls_acceptor_release(&tls->acceptor);
+	tls_connector_release(&tls->connector);
 	free(tls->early);
 	free(tls->name);
 	tls->magic = 0;
@@ -262,7 +264,7 @@ static const struct transport_ops ops = {.read = tls_read,
 					 .shutdown = tls_shutdown,
 					 .close = tls_close};
 
-static struct tls *make(struct tls_acceptor *acceptor, struct transport *t, slice early)
+static struct tls *make(SSL_CTX *context, struct transport *t, slice early)
 {
 	struct tls *tls = calloc(1, sizeof *tls);
 	BIO *bio = tls != NULL ? make_bio(tls) : NULL;
@@ -276,7 +278,7 @@ static struct tls *make(struct tls_acceptor *acceptor, struct transport *t, slic
 	tls->again.run = on_again;
 	tls->early = slice_dup(early);
 	tls->early_n = early.n;
-	tls->ssl = SSL_new(acceptor->context);
+	tls->ssl = SSL_new(context);
 	if (tls->early == NULL || tls->ssl == NULL) {
 		SSL_free(tls->ssl);
 		BIO_free(bio);
@@ -284,10 +286,8 @@ static struct tls *make(struct tls_acceptor *acceptor, struct transport *t, slic
 		free(tls);
 		return NULL;
 	}
-	tls->acceptor = tls_acceptor_ref(acceptor);
 	SSL_set_bio(tls->ssl, bio, bio);
 	SSL_set_app_data(tls->ssl, tls);
-	SSL_set_accept_state(tls->ssl);
 	return tls;
 }
 
@@ -295,17 +295,69 @@ int tls_accept(struct tls **tls, struct tls_acceptor *acceptor, struct transport
 {
 	OBJ_CHECK(acceptor, TLS_ACCEPTOR_MAGIC);
 	must(t->ops == NULL && t->layer == NULL);
-	*tls = make(acceptor, t, early);
+	*tls = make(acceptor->context, t, early);
 	ERR_clear_error();
 	if (*tls == NULL)
 		return -ENOMEM;
+	(*tls)->acceptor = tls_acceptor_ref(acceptor);
+	SSL_set_accept_state((*tls)->ssl);
 	t->ops = &ops;
 	t->layer = *tls;
 	return 0;
 }
 
+int tls_connect(struct tls **tls, struct tls_connector *connector, struct transport *t,
+		const char *host, SSL_SESSION *session)
+{
+	OBJ_CHECK(connector, TLS_CONNECTOR_MAGIC);
+	must(t->ops == NULL && t->layer == NULL);
+	*tls = make(connector->context, t, slice_of("", 0));
+	if (*tls == NULL)
+		return -ENOMEM;
+	t->ops = &ops;
+	t->layer = *tls;
+	(*tls)->connector = tls_connector_ref(connector);
+	SSL_set_connect_state((*tls)->ssl);
+	if (!tls_connector_apply(connector, (*tls)->ssl, host)) {
+		ERR_clear_error();
+		tls_drop(tls);
+		return -ENOMEM;
+	}
+	/* One that does not fit any more is no mistake: the handshake is a full one. */
+	if (session != NULL)
+		(void)SSL_set_session((*tls)->ssl, session);
+	ERR_clear_error();
+	return 0;
+}
+
+SSL_SESSION *tls_take_session(struct tls *tls)
+{
+	SSL_SESSION *session = tls->fresh;
+
+	OBJ_CHECK(tls, TLS_MAGIC);
+	tls->fresh = NULL;
+	return session;
+}
+
+/* Of a client: what it has not believed, or understood, and what the server has told it. */
+static int client_failure(const struct tls *tls, unsigned long error, struct weir_error *e)
+{
+	long verified = SSL_get_verify_result(tls->ssl);
+
+	if (ERR_GET_REASON(error) == SSL_R_CERTIFICATE_VERIFY_FAILED && verified != X509_V_OK)
+		return error_set(e, -EKEYREJECTED, "the server's certificate is not accepted: %s",
+				 X509_verify_cert_error_string(verified));
+	/* Alerts have numbers from here on. */
+	if (ERR_GET_LIB(error) == ERR_LIB_SSL && ERR_GET_REASON(error) >= SSL_AD_REASON_OFFSET)
+		return -EPROTO;
+	if (e != NULL)
+		e->code = -EKEYREJECTED;
+	return -EKEYREJECTED;
+}
+
 int tls_handshake(struct tls *tls, struct weir_error *e)
 {
+	unsigned long error;
 	int r;
 
 	OBJ_CHECK(tls, TLS_MAGIC);
@@ -313,15 +365,24 @@ int tls_handshake(struct tls *tls, struct weir_error *e)
 		return error_set(e, -EPROTO, "the handshake has failed");
 	ERR_clear_error();
 	r = SSL_do_handshake(tls->ssl);
+	if (r == 1 && tls->connector != NULL && !tls_connector_likes(tls->connector, tls->ssl)) {
+		tls->failed = true;
+		return error_set(
+			e, -EKEYREJECTED,
+			"the server's certificate has none of the names that are expected");
+	}
 	if (r == 1) {
 		tls->established = true;
 		return 0;
 	}
+	error = ERR_peek_last_error();
 	r = meaning(tls, r, e);
+	if (r == -EPROTO && tls->connector != NULL)
+		return client_failure(tls, error, e);
 	if (r == -EAGAIN)
 		transport_watch(tls->io,
 				SSL_want_write(tls->ssl) ? TRANSPORT_WRITABLE : TRANSPORT_READABLE);
-	return r == 0 ? error_set(e, -ECONNRESET, "the client has closed") : r;
+	return r == 0 ? error_set(e, -ECONNRESET, "the peer has closed") : r;
 }
 
 slice tls_server_name(const struct tls *tls)

@@ -1,5 +1,5 @@
 /*
- * The server's side of TLS on a transport: takes the place of the socket's reads and writes
+ * TLS on a transport, of either side: takes the place of the socket's reads and writes
  * (`transport_ops`), without blocking and with the transport's back pressure. Knows nothing of what
  * is said inside.
  */
@@ -7,6 +7,7 @@
 #define NET_TLS_H
 
 #include "net/tls_acceptor.h"
+#include "net/tls_connector.h"
 #include "net/transport.h"
 
 /** Whether a connection that begins with this byte is meant to be TLS: a handshake's record, or
@@ -22,7 +23,9 @@ static inline bool tls_begins_with(char first)
 struct tls {
 	uint32_t magic;
 	SSL *ssl;
-	struct tls_acceptor *acceptor; /* one reference */
+	struct tls_acceptor *acceptor;   /* one reference; NULL: we are the client */
+	struct tls_connector *connector; /* one reference; NULL: we are the server */
+	SSL_SESSION *fresh;              /* of a client; NULL: none, or it was taken */
 	struct transport *io;
 	struct task again; /* calls `on_ready` for bytes that the socket does not tell of */
 	char *early;       /* bytes that were read before the layer was there */
@@ -41,9 +44,22 @@ struct tls {
 int tls_accept(struct tls **tls, struct tls_acceptor *acceptor, struct transport *t, slice early);
 
 /**
+ * Puts the layer on a connected transport to a server, of which `host` is the name or address.
+ * `session` (NULL: none) is taken up if the server agrees. Returns 0 or -ENOMEM with the transport
+ * as it was.
+ */
+int tls_connect(struct tls **tls, struct tls_connector *connector, struct transport *t,
+		const char *host, SSL_SESSION *session);
+
+/** The newest session that the server has offered, for later connections; NULL: none since the last
+ * call. The caller frees it. */
+SSL_SESSION *tls_take_session(struct tls *tls);
+
+/**
  * Goes on with the handshake. Returns 0 when it is complete, -EAGAIN when bytes must come or go
  * first, for which the transport is then watched, or another negative errno value with the reason
- * in `e`.
+ * in `e`: -EKEYREJECTED where we do not believe or understand the peer, -EPROTO where it refuses
+ * us or a client makes no sense, or the socket's.
  */
 int tls_handshake(struct tls *tls, struct weir_error *e);
 

@@ -4,6 +4,7 @@
 #ifndef NET_TLS_PRIVATE_H
 #define NET_TLS_PRIVATE_H
 
+#include "core/str.h"
 #include "net/tls.h"
 
 /** Longest name that a client may ask for (RFC 6066 with RFC 1035). */
@@ -11,6 +12,20 @@
 
 /** Why the library has just refused something. */
 const char *tls_last_error(void);
+
+/** The version of Traefik's name, or `otherwise`. */
+int tls_version_of(slice name, int otherwise);
+
+/** Adds the cipher suites below TLS 1.3 in the library's notation; those that Go holds safe if
+ * there are no names. Returns 0 or a negative errno value and which one is unknown. */
+int tls_translate_ciphers(struct str *to, const slice *names, size_t count, struct weir_error *e);
+
+/** Whom a client's session asks for, and what the answer must show. Returns false when memory is
+ * short. */
+bool tls_connector_apply(const struct tls_connector *c, SSL *ssl, const char *host);
+
+/** Whether the server's certificate, which is verified, has one of the names that it must have. */
+bool tls_connector_likes(const struct tls_connector *c, const SSL *ssl);
 
 /** Gives a session its settings where they are not those of its context already. Returns false when
  * memory is short. */

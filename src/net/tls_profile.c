@@ -76,7 +76,7 @@ static const char default_ciphers[] =
 	"ECDHE-ECDSA-AES128-SHA:ECDHE-RSA-AES128-SHA:ECDHE-ECDSA-AES256-SHA:ECDHE-RSA-AES256-SHA";
 static const char default_groups[] = "X25519:P-256:P-384:P-521";
 
-static int version_of(slice name, int otherwise)
+int tls_version_of(slice name, int otherwise)
 {
 	static const struct {
 		const char *name;
@@ -117,19 +117,23 @@ static int translate(struct str *to, const slice *names, size_t count,
 	return to->failed ? error_set(e, -ENOMEM, "out of memory") : 0;
 }
 
+int tls_translate_ciphers(struct str *to, const slice *names, size_t count, struct weir_error *e)
+{
+	if (count == 0)
+		str_add(to, slice_from(default_ciphers));
+	return translate(to, names, count, cipher_names, ARRAY_LEN(cipher_names), "CipherSuite", e);
+}
+
 static int choose_ciphers(struct tls_profile *p, const struct tls_settings *s, struct weir_error *e)
 {
-	int r = translate(&p->ciphers, s->cipher_suites, s->cipher_suite_count, cipher_names,
-			  ARRAY_LEN(cipher_names), "CipherSuite", e);
+	int r = tls_translate_ciphers(&p->ciphers, s->cipher_suites, s->cipher_suite_count, e);
 
 	if (r == 0)
 		r = translate(&p->groups, s->curves, s->curve_count, curve_names,
 			      ARRAY_LEN(curve_names), "CurveID in curvePreferences", e);
 	if (r < 0)
 		return r;
-	if (s->cipher_suite_count == 0)
-		str_add(&p->ciphers, slice_from(default_ciphers));
-	else if (p->ciphers.n == 0) /* those of 1.3 cannot be chosen, the others are none */
+	if (p->ciphers.n == 0) /* those of 1.3 cannot be chosen, the others are none */
 		p->min_version = TLS1_3_VERSION;
 	if (p->groups.n == 0)
 		str_add(&p->groups, slice_from(default_groups));
@@ -288,8 +292,8 @@ int tls_profile_create(struct tls_profile **profile, const struct tls_settings *
 		return error_set(e, -ENOMEM, "out of memory");
 	p->magic = MAGIC;
 	p->references = 1;
-	p->min_version = version_of(settings->min_version, TLS1_2_VERSION);
-	p->max_version = version_of(settings->max_version, 0);
+	p->min_version = tls_version_of(settings->min_version, TLS1_2_VERSION);
+	p->max_version = tls_version_of(settings->max_version, 0);
 	p->sni_strict = settings->sni_strict;
 	p->no_tickets = settings->no_tickets;
 	ERR_clear_error();

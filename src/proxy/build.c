@@ -192,6 +192,8 @@ static int prepare(struct build *b)
 	g->service_count = c->service_count;
 	g->middleware_count = c->middleware_count;
 	g->services = ARENA_ARRAY(&g->arena, struct load_balancer *, c->service_count);
+	g->connectors =
+		ARENA_ARRAY(&g->arena, struct tls_connector *, c->servers_transport_count + 1);
 	g->middlewares = ARENA_ARRAY(&g->arena, struct middleware *, c->middleware_count);
 	g->origins = ARENA_ARRAY(&g->arena, struct middleware_origin, c->middleware_count);
 	g->kept = ARENA_ARRAY(&g->arena, struct dynamic_config *, c->middleware_count);
@@ -204,10 +206,10 @@ static int prepare(struct build *b)
 	b->middlewares = ARENA_ARRAY(&g->arena, struct outcome, c->middleware_count);
 	b->entries = ARENA_ARRAY(&g->arena, struct router_entry *, 2 * points);
 	b->entry_counts = ARENA_ARRAY(&g->arena, size_t, 2 * points);
-	if (g->services == NULL || g->middlewares == NULL || g->origins == NULL ||
-	    g->kept == NULL || g->routes == NULL || g->routers == NULL || g->shares == NULL ||
-	    b->services == NULL || b->middlewares == NULL || b->entries == NULL ||
-	    b->entry_counts == NULL) {
+	if (g->services == NULL || g->connectors == NULL || g->middlewares == NULL ||
+	    g->origins == NULL || g->kept == NULL || g->routes == NULL || g->routers == NULL ||
+	    g->shares == NULL || b->services == NULL || b->middlewares == NULL ||
+	    b->entries == NULL || b->entry_counts == NULL) {
 		g->service_count = g->middleware_count = 0;
 		g->routers = NULL;
 		return -ENOMEM;

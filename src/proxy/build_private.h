@@ -58,6 +58,16 @@ struct client_options build_client_options(const struct build *b,
 /** The service of that name that exists without configuration and is switched on, or NULL. */
 struct service *build_find_internal(const struct generation_world *w, slice name);
 
+/** What to call where a certificate or an authority is from. */
+slice build_content_name(const struct option_content *c);
+
+/**
+ * How the transport's servers are reached with TLS (NULL: the default transport's), made on first
+ * use; the generation's. Returns 0 or a negative errno value and why not.
+ */
+int build_connector(struct build *b, const struct dynamic_servers_transport *t,
+		    struct tls_connector **connector, struct weir_error *e);
+
 /** The service of that name, made on first use. Returns 0 or a negative errno value and why not. */
 int build_find_service(struct build *b, struct service **service, slice name, struct weir_error *e);
 

@@ -23,6 +23,7 @@ struct client_options build_client_options(const struct build *b,
 		.connections_max = (size_t)limits->upstream_connections,
 		.dns_ttl_ms = clock_ns_to_ms(limits->dns_cache_ns),
 		.continue_timeout_ms = 1000,
+		.handshake_timeout_ms = clock_ns_to_ms(limits->upstream_handshake_ns),
 		.head = {.head_bytes_max = (size_t)limits->response_head_bytes,
 			 .fields_max = (size_t)limits->header_fields},
 	};
@@ -47,8 +48,9 @@ struct client_options build_client_options(const struct build *b,
 }
 
 static int make_server(struct build *b, struct server *to, const struct dynamic_server *from,
-		       const struct client_options *options, struct weir_error *e)
+		       const struct dynamic_servers_transport *t, struct weir_error *e)
 {
+	struct client_options options = build_client_options(b, t);
 	struct url u;
 	int r = url_parse(from->url, &u, e);
 
@@ -58,21 +60,25 @@ static int make_server(struct build *b, struct server *to, const struct dynamic_
 			error_suffix(e, ", expected http://host[:port]");
 		return r;
 	}
-	if (!slice_equal_nocase(u.scheme, SLICE("http")))
-		return error_set(
-			e, -ENOTSUP,
-			"server URL \"%.*s\": scheme \"%.*s\" is not available yet, expected http",
-			SLICE_ARG(from->url), SLICE_ARG(u.scheme));
+	if (slice_equal_nocase(u.scheme, SLICE("https")))
+		r = build_connector(b, t, &options.tls, e);
+	else if (!slice_equal_nocase(u.scheme, SLICE("http")))
+		return error_set(e, -ENOTSUP,
+				 "server URL \"%.*s\": scheme \"%.*s\" is not available yet, "
+				 "expected http or https",
+				 SLICE_ARG(from->url), SLICE_ARG(u.scheme));
+	if (r < 0)
+		return r;
 	to->host = u.authority;
 	to->url = from->url;
 	to->path = from->preserve_path ? u.path : (slice){NULL, 0};
-	r = upstream_get(&to->upstream, b->g->world->upstreams, u.host, u.port, options);
+	r = upstream_get(&to->upstream, b->g->world->upstreams, u.host, u.port, &options);
 	return r < 0 ? error_set(e, r, "out of memory") : 0;
 }
 
 static int fill_servers(struct build *b, struct load_balancer *lb,
-			const struct dynamic_load_balancer *c, const struct client_options *options,
-			struct weir_error *e)
+			const struct dynamic_load_balancer *c,
+			const struct dynamic_servers_transport *t, struct weir_error *e)
 {
 	int64_t *weights = ARENA_ARRAY(&b->g->arena, int64_t, c->servers.count);
 	int r;
@@ -85,7 +91,7 @@ static int fill_servers(struct build *b, struct load_balancer *lb,
 
 		lb->count = i + 1;
 		weights[i] = from->weight;
-		r = make_server(b, &lb->servers[i], from, options, e);
+		r = make_server(b, &lb->servers[i], from, t, e);
 		if (r < 0)
 			return r;
 	}
@@ -126,7 +132,6 @@ static int make_service(struct build *b, struct load_balancer **made,
 	const size_t max = (size_t)b->g->world->config->weir.limits.servers_per_service;
 	const struct dynamic_load_balancer *d = c->load_balancer;
 	const struct dynamic_servers_transport *t;
-	struct client_options options;
 	struct load_balancer *lb;
 	int r;
 
@@ -140,7 +145,6 @@ static int make_service(struct build *b, struct load_balancer **made,
 	r = find_transport(b, d, &t, e);
 	if (r < 0)
 		return r;
-	options = build_client_options(b, t);
 	lb = ARENA_NEW(&b->g->arena, struct load_balancer);
 	if (lb == NULL)
 		return error_set(e, -ENOMEM, "out of memory");
@@ -152,7 +156,7 @@ static int make_service(struct build *b, struct load_balancer **made,
 	    series_get(&lb->series, b->g->world->series, SERIES_SERVICE, c->object.name,
 		       (slice){NULL, 0}) < 0)
 		return error_set(e, -ENOMEM, "out of memory");
-	return fill_servers(b, lb, d, &options, e);
+	return fill_servers(b, lb, d, t, e);
 }
 
 size_t build_find_index(void *const *objects, size_t count, slice name)

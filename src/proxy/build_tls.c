@@ -38,10 +38,9 @@ static void tell_of_certificate(const struct build *b, const struct dynamic_key_
 				const struct tree_place *place, const char *why, bool kept)
 {
 	const struct generation_world *w = b->g->world;
-	slice file = pair->cert_file.text;
 	const struct generation_problem problem = {
 		.kind = "certificate",
-		.name = option_names_file(file) ? file : SLICE("(in the configuration)"),
+		.name = build_content_name(&pair->cert_file),
 		.place = place,
 		.why = why,
 		.kept = kept,
@@ -200,8 +199,7 @@ static int make_profile(const struct dynamic_tls_options *o, struct arena *arena
 	if (texts == NULL || names == NULL)
 		return error_set(e, -ENOMEM, "out of memory");
 	for (size_t i = 0; r == 0 && i < files->count; i++) {
-		names[i] = option_names_file(files->items[i].text) ? files->items[i].text
-								   : SLICE("the configuration");
+		names[i] = build_content_name(&files->items[i]);
 		r = option_read_content(arena, &files->items[i], &texts[i], e);
 	}
 	if (r < 0)

@@ -59,6 +59,8 @@ void generation_destroy(struct generation **generation)
 			load_balancer_release(g->services[i]);
 	}
 	generation_tls_free(g);
+	for (size_t i = 0; g->connectors != NULL && i <= g->config->servers_transport_count; i++)
+		tls_connector_release(&g->connectors[i]);
 	for (size_t i = 0; i < g->kept_count; i++)
 		dynamic_destroy(&g->kept[i]);
 	dynamic_destroy(&g->config);

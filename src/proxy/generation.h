@@ -45,8 +45,8 @@ enum generation_state {
 
 /** Something that is not served, and why. */
 struct generation_problem {
-	const char *kind; /* "router", "middleware", "plugin", "certificate", "TLS options" or
-			     "entry point" */
+	const char *kind; /* "router", "middleware", "plugin", "certificate", "TLS options",
+			     "servers transport" or "entry point" */
 	slice name;
 	slice entry_point;              /* empty: all of them */
 	const struct tree_place *place; /* where it was written; NULL: unknown */
@@ -128,6 +128,8 @@ struct generation {
 	size_t route_count;
 	struct load_balancer **services;
 	size_t service_count;
+	struct tls_connector **connectors; /* parallel to the transports, then the default one's;
+					      references, NULL: no https server uses it */
 	struct middleware **middlewares;
 	struct middleware_origin *origins; /* parallel to `middlewares` */
 	struct dynamic_config **kept; /* references: older configurations that origins are of */

@@ -38,6 +38,7 @@ static int status_of(int code)
 	case -ENOBUFS:
 		return 503;
 	case -ENOMEM:
+	case -EKEYREJECTED: /* not as other faults of servers, as in Traefik */
 		return 500;
 	default:
 		return 502;

@@ -102,6 +102,7 @@ static const char *field_of(const struct generation_problem *problem)
 					       {"middleware", "middlewareName"},
 					       {"certificate", "certFile"},
 					       {"TLS options", "tlsOptions"},
+					       {"servers transport", "serversTransport"},
 					       {"entry point", "entryPointName"}};
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {

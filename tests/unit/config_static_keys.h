@@ -513,7 +513,7 @@ static const struct {
 	{"serversTransport.forwardingTimeouts.responseHeaderTimeout", "duration", "0"},
 	{"serversTransport.insecureSkipVerify", "boolean", "false"},
 	{"serversTransport.maxIdleConnsPerHost", "integer", "200"},
-	{"serversTransport.rootCAs", "list of strings", ""},
+	{"serversTransport.rootCAs", "list of paths or PEM", ""},
 	{"serversTransport.spiffe", "object", ""},
 	{"serversTransport.spiffe.ids", "list of strings", ""},
 	{"serversTransport.spiffe.trustDomain", "string", ""},

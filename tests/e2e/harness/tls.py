@@ -28,6 +28,20 @@ def context(ca=None, certificate=None, minimum=None, maximum=None, ciphers=None,
     return made
 
 
+def server_context(certificate, clients=None, minimum=None, maximum=None):
+    """`clients`: the Authority that signs clients, which must show a certificate then."""
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    made.load_cert_chain(certificate.certificate, certificate.key)
+    if clients is not None:
+        made.verify_mode = ssl.CERT_REQUIRED
+        made.load_verify_locations(clients.file)
+    if minimum is not None:
+        made.minimum_version = minimum
+    if maximum is not None:
+        made.maximum_version = maximum
+    return made
+
+
 class TlsClient(Client):
     """One connection; `name` is what it asks for (None: nothing)."""
 

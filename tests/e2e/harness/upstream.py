@@ -2,6 +2,7 @@
 says, including nothing, garbage, or half of it."""
 
 import socket
+import ssl
 import struct
 import threading
 
@@ -28,6 +29,10 @@ class Connection:
         self.number = number
         self.served = 0
         self.reader = Reader(sock)
+
+    def secure(self, context):
+        self.sock = context.wrap_socket(self.sock, server_side=True)
+        self.reader = Reader(self.sock)
 
     def send(self, data):
         self.sock.sendall(data)
@@ -65,11 +70,14 @@ def answer_ok(connection, request):
 
 class Upstream:
     """Serves every connection in a thread. `answer(connection, request)` replies to each recorded request; `serve
-    (connection)`, if given, replaces the whole loop including the reading."""
+    (connection)`, if given, replaces the whole loop including the reading. `tls`: the context of a server; what clients
+    do with it is in `handshakes`, per connection whether it was resumed, or why it failed."""
 
-    def __init__(self, answer=answer_ok, serve=None, host="127.0.0.1", port=0, backlog=512):
+    def __init__(self, answer=answer_ok, serve=None, host="127.0.0.1", port=0, backlog=512, tls=None):
         self.answer = answer
         self.serve = serve
+        self.tls = tls
+        self.handshakes = []
         self.requests = []
         self.failures = []
         self.accepted = 0
@@ -77,7 +85,7 @@ class Upstream:
         self._connections = set()
         self._listener = socket.create_server((host, port), backlog=backlog)
         self.port = self._listener.getsockname()[1]
-        self.url = f"http://{host}:{self.port}"
+        self.url = f"{'http' if tls is None else 'https'}://{host}:{self.port}"
         self._stopped = False
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -101,6 +109,8 @@ class Upstream:
 
     def _run(self, connection):
         try:
+            if self.tls is not None:
+                self._handshake(connection)
             if self.serve is not None:
                 self.serve(connection)
             else:
@@ -114,6 +124,14 @@ class Upstream:
             with self._changed:
                 self._connections.discard(connection)
                 self._changed.notify_all()
+
+    def _handshake(self, connection):
+        try:
+            connection.secure(self.tls)
+            self.handshakes.append(connection.sock.session_reused)
+        except ssl.SSLError as error:
+            self.handshakes.append(error.reason)
+            raise
 
     def _loop(self, connection):
         while True:

@@ -447,7 +447,7 @@ const struct option dynamic_middleware_options[] = {
 	TYPE("forwardAuth", forward_auth, forward_auth_rows, 0, "Let another service decide."),
 	TYPE("inFlightReq", in_flight_req, in_flight_rows, 0,
 	     "Limit the requests at the same time."),
-	LATER("buffering", buffering, buffering_rows, 0, "Keep bodies until they are complete."),
+	TYPE("buffering", buffering, buffering_rows, 0, "Keep bodies until they are complete."),
 	TYPE("circuitBreaker", circuit_breaker, circuit_breaker_rows, 0,
 	     "Give a failing service a rest."),
 	LATER("compress", compress, compress_rows, OPTION_ALLOW_EMPTY, "Compress responses."),

@@ -208,6 +208,7 @@ struct weir_limits_config {
 	int64_t response_head_bytes;
 	int64_t exchange_bytes;            /* of one request and its response, without bodies */
 	int64_t request_repetitions;       /* of one request, by all its middlewares */
+	int64_t kept_body_bytes;           /* of the process */
 	int64_t body_queue_bytes;          /* between sender and receiver of one body */
 	int64_t upstream_connections;      /* per worker and server */
 	int64_t idle_upstream_connections; /* per worker, all servers together */

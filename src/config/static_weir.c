@@ -13,6 +13,11 @@ static const struct option limits_rows[] = {
 	OPT_SIZE("bodyQueue", struct weir_limits_config, body_queue_bytes, "256KiB",
 		 "Bytes of a body that may wait for its receiver before its sender is stopped.",
 		 AT_LEAST(16 << 10)),
+	OPT_SIZE("keptBodies", struct weir_limits_config, kept_body_bytes, "1GiB",
+		 "Most bytes of bodies that middlewares and plugins keep at the same time, in "
+		 "memory "
+		 "and in files; a request that needs more fails.",
+		 AT_LEAST(0)),
 	OPT_INT("requestRepetitions", struct weir_limits_config, request_repetitions, "100",
 		"How often middlewares (`retry`, `buffering`) may have one request made again, all "
 		"together; then the response that there is goes on.",

@@ -8,9 +8,40 @@
 
 #include "core/base.h"
 
+struct spool_counters spool_counters;
+
+static _Atomic uint64_t bytes_max = UINT64_MAX;
+
+void spool_set_limit(uint64_t bytes)
+{
+	atomic_store(&bytes_max, bytes);
+}
+
+/* Many threads do it, so that a load and a store are not enough. */
+static void count(_Atomic uint64_t *counter, uint64_t n)
+{
+	(void)atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
+}
+
+static bool take_room(uint64_t n)
+{
+	uint64_t before = atomic_fetch_add_explicit(&spool_counters.bytes, n, memory_order_relaxed);
+
+	if (before + n <= atomic_load_explicit(&bytes_max, memory_order_relaxed))
+		return true;
+	count(&spool_counters.bytes, 0 - n);
+	count(&spool_counters.refused, 1);
+	return false;
+}
+
 void spool_init(struct spool *s)
 {
-	*s = (struct spool){.file = -1};
+	spool_init_within(s, SPOOL_MEMORY_BYTES);
+}
+
+void spool_init_within(struct spool *s, size_t memory_max)
+{
+	*s = (struct spool){.file = -1, .memory_max = memory_max};
 }
 
 void spool_free(struct spool *s)
@@ -22,8 +53,12 @@ void spool_free(struct spool *s)
 void spool_clear(struct spool *s)
 {
 	str_clear(&s->memory);
-	if (s->file >= 0)
+	if (s->file >= 0) {
 		(void)close(s->file);
+		count(&spool_counters.files, UINT64_MAX);
+	}
+	if (s->n > 0)
+		count(&spool_counters.bytes, 0 - s->n);
 	s->file = -1;
 	s->n = 0;
 }
@@ -80,26 +115,36 @@ static int move_to_file(struct spool *s)
 		return r;
 	}
 	s->file = fd;
+	count(&spool_counters.files, 1);
 	str_free(&s->memory);
 	return 0;
 }
 
-int spool_add(struct spool *s, slice bytes)
+static int append(struct spool *s, slice bytes)
 {
 	int r = 0;
 
-	if (s->file < 0 && s->n + bytes.n > SPOOL_MEMORY_BYTES)
+	if (s->file < 0 && s->n + bytes.n > s->memory_max)
 		r = move_to_file(s);
 	if (r < 0)
 		return r;
-	if (s->file >= 0) {
-		r = write_all(s->file, bytes, s->n);
-	} else {
-		str_add(&s->memory, bytes);
-		r = s->memory.failed ? -ENOMEM : 0;
-	}
+	if (s->file >= 0)
+		return write_all(s->file, bytes, s->n);
+	str_add(&s->memory, bytes);
+	return s->memory.failed ? -ENOMEM : 0;
+}
+
+int spool_add(struct spool *s, slice bytes)
+{
+	int r;
+
+	if (!take_room(bytes.n))
+		return -EDQUOT;
+	r = append(s, bytes);
 	if (r == 0)
 		s->n += bytes.n;
+	else
+		count(&spool_counters.bytes, 0 - (uint64_t)bytes.n);
 	return r;
 }
 

@@ -10,6 +10,7 @@
 #define MIDDLEWARE_CLASSES(X) \
 	X("addPrefix", add_prefix) \
 	X("basicAuth", basic_auth) \
+	X("buffering", buffering) \
 	X("circuitBreaker", circuit_breaker) \
 	X("contentType", content_type) \
 	X("digestAuth", digest_auth) \

@@ -231,10 +231,15 @@ static void start_collecting(struct plugin_visit *v)
 	body_set_consumer(v->response_in, on_response_body, v);
 }
 
+static bool is_ours(int error)
+{
+	return error == -EFBIG || error == -ENOMEM || error == -EDQUOT || error == -ENOSPC;
+}
+
 /* The response is too long, or did not arrive. */
 static enum middleware_verdict refuse_collected(struct plugin_visit *v)
 {
-	int error = v->collect_error, status = error == -EFBIG || error == -ENOMEM ? 500 : 502;
+	int error = v->collect_error, status = is_ours(error) ? 500 : 502;
 
 	log_error_with((LOG_TEXT("middlewareName", v->name), LOG_STRING("error", strerror(-error))),
 		       "Response could not be collected for the plugin");

@@ -1,6 +1,7 @@
 #include "observe/families.h"
 
 #include "http/h1_server.h"
+#include "http/spool.h"
 #include "middleware/plugin_totals.h"
 #include "middleware/shared_state.h"
 #include "observe/line_writer.h"
@@ -34,6 +35,13 @@ static const struct family exchange_families[] = {
 static const struct family buffer_families[] = {
 #define X(name, kind, help) METRIC("weir_buffers_" #name, kind, help, struct buffer_counters, name),
 	BUFFER_COUNTERS(X)
+#undef X
+};
+
+static const struct family kept_families[] = {
+#define X(name, kind, help) \
+	METRIC("weir_kept_bodies_" #name, kind, help, struct spool_counters, name),
+	SPOOL_COUNTERS(X)
 #undef X
 };
 
@@ -185,6 +193,8 @@ const struct family_group family_groups[FAMILY_GROUP_COUNT] = {
 	[FAMILIES_EXCHANGES] =
 		GROUP(exchange_families, "", "Requests with their responses, all entry points"),
 	[FAMILIES_BUFFERS] = GROUP(buffer_families, "", "Buffers of connections"),
+	[FAMILIES_KEPT] = GROUP(kept_families, "",
+				"Bodies that middlewares and plugins keep until they are complete"),
 	[FAMILIES_UPSTREAMS] = GROUP(upstream_families, "", "Connections to servers"),
 	[FAMILIES_ENTRY_POINTS] =
 		GROUP(entry_point_families, "entrypoint", "Connections of clients"),

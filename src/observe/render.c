@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "core/map.h"
+#include "http/spool.h"
 #include "middleware/plugin_totals.h"
 #include "middleware/shared_state.h"
 #include "observe/access_log.h"
@@ -348,6 +349,7 @@ int metrics_render(struct str *out, struct proxy *p, const struct access_log *lo
 	add_object(&r, FAMILIES_RELOADS, &stats);
 	add_object(&r, FAMILIES_EXCHANGES, &stats.exchanges);
 	add_object(&r, FAMILIES_BUFFERS, &stats.buffers);
+	add_object(&r, FAMILIES_KEPT, &spool_counters);
 	add_object(&r, FAMILIES_UPSTREAMS, &stats.upstreams);
 	add_object(&r, FAMILIES_SCRAPES, scrapes);
 	if (log != NULL)

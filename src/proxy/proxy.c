@@ -5,6 +5,7 @@
 
 #include "core/clock.h"
 #include "core/log.h"
+#include "http/spool.h"
 #include "middleware/plugin_registry.h"
 #include "middleware/shared_state.h"
 #include "proxy/access.h"
@@ -188,6 +189,7 @@ int proxy_create(struct proxy **proxy, struct loop *control, const struct static
 	p->control = control;
 	p->config = config;
 	p->next_number = 1;
+	spool_set_limit((uint64_t)limits->kept_body_bytes);
 	p->events = (struct worker_events){worker_drained, released, p};
 	r = entry_points_create(&p->entry_points, &p->entry_point_count, config, e);
 	if (r == 0)

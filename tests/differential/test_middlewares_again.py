@@ -2,8 +2,9 @@
 
 import pytest
 
-from rig.backend import reply
-from rig.known import statuses, with_differences
+from harness.upstream import response_bytes
+from rig.backend import reply, send
+from rig.known import keys, statuses, with_differences
 from rig.messages import get, post, service
 from rig.observe import Case
 
@@ -27,8 +28,18 @@ BREAKERS |= {"negative": {"expression": ALWAYS, "checkPeriod": "-1s", "fallbackD
 BREAKERS |= {f"order-{i}": {"expression": ALWAYS} for i in range(4)}
 BREAKERS |= {f"condition-{i}-{answer}".replace(" ", "-"): {"expression": condition, "fallbackDuration": "1h"} for i, condition in enumerate(CONDITIONS) for answer in ANSWERS}
 BREAKERS |= {f"none-{i}": {"expression": condition} for i, condition in enumerate(NO_CONDITIONS)}
+BUFFERS = {
+    "small": {"maxRequestBodyBytes": 10, "maxResponseBodyBytes": 10}, "files": {"memRequestBodyBytes": 3, "memResponseBodyBytes": 3}, "no-memory": {"memRequestBodyBytes": 0, "memResponseBodyBytes": 0}, "plain": {"maxRequestBodyBytes": 0},
+    "500": {"retryExpression": "ResponseCode() == 500"}, "3": {"retryExpression": "Attempts() < 3"}, "post": {"retryExpression": "RequestMethod() == `POST` && Attempts() <= 1"}, "network": {"retryExpression": "IsNetworkError() && Attempts() < 4"},
+    "not-get": {"retryExpression": "RequestMethod() != \"GET\" && (ResponseCode() >= 500 || IsNetworkError()) && Attempts() < 2"}, "small-again": {"maxRequestBodyBytes": 3, "retryExpression": "Attempts() < 3"}, "files-again": {"memRequestBodyBytes": 0, "memResponseBodyBytes": 0, "retryExpression": "Attempts() < 3"},
+}
+NO_BUFFERS = [
+    {"retryExpression": condition} for condition in ("Attempts()", "Attempts() < 2.0", "!IsNetworkError()", "IsNetworkError(1)", "IsNetworkError() == 1", "RequestMethod() < \"GET\"", "RequestMethod() == GET", "RequestMethod() == 1", "\"GET\" == RequestMethod()",
+                                                     "2 > Attempts()", "NetworkErrorRatio() > 0.5", "Foo()", "Attempts() > -1", "IsNetworkError() &&", "ResponseCode() == \"500\"")
+] + [{key: -1} for key in ("maxRequestBodyBytes", "memRequestBodyBytes", "maxResponseBodyBytes", "memResponseBodyBytes")]
 PLUGIN = {"plugin": {"header": {"request": {"X-Guest": "1"}, "response": {"X-Answer": "2"}}}}
-ORDERS = {"plugin-breaker": ["plugin", "order-0"], "breaker-plugin": ["order-1", "plugin"], "breaker-breaker": ["order-2", "order-3"]}
+ORDERS = {"plugin-buffer": ["plugin", "buffer-3"], "buffer-plugin": ["buffer-3", "plugin"], "buffer-buffer": ["buffer-plain", "buffer-3"], "buffer-breaker": ["buffer-500", "buffer-fuse"],
+          "plugin-breaker": ["plugin", "order-0"], "breaker-plugin": ["order-1", "plugin"], "breaker-breaker": ["order-2", "order-3"]}
 
 
 def on(name, *requests, suffix="", **options):
@@ -53,22 +64,68 @@ def breaker_cases():
     yield on("method-get", get(), get(method="OPTIONS"), get())
     yield on("negative", get(), get())
     yield on("slow", get(), get())
-    for name in ORDERS:
+    for name in ("plugin-breaker", "breaker-plugin", "breaker-breaker"):
         yield on(name, get(), get(), get())
+
+
+def big(n):
+    return bytes(i * 7 % 251 for i in range(n))
+
+
+def buffer_cases():
+    for name in ("small", "files", "no-memory", "plain"):
+        for n in (0, 1, 3, 4, 9, 10, 11, 100, 70000):
+            yield on(f"buffer-{name}", post("/", big(n)), suffix=f" request {n}")
+            if n < 2048:
+                yield on(f"buffer-{name}", post("/", chunks=[big(n)] if n else []), suffix=f" request in chunks {n}")
+                yield on(f"buffer-{name}", get(), script=reply(chunks=[big(n)] if n else []), suffix=f" response in chunks {n}")
+            yield on(f"buffer-{name}", get(), script=reply(body=big(n)), suffix=f" response {n}")
+        yield on(f"buffer-{name}", get(method="HEAD"), script=reply(headers=[("Content-Length", "5000")], body=b""), suffix=" head")
+        yield on(f"buffer-{name}", get(), script=reply(204, reason="No Content", body=b""), suffix=" 204")
+        yield on(f"buffer-{name}", get(), script=reply(304, reason="Not Modified", body=b""), suffix=" 304")
+        yield on(f"buffer-{name}", get(), script=send(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + response_bytes(body=b"ok")), suffix=" 103")
+        yield on(f"buffer-{name}", get(), script=send(b"HTTP/1.1 200 OK\r\n\r\nabc", close=True), suffix=" until close")
+        yield on(f"buffer-{name}", get(), script=send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc", close=True), suffix=" truncated")
+        yield on(f"buffer-{name}", post("/", b"abc", ("Expect", "100-continue")), suffix=" expect")
+        yield on(f"buffer-{name}", post("/", chunks=[b"ab", b"c"]), suffix=" many chunks")
+        yield on(f"buffer-{name}", get("/", version="1.0"), ending="read", suffix=" 1.0")
+        yield on(f"buffer-{name}", post("/a?b=c", b"abc"), get("/d"), post("/e", b"abcd"), suffix=" kept alive")
+        yield on(f"buffer-{name}", get(method="PUT"), suffix=" put without a body")
+        yield on(f"buffer-{name}", get(), script=reply(headers=[("Content-Type", "text/html"), ("X-A", "1"), ("X-A", "2")]), suffix=" fields")
+    for name in ("500", "3", "post", "network", "not-get", "small-again", "files-again"):
+        for method in ("POST", "PUT", "GET", "X"):
+            for answer, script in ANSWERS.items():
+                if script is not None:
+                    yield on(f"buffer-{name}", post("/", b"abc", method=method), script=script, suffix=f" {method} {answer}")
+        yield on(f"buffer-{name}", post("/", big(70000)), script=ANSWERS["500"], suffix=" large")
+        yield on(f"buffer-{name}", post("/", chunks=[b"ab", b"c"]), script=ANSWERS["502"], suffix=" chunks")
+        yield on(f"buffer-{name}", post("/", b"abc"), get(), script=reply(), suffix=" kept alive")
+        yield on(f"buffer-{name}-no-server", post("/", b"abc"), suffix=" no server")
+    yield on("buffer-plain", get(), script=reply(chunks=[big(70000)]), suffix=" large response in chunks")
+    yield on("buffer-3", get(), suffix=" without a body")
+    for i in range(len(NO_BUFFERS)):
+        yield on(f"no-buffer-{i}", get())
+    for name in ("plugin-buffer", "buffer-plugin", "buffer-buffer", "buffer-breaker"):
+        yield on(name, post("/", b"abc"), script=ANSWERS["500"])
 
 
 @pytest.fixture(scope="module")
 def pair(pairs):
-    middlewares = {**{name: {"circuitBreaker": options} for name, options in BREAKERS.items()}, "plugin": PLUGIN}
+    middlewares = {**{name: {"circuitBreaker": options} for name, options in BREAKERS.items()}, **{f"buffer-{name}": {"buffering": options} for name, options in BUFFERS.items()},
+                   **{f"buffer-{name}-no-server": {"buffering": options} for name, options in BUFFERS.items()}, **{f"no-buffer-{i}": {"buffering": options} for i, options in enumerate(NO_BUFFERS)}, "buffer-fuse": {"circuitBreaker": {"expression": ALWAYS}}, "plugin": PLUGIN}
     routers = {name: {"rule": f"Host(`{name}.example`)", "service": "s", "middlewares": names, **({"service": "dead"} if name.endswith("no-server") else {})} for name, names in ({name: [name] for name in middlewares} | ORDERS).items()}
     return pairs(dynamic={"http": {"routers": routers, "middlewares": middlewares, "services": {"s": service("a"), "dead": {"loadBalancer": {"servers": [{"url": "http://127.0.0.1:1"}]}}}}}, plugins={"header": "header"})
 
 
 DIFFERS = {
+    **statuses("500 Internal Server Error", "502 Bad Gateway", "buffering-truncated", *(f"buffer-{name} truncated" for name in ("small", "files", "no-memory", "plain"))),
+    **keys("buffering-bodiless", *(f"buffer-{name} kept alive" for name in ("3", "small-again", "files-again")), loosely=True, upstream__count=(4, 6)),
+    **keys("buffering-length", "buffer-plain large response in chunks", answer0__header__content_length=(None, ["70000"]), answer0__header__transfer_encoding=(["chunked"], None)),
+    **keys("buffering-bodiless", "buffer-3 without a body", loosely=True, upstream__count=(1, 3)),
     **statuses("200 OK", "404 Not Found", "breaker-status", "code-0", "code-99", "code-150", "code-1000"),
 }
 
 
-@pytest.mark.parametrize("case", [with_differences(case, DIFFERS) for case in breaker_cases()], ids=str)
+@pytest.mark.parametrize("case", [with_differences(case, DIFFERS) for case in (*breaker_cases(), *buffer_cases())], ids=str)
 def test_again(pair, case):
     pair.check(case)

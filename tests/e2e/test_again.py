@@ -2,7 +2,8 @@
 
 import pytest
 
-from harness.proxy import merge, one_router
+from harness.client import request_bytes
+from harness.proxy import Plugin, merge, one_router
 from harness.upstream import response_bytes
 from harness.waiting import wait_until
 
@@ -72,3 +73,97 @@ def test_a_client_that_leaves_counts_as_499(upstream, proxy):
         server.wait_requests(1)
     server.answer = lambda connection, request: connection.send(response_bytes())
     wait_until(lambda: door.fetch().status == 503, "the breaker has opened", 30)
+
+
+def body(n):
+    return bytes(i * 7 % 251 for i in range(n))
+
+
+def seen(server):
+    return [(request.get("Content-Length"), request.body) for request in server.requests]
+
+
+@pytest.mark.differs("trailers of kept responses")
+def test_bodies_are_kept_in_files_and_come_whole(upstream, proxy):
+    large = body(3 << 20)
+
+    def answer(connection, request):
+        if "trailer" in request.start_line:
+            connection.send(response_bytes(chunks=[large[:100000], large[100000:]], trailers=[("X-Sum", "1")], headers=[("Trailer", "X-Sum")]))
+        else:
+            connection.send(response_bytes(chunks=[request.body]))
+
+    server = upstream(answer)
+    door = proxy(with_middlewares(server.url, whole={"buffering": {"memRequestBodyBytes": 1000, "memResponseBodyBytes": 1000}}), metrics=True)
+    answer = door.fetch("POST", chunks=[large[:1 << 20], large[1 << 20:]])
+    assert (answer.status, answer.get("Content-Length"), answer.body == large) == (200, str(len(large)), True)
+    assert seen(server) == [(str(len(large)), large)]
+    answer = door.fetch(target="/trailer")
+    assert (answer.body == large, answer.trailers, answer.get("Content-Length")) == (True, [("X-Sum", "1")], None)
+    wait_until(lambda: [door.scrape().value(f"weir_kept_bodies_{name}") for name in ("bytes", "files", "refused_total")] == [0, 0, 0], "nothing is kept", 30)
+
+
+@pytest.mark.differs("limits of weir's own")
+def test_kept_bodies_are_limited_together(upstream, proxy):
+    server = upstream()
+    door = proxy(with_middlewares(server.url, whole={"buffering": {"maxResponseBodyBytes": 1000}}), static={"weir": {"workers": 2, "limits": {"keptBodies": 100000}}}, metrics=True)
+    with door.connect() as first:
+        first.send(request_bytes("POST", headers=[("Content-Length", "90000")]) + body(80000))
+        for n, status in ((30000, 503), (15000, 200), (0, 200)):
+            wait_until(lambda: door.scrape().value("weir_kept_bodies_bytes") == 80000, "the first body is kept, and no other", 30)
+            assert door.fetch("POST", body=body(n)).status == status
+        first.send(body(10000))
+        assert first.response().status == 200
+    wait_until(lambda: door.scrape().value("weir_kept_bodies_bytes") == 0, "nothing is kept", 30)
+    assert door.fetch("POST", body=body(90000)).status == 200
+    metrics = door.scrape()
+    assert metrics.value("weir_kept_bodies_refused_total") == 1
+
+
+@pytest.mark.differs("limits of weir's own")
+def test_repetitions_are_limited_over_all_middlewares(upstream, proxy):
+    server = failing(upstream)
+    door = proxy(with_middlewares(server.url, outer={"buffering": {"retryExpression": "IsNetworkError()"}}, inner={"buffering": {"retryExpression": "IsNetworkError()"}}),
+                 static={"weir": {"limits": {"requestRepetitions": 7}}}, metrics=True)
+    assert (door.fetch("POST", body=b"abc").status, len(server.requests)) == (502, 8)
+    assert {request.body for request in server.requests} == {b"abc"}
+    metrics = door.scrape()
+    assert metrics.value("weir_exchanges_repeated_total") == 7
+    assert metrics.value("weir_exchanges_repetitions_refused_total") >= 1
+
+
+def test_clients_that_leave_while_their_body_is_kept(upstream, proxy):
+    server = failing(upstream)
+    door = proxy(with_middlewares(server.url, whole={"buffering": {"memRequestBodyBytes": 10, "retryExpression": "Attempts() < 5"}}))
+    for n in (0, 5, 5000):
+        with door.connect() as client:
+            client.send(request_bytes("POST", headers=[("Content-Length", "9000")]) + body(n))
+            client.reset()
+    assert door.fetch("POST", body=body(9000)).status == 502
+    assert len(server.requests) == 5
+
+
+def test_a_client_that_leaves_between_two_attempts(upstream, proxy):
+    """The response is dropped and the next attempt under way, or not yet."""
+    server = failing(upstream)
+    door = proxy(with_middlewares(server.url, whole={"buffering": {"retryExpression": "IsNetworkError()"}}))
+    for i in range(10):
+        with door.connect() as client:
+            client.send(request_bytes("POST", body=body(3000)))
+            server.wait_requests(1 + i)
+            client.reset()
+    server.status = 200
+    assert door.fetch("POST", body=b"a").status == 200
+
+
+def test_a_plugin_sees_one_request_per_attempt_inside_and_one_outside(upstream, proxy):
+    server = failing(upstream, 500)
+    attempts = {"buffering": {"retryExpression": "ResponseCode() == 500 && Attempts() < 4"}}
+    plugins = {name: Plugin("header") for name in ("outside", "inside")}
+    dynamic = with_middlewares(server.url, o={"plugin": {"outside": {"request": {"X-Outside": "1"}, "response": {"X-Outside": "2"}}}}, again=attempts, i={"plugin": {"inside": {"request": {"X-Inside": "1"}, "response": {"X-Inside": "2"}}}})
+    door = proxy(dynamic, plugins=plugins)
+    answer = door.fetch("POST", body=b"abc")
+    assert (answer.status, answer.all("X-Outside"), answer.all("X-Inside")) == (500, ["2"], ["2"])
+    assert [(r.all("X-Outside"), r.all("X-Inside"), r.body) for r in server.requests] == [(["1"], ["1"], b"abc")] * 4
+    metrics = door.scrape()
+    assert [metrics.value("weir_plugin_exchanges_total", plugin=name) for name in ("outside", "inside")] == [1, 4]

@@ -73,6 +73,8 @@ struct exchange {
 	struct address peer_address;
 	bool tls;          /* of the client connection */
 	slice server_name; /* with `tls`: what the client asked for, in lower case; may be empty */
+	/* With `tls`: "1.3", and the cipher suite by its IANA name. Static. */
+	const char *tls_version, *tls_cipher;
 
 	struct request request;
 	struct fields request_trailers;

@@ -276,6 +276,10 @@ static void begin_exchange(struct h1_connection *c, size_t head_bytes)
 	x->peer_address = c->address;
 	x->tls = c->tls != NULL;
 	x->server_name = name;
+	if (c->tls != NULL) {
+		x->tls_version = tls_version_text(c->tls);
+		x->tls_cipher = tls_cipher_text(c->tls);
+	}
 	x->client_method = x->request.method_id;
 	c->in_head = c->state == H1_HEAD && timer_armed(&c->timer);
 	c->state = H1_BUSY;

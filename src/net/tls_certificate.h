@@ -10,6 +10,7 @@
 #include "core/error.h"
 #include "core/map.h"
 #include "core/sha256.h"
+#include "core/str.h"
 
 #define TLS_CERTIFICATE_MAGIC 0x63657274u
 
@@ -23,6 +24,7 @@ struct tls_certificate {
 	EVP_PKEY *key;
 	char **names; /* DNS names and addresses, lower case, without repetitions, sorted */
 	size_t name_count;
+	bool generated;
 	unsigned char hash[SHA256_DIGEST_BYTES]; /* of what it was loaded from */
 };
 
@@ -35,6 +37,16 @@ int tls_certificate_load(slice certificate, slice key, struct tls_certificate **
 
 /** A new key with a certificate that it has signed itself, for clients that nothing else fits. */
 int tls_certificate_generate(struct tls_certificate **made, struct weir_error *e);
+
+/** Of the leaf: common name, alternative DNS names and serial number in decimal digits. */
+struct tls_certificate_text {
+	struct str common_name, alternatives, serial;
+	int64_t not_after_s; /* since 1970 */
+};
+
+/** Fills in a zeroed `text`; free it in any case. Returns 0 or -ENOMEM. */
+int tls_certificate_describe(const struct tls_certificate *c, struct tls_certificate_text *text);
+void tls_certificate_text_free(struct tls_certificate_text *text);
 
 /** One more reference. Returns `c`. */
 struct tls_certificate *tls_certificate_ref(struct tls_certificate *c);

@@ -242,6 +242,10 @@ static void fill_request(struct filling *f, const struct access_settings *s, str
 	set_text(f, ACCESS_REQUEST_PATH, with_query ? join_query(x, r) : r->path);
 	set_text(f, ACCESS_REQUEST_PROTOCOL, protocol_text(r->version));
 	set_text(f, ACCESS_REQUEST_SCHEME, x->tls ? SLICE("https") : SLICE("http"));
+	if (x->tls) {
+		set_text(f, ACCESS_TLS_CIPHER, slice_from(x->tls_cipher));
+		set_text(f, ACCESS_TLS_VERSION, slice_from(x->tls_version));
+	}
 	set_number(f, ACCESS_REQUEST_CONTENT_SIZE, r->request_bytes);
 	set_number(f, ACCESS_REQUEST_COUNT, r->number);
 }

@@ -38,6 +38,8 @@
 	X(SERVICE_URL, "ServiceURL", TEXT) \
 	X(START_LOCAL, "StartLocal", LOCAL_TIME) \
 	X(START_UTC, "StartUTC", UTC_TIME) \
+	X(TLS_CIPHER, "TLSCipher", TEXT) \
+	X(TLS_VERSION, "TLSVersion", TEXT) \
 	X(ENTRY_POINT_NAME, "entryPointName", TEXT)
 
 enum access_field {

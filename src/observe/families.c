@@ -182,6 +182,20 @@ static const struct family entry_point_requests[REQUEST_FAMILY_COUNT] = REQUESTS
 static const struct family router_requests[REQUEST_FAMILY_COUNT] = REQUESTS("router");
 static const struct family service_requests[REQUEST_FAMILY_COUNT] = REQUESTS("service");
 
+#define REQUESTS_TLS(object) \
+	{ \
+		{"traefik_" object "_requests_tls", METRIC_COUNTER, "Requests over TLS", 0}, \
+	}
+
+static const struct family entry_point_requests_tls[] = REQUESTS_TLS("entrypoint");
+static const struct family router_requests_tls[] = REQUESTS_TLS("router");
+static const struct family service_requests_tls[] = REQUESTS_TLS("service");
+
+static const struct family certificate_families[] = {
+	{"traefik_tls_certs_not_after", METRIC_GAUGE,
+	 "When the certificate expires, in seconds since 1970", 0},
+};
+
 #define GROUP(families_, labels_, doc_) \
 	{ \
 		.labels = (labels_), .doc = (doc_), .families = (families_), \
@@ -220,6 +234,17 @@ const struct family_group family_groups[FAMILY_GROUP_COUNT] = {
 	[FAMILIES_SERVICE_REQUESTS] =
 		GROUP(service_requests, "code, method, protocol, service",
 		      "As in Traefik: requests by service (`addServicesLabels`)"),
+	[FAMILIES_ENTRY_POINT_REQUESTS_TLS] =
+		GROUP(entry_point_requests_tls, "entrypoint, tls_cipher, tls_version",
+		      "As in Traefik: requests over TLS by entry point"),
+	[FAMILIES_ROUTER_REQUESTS_TLS] =
+		GROUP(router_requests_tls, "router, service, tls_cipher, tls_version",
+		      "As in Traefik: requests over TLS by router"),
+	[FAMILIES_SERVICE_REQUESTS_TLS] =
+		GROUP(service_requests_tls, "service, tls_cipher, tls_version",
+		      "As in Traefik: requests over TLS by service"),
+	[FAMILIES_CERTIFICATES] = GROUP(certificate_families, "cn, sans, serial",
+					"As in Traefik: certificates of the configuration"),
 };
 
 #define NS SLICE("_ns")

@@ -1,4 +1,4 @@
-#include "observe/render.h"
+#include "observe/render_private.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -18,14 +18,7 @@ struct object {
 	const void *numbers;
 };
 
-/* While one text is made. */
-struct rendering {
-	struct str *out;
-	struct str name; /* of the family at hand */
-	const struct family *family;
-};
-
-static const struct family_group *begin(struct rendering *r, enum family_group_id id, size_t i)
+const struct family_group *render_begin(struct rendering *r, enum family_group_id id, size_t i)
 {
 	const struct family_group *g = &family_groups[id];
 
@@ -85,7 +78,7 @@ static void add_sample(struct rendering *r, const struct label *labels, size_t c
 static void add_object(struct rendering *r, enum family_group_id id, const void *object)
 {
 	for (size_t i = 0; i < family_groups[id].count; i++) {
-		(void)begin(r, id, i);
+		(void)render_begin(r, id, i);
 		add_sample(r, NULL, 0, object);
 	}
 }
@@ -95,7 +88,7 @@ static void add_objects(struct rendering *r, enum family_group_id id, const char
 			const struct object *objects, size_t count)
 {
 	for (size_t i = 0; count > 0 && i < family_groups[id].count; i++) {
-		(void)begin(r, id, i);
+		(void)render_begin(r, id, i);
 		for (size_t n = 0; n < count; n++) {
 			const struct label labels[] = {{label, objects[n].name}};
 
@@ -107,7 +100,7 @@ static void add_objects(struct rendering *r, enum family_group_id id, const char
 static void add_failures(struct rendering *r, const struct plugin_totals *totals, size_t count)
 {
 	if (count > 0)
-		(void)begin(r, FAMILIES_FAILURES, 0);
+		(void)render_begin(r, FAMILIES_FAILURES, 0);
 	for (size_t i = 0; i < count; i++) {
 		for (int cause = WEIR_CAUSE_NONE + 1; cause < WEIR_CAUSE_COUNT; cause++) {
 			const char *text = weir_cause_text((enum weir_cause)cause);
@@ -217,7 +210,7 @@ static int add_entry_points(struct rendering *r, const struct proxy *p)
 			objects[i] =
 				(struct object){proxy_entry_point_stats(p, i, &sums[i]), &sums[i]};
 		add_objects(r, FAMILIES_ENTRY_POINTS, "entrypoint", objects, count);
-		(void)begin(r, FAMILIES_CONNECTIONS, 0);
+		(void)render_begin(r, FAMILIES_CONNECTIONS, 0);
 		for (size_t i = 0; i < count; i++) {
 			const struct label labels[] = {{"entrypoint", objects[i].name},
 						       {"protocol", SLICE("TCP")}};
@@ -307,7 +300,7 @@ static int add_requests(struct rendering *r, struct series_registry *series, enu
 				     .kind = kind,
 				     .member = (enum request_family)i};
 
-		(void)begin(r, id, i);
+		(void)render_begin(r, id, i);
 		result = series_visit(series, on_group, &q);
 	}
 	return result;
@@ -333,6 +326,15 @@ static void add_access_log(struct rendering *r, const struct access_log *log)
 
 	access_log_counters(log, &sums);
 	add_object(r, FAMILIES_ACCESS_LOG, &sums);
+}
+
+static int add_certificates(struct rendering *r, struct proxy *p)
+{
+	struct tls_store *store = proxy_tls_store(p);
+	int result = render_certificates(r, store);
+
+	tls_store_release(&store);
+	return result;
 }
 
 int metrics_render(struct str *out, struct proxy *p, const struct access_log *log,
@@ -363,6 +365,10 @@ int metrics_render(struct str *out, struct proxy *p, const struct access_log *lo
 		result = add_middlewares(&r, proxy_shared_states(p));
 	if (result == 0 && proxy_series(p) != NULL)
 		result = add_all_requests(&r, proxy_series(p));
+	if (result == 0 && proxy_series(p) != NULL)
+		result = render_tls_requests(&r, proxy_series(p));
+	if (result == 0)
+		result = add_certificates(&r, p);
 	if (r.name.failed || out->failed)
 		result = -ENOMEM;
 	str_free(&r.name);

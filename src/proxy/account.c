@@ -31,8 +31,11 @@ static void add(struct exchange *x, struct series_group *group, uint16_t code,
 	struct series_key key = a->key;
 
 	key.code = code;
-	if (group != NULL)
-		series_add(&group->workers[x->loop->index], a->shape, key, request);
+	if (group == NULL)
+		return;
+	series_add(&group->workers[x->loop->index], a->shape, key, request);
+	if (x->tls)
+		series_add_tls(&group->workers[x->loop->index], x->tls_version, x->tls_cipher);
 }
 
 void account_end(struct exchange *x, const struct entry_point *p, const struct route *route)

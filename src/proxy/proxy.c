@@ -190,6 +190,7 @@ int proxy_create(struct proxy **proxy, struct loop *control, const struct static
 	p->config = config;
 	p->next_number = 1;
 	spool_set_limit((uint64_t)limits->kept_body_bytes);
+	must(pthread_mutex_init(&p->store_lock, NULL) == 0);
 	p->events = (struct worker_events){worker_drained, released, p};
 	r = entry_points_create(&p->entry_points, &p->entry_point_count, config, e);
 	if (r == 0)
@@ -250,6 +251,7 @@ static void publish(struct proxy *p, struct generation *g)
 	generation_set_state(g, GENERATION_READY, GENERATION_CURRENT);
 	atomic_store(&g->holders, p->worker_count);
 	p->current = g;
+	proxy_set_store(p, g->tls.store);
 	counter_add(&p->counters.generations_live, 1);
 	counter_add(&p->counters.reloads, 1);
 	atomic_store(&p->counters.last_reload_seconds, clock_wall_ns() / 1000000000u);
@@ -440,6 +442,8 @@ void proxy_destroy(struct proxy **proxy)
 	plugin_registry_destroy(&p->world.middlewares.plugins);
 	shared_states_destroy(&p->world.middlewares.states);
 	upstream_registry_destroy(&p->world.upstreams);
+	proxy_set_store(p, NULL);
+	(void)pthread_mutex_destroy(&p->store_lock);
 	generation_world_close_tls(&p->world);
 	free_series(p);
 	entry_points_destroy(&p->entry_points, p->entry_point_count, count_workers(p->config));

@@ -27,6 +27,8 @@ struct proxy {
 	_Atomic bool terminating; /* read by ping on the workers */
 
 	struct generation *current;
+	pthread_mutex_t store_lock;
+	struct tls_store *store; /* one reference, under the lock, which other threads take, too */
 	struct series_shape shape;
 	struct proxy_counters counters;
 	uint64_t next_number;
@@ -49,5 +51,8 @@ struct proxy {
 	proxy_drained_fn *drained;
 	void *drained_context;
 };
+
+/** The certificates that others are told of; NULL: none. */
+void proxy_set_store(struct proxy *p, struct tls_store *store);
 
 #endif

@@ -154,6 +154,59 @@ void series_add(struct series *s, const struct series_shape *shape, struct serie
 	counter_add(&c->buckets[bucket], 1);
 }
 
+/* The place of a version and a cipher suite, made if it is new; NULL if there is no room. */
+static struct series_tls *find_tls(struct series_tls_list *list, const char *version,
+				   const char *cipher)
+{
+	uint32_t count = atomic_load_explicit(&list->count, memory_order_relaxed);
+
+	for (uint32_t i = 0; i < count; i++) {
+		if (list->items[i].version == version && list->items[i].cipher == cipher)
+			return &list->items[i];
+	}
+	if (count == SERIES_TLS_MAX)
+		return NULL;
+	list->items[count].version = version;
+	list->items[count].cipher = cipher;
+	atomic_store_explicit(&list->count, count + 1, memory_order_release);
+	return &list->items[count];
+}
+
+void series_add_tls(struct series *s, const char *version, const char *cipher)
+{
+	struct series_tls_list *list = atomic_load_explicit(&s->tls, memory_order_relaxed);
+	struct series_tls *item;
+
+	if (list == NULL) {
+		list = calloc(1, sizeof *list);
+		atomic_store_explicit(&s->tls, list, memory_order_release);
+	}
+	item = list != NULL ? find_tls(list, version, cipher) : NULL;
+	if (item != NULL)
+		counter_add(&item->requests, 1);
+	else
+		counter_add(&s->refused, 1);
+}
+
+void series_sum_tls(struct series_tls_list *all, const struct series *workers, size_t count)
+{
+	memset(all, 0, sizeof *all);
+	for (size_t w = 0; w < count; w++) {
+		struct series_tls_list *list =
+			atomic_load_explicit(&workers[w].tls, memory_order_acquire);
+		uint32_t n =
+			list != NULL ? atomic_load_explicit(&list->count, memory_order_acquire) : 0;
+
+		for (uint32_t i = 0; i < n; i++) {
+			struct series_tls *to =
+				find_tls(all, list->items[i].version, list->items[i].cipher);
+
+			if (to != NULL)
+				counter_add(&to->requests, counter_get(&list->items[i].requests));
+		}
+	}
+}
+
 static void add_sum(struct series_sum *to, const struct series_cell *c, size_t bound_count)
 {
 	to->requests += counter_get(&c->requests);
@@ -238,6 +291,7 @@ void series_sum(struct series_sums *all, struct series *workers, size_t count)
 
 void series_free(struct series *s)
 {
+	free(atomic_load(&s->tls));
 	for (size_t i = 0; i < SERIES_LISTS; i++) {
 		struct series_cell *c = atomic_load(&s->lists[i]);
 

@@ -54,6 +54,20 @@ int series_shape_init(struct series_shape *shape, const struct static_config *co
 /** Frees what the shape owns. */
 void series_shape_free(struct series_shape *shape);
 
+#define SERIES_TLS_MAX 32u
+
+/** Requests over TLS of one version and with one cipher suite, whose names are static. */
+struct series_tls {
+	const char *version, *cipher;
+	_Atomic uint64_t requests;
+};
+
+/** Those of one object on one worker. */
+struct series_tls_list {
+	_Atomic uint32_t count;
+	struct series_tls items[SERIES_TLS_MAX];
+};
+
 #define SERIES_LISTS 8u
 
 struct series_cell;
@@ -61,6 +75,7 @@ struct series_cell;
 /** One object on one worker. Written by the worker only. */
 struct series {
 	struct series_cell *_Atomic lists[SERIES_LISTS]; /* newest first; nothing is ever removed */
+	struct series_tls_list *_Atomic tls;             /* NULL: no request has come over TLS */
 	struct series_cell *last;
 	uint32_t count;
 	_Atomic uint64_t refused; /* requests that found no cell left, or no memory for one */
@@ -76,6 +91,9 @@ struct series_request {
 /** Counts one request. The worker's thread. */
 void series_add(struct series *s, const struct series_shape *shape, struct series_key key,
 		const struct series_request *request);
+
+/** Counts one request over TLS. The worker's thread. */
+void series_add_tls(struct series *s, const char *version, const char *cipher);
 
 #define SERIES_GROUP_MAGIC 0x73657267u
 
@@ -135,6 +153,12 @@ int series_visit(struct series_registry *registry,
 		 void (*visit)(void *context, const struct series_group *group,
 			       const struct series_sum *sums, size_t count),
 		 void *context);
+
+/** The same for requests over TLS: calls `visit` for each version and cipher suite. */
+int series_visit_tls(struct series_registry *registry,
+		     void (*visit)(void *context, const struct series_group *group,
+				   const struct series_tls *sum),
+		     void *context);
 
 /** Requests that were not counted because an object had too many series. Any thread. */
 uint64_t series_refused(struct series_registry *registry);

@@ -23,6 +23,9 @@ void series_sums_free(struct series_sums *all);
 /** Adds up one object that has a part on each of `count` workers. Any thread. */
 void series_sum(struct series_sums *all, struct series *workers, size_t count);
 
+/** Adds up what came over TLS. */
+void series_sum_tls(struct series_tls_list *all, const struct series *workers, size_t count);
+
 /** Frees the cells of one part. No worker uses it any more. */
 void series_free(struct series *s);
 

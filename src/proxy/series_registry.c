@@ -206,6 +206,30 @@ int series_visit(struct series_registry *r,
 	return all != NULL ? 0 : -ENOMEM;
 }
 
+int series_visit_tls(struct series_registry *r,
+		     void (*visit)(void *context, const struct series_group *group,
+				   const struct series_tls *sum),
+		     void *context)
+{
+	struct series_tls_list *sums = calloc(1, sizeof *sums);
+	struct series_group **all;
+	size_t count = 0;
+
+	OBJ_CHECK(r, REGISTRY_MAGIC);
+	if (sums == NULL)
+		return -ENOMEM;
+	all = take_all(r, &count);
+	for (size_t i = 0; i < count; i++) {
+		series_sum_tls(sums, all[i]->workers, r->workers);
+		for (uint32_t n = 0; n < atomic_load(&sums->count); n++)
+			visit(context, all[i], &sums->items[n]);
+		series_release(&all[i]);
+	}
+	free(all);
+	free(sums);
+	return all != NULL ? 0 : -ENOMEM;
+}
+
 uint64_t series_refused(struct series_registry *r)
 {
 	uint64_t n;

@@ -46,6 +46,28 @@ slice proxy_entry_point_stats(const struct proxy *p, size_t at, struct h1_server
 	return p->entry_points[at].name;
 }
 
+struct tls_store *proxy_tls_store(struct proxy *p)
+{
+	struct tls_store *store;
+
+	OBJ_CHECK(p, PROXY_MAGIC);
+	(void)pthread_mutex_lock(&p->store_lock);
+	store = p->store != NULL ? tls_store_ref(p->store) : NULL;
+	(void)pthread_mutex_unlock(&p->store_lock);
+	return store;
+}
+
+void proxy_set_store(struct proxy *p, struct tls_store *store)
+{
+	struct tls_store *old;
+
+	(void)pthread_mutex_lock(&p->store_lock);
+	old = p->store;
+	p->store = store != NULL ? tls_store_ref(store) : NULL;
+	(void)pthread_mutex_unlock(&p->store_lock);
+	tls_store_release(&old);
+}
+
 struct series_registry *proxy_series(const struct proxy *p)
 {
 	OBJ_CHECK(p, PROXY_MAGIC);

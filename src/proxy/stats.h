@@ -7,6 +7,7 @@
 
 #include "http/h1_server.h"
 #include "http/upstream.h"
+#include "net/tls_certificate.h"
 #include "proxy/proxy.h"
 #include "proxy/series.h"
 
@@ -44,6 +45,10 @@ slice proxy_entry_point_stats(const struct proxy *p, size_t at, struct h1_server
 
 /** The counts of requests; NULL if there are none. */
 struct series_registry *proxy_series(const struct proxy *p);
+
+/** The certificates of the current configuration, with a reference for the caller; NULL: none yet.
+ */
+struct tls_store *proxy_tls_store(struct proxy *p);
 
 struct plugin_registry;
 

@@ -1,8 +1,10 @@
 """TLS on entry points, with Python's client: certificates by name, options, routers, and files that are replaced."""
 
+import json
 import os
 import re
 import ssl
+import subprocess
 
 import pytest
 
@@ -473,3 +475,41 @@ def test_replaced_during_handshakes(replaceable, ca):
                 assert client.certificate in known
                 assert client.exchange().status == 200
     wait_certificate(p, "a.example", new[-1])
+
+
+@pytest.mark.differs("the reader of metrics knows no summaries, which Go has")
+def test_metrics(upstream, proxy, ca):
+    """Requests by version and cipher suite, and when certificates expire, under Traefik's names."""
+    good, other = ca.issue("a.example", "DNS:a.example", "DNS:b.example"), ca.issue("c.example")
+    dynamic = site(upstream().url, {"r": {"rule": "Host(`a.example`)", "tls": {}}}, certificates=[good.pair, other.pair])
+    p = proxy(dynamic, static={"entryPoints": {"traefik": {}}, "metrics": {"prometheus": {"addRoutersLabels": True}}}, metrics=True)
+    version12 = context(maximum=V.TLSv1_2, ciphers="ECDHE-ECDSA-AES128-GCM-SHA256")
+    for _ in range(3):
+        assert tls_fetch(p.port, "a.example", context_=version12).status == 200
+    assert tls_fetch(p.port, "a.example", host="nobody.example", context_=version12).status == 404
+    cipher = {"tls_cipher": "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", "tls_version": "1.2"}
+
+    def counted():
+        m = p.scrape()
+        return (m.value("traefik_entrypoint_requests_tls_total", 0, entrypoint="web", **cipher),
+                m.value("traefik_router_requests_tls_total", 0, router="r@file", service="s@file", **cipher),
+                m.value("traefik_service_requests_tls_total", 0, service="s@file", **cipher))
+
+    wait_until(lambda: counted() == (4, 3, 3), lambda: f"{counted()}")
+    m = p.scrape()
+    expires = ssl.cert_time_to_seconds(subprocess.run(["openssl", "x509", "-in", str(good.certificate), "-noout", "-enddate"],
+                                                      check=True, stdout=subprocess.PIPE).stdout.decode().strip().split("=")[1])
+    assert m.value("traefik_tls_certs_not_after", cn="a.example", sans="a.example,b.example", serial=good.serial) == expires
+    assert m.labels("traefik_tls_certs_not_after", "cn") == {"a.example", "c.example"}
+    p.apply(merge(dynamic, {"tls": {"certificates": [other.pair]}}))
+    wait_until(lambda: p.scrape().labels("traefik_tls_certs_not_after", "cn") == {"c.example"}, lambda: p.log())
+
+
+@pytest.mark.differs("Traefik makes lines of another order")
+def test_access_log(upstream, proxy, ca):
+    p = proxy(site(upstream().url, {"r": {"rule": "PathPrefix(`/`)", "tls": {}}}), static={"accessLog": {"format": "json", "filePath": "access.log"}})
+    tls_fetch(p.port, "a.example", context_=context(maximum=V.TLSv1_2, ciphers="ECDHE-ECDSA-AES128-GCM-SHA256"))
+    file = p.directory / "access.log"
+    wait_until(lambda: file.exists() and "a.example" in file.read_text(), lambda: p.log())
+    line = json.loads([text for text in file.read_text().splitlines() if "a.example" in text][0])
+    assert (line["TLSVersion"], line["TLSCipher"], line["RequestScheme"]) == ("1.2", "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", "https")

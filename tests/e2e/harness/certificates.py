@@ -14,8 +14,8 @@ def _openssl(*arguments, directory):
 class Certificate:
     """Files of a certificate and its key."""
 
-    def __init__(self, certificate, key):
-        self.certificate, self.key = Path(certificate), Path(key)
+    def __init__(self, certificate, key, serial):
+        self.certificate, self.key, self.serial = Path(certificate), Path(key), str(serial)
 
     @property
     def pair(self):
@@ -59,4 +59,4 @@ class Authority:
         _openssl("x509", "-req", "-in", f"{stem}.csr", "-CA", str(self.file), "-CAkey", str(self.key), "-set_serial",
                  str(1000 + self.count), *until, "-extfile", str(extensions), "-out", f"{stem}.pem",
                  directory=self.directory)
-        return Certificate(f"{stem}.pem", f"{stem}.key")
+        return Certificate(f"{stem}.pem", f"{stem}.key", 1000 + self.count)

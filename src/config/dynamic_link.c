@@ -105,20 +105,25 @@ static bool is_internal(const struct linker *l, slice name)
 	return false;
 }
 
+/* Why `object` cannot be served by `service`: then it is disabled. */
+static void need_service(struct linker *l, struct dynamic_object *object, slice service)
+{
+	const struct dynamic_object *s = dynamic_find(l->config, DYNAMIC_SERVICE, service);
+
+	if (s == NULL && !is_internal(l, service))
+		dynamic_disable(&l->config->arena, object, "the service \"%.*s\" does not exist%s",
+				SLICE_ARG(service),
+				slice_ends(service, SLICE("@internal")) ? " in weir" : "");
+	else if (s != NULL && s->disabled.n > 0)
+		dynamic_disable(&l->config->arena, object, "the service \"%.*s\" is disabled: %.*s",
+				SLICE_ARG(service), SLICE_ARG(s->disabled));
+}
+
 static void link_router(struct linker *l, struct dynamic_router *r)
 {
-	const struct dynamic_object *s = dynamic_find(l->config, DYNAMIC_SERVICE, r->service);
-
 	for (size_t i = 0; i < r->middlewares.count; i++)
 		need_middleware(l, &r->object, r->middlewares.items[i]);
-	if (s == NULL && !is_internal(l, r->service))
-		dynamic_disable(&l->config->arena, &r->object,
-				"the service \"%.*s\" does not exist%s", SLICE_ARG(r->service),
-				slice_ends(r->service, SLICE("@internal")) ? " in weir" : "");
-	else if (s != NULL && s->disabled.n > 0)
-		dynamic_disable(&l->config->arena, &r->object,
-				"the service \"%.*s\" is disabled: %.*s", SLICE_ARG(r->service),
-				SLICE_ARG(s->disabled));
+	need_service(l, &r->object, r->service);
 }
 
 int dynamic_link(struct dynamic_config *config, const slice *internal, size_t count)
@@ -132,6 +137,12 @@ int dynamic_link(struct dynamic_config *config, const slice *internal, size_t co
 		return -ENOMEM;
 	for (size_t i = 0; i < config->service_count; i++)
 		link_transport(&l, config->services[i]);
+	for (size_t i = 0; i < config->middleware_count; i++) {
+		struct dynamic_middleware *m = config->middlewares[i];
+
+		if (m->errors != NULL)
+			need_service(&l, &m->object, m->errors->service);
+	}
 	for (size_t i = 0; i < config->middleware_count; i++)
 		link_chain(&l, i, 0);
 	for (size_t i = 0; i < config->router_count; i++)

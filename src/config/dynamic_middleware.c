@@ -437,7 +437,7 @@ const struct option dynamic_middleware_options[] = {
 	TYPE("headers", headers, headers_rows, 0, "Change headers."),
 	LATER("encodedCharacters", encoded_characters, encoded_characters_rows, 0,
 	      "Which encoded characters a path may hold."),
-	LATER("errors", errors, errors_rows, 0, "Replace error pages."),
+	TYPE("errors", errors, errors_rows, 0, "Replace error pages."),
 	TYPE("rateLimit", rate_limit, rate_limit_rows, 0, "Limit the rate of requests."),
 	TYPE("redirectRegex", redirect_regex, redirect_regex_rows, 0, "Redirect by expression."),
 	TYPE("redirectScheme", redirect_scheme, redirect_scheme_rows, 0,

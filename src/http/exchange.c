@@ -103,6 +103,8 @@ struct exchange *exchange_begin(struct exchange_pool *pool, const struct exchang
 	x->request_body = &x->own_request_body;
 	x->response_body = &x->own_response_body;
 	x->chain = NULL;
+	x->service = x->diverted = NULL;
+	x->skips_inner = false;
 	x->at = x->entered = 0;
 	x->states = NULL;
 	x->walking = x->waiting = x->service_active = x->own_answer = x->failed = false;
@@ -221,6 +223,9 @@ static void forget_response(struct exchange *x)
 	fields_init(&x->response.fields, &x->arena);
 	fields_init(&x->response_trailers, &x->arena);
 	x->own_answer = x->reached_server = x->request_sent = false;
+	x->skips_inner = x->diverted != NULL;
+	x->service = x->skips_inner ? x->diverted : x->chain->service;
+	x->diverted = NULL;
 }
 
 /* Ends those further inside than `x->at`, the innermost first. Returns false when one must be
@@ -258,7 +263,7 @@ static bool step_response(struct exchange *x)
 		answer_status(x, 500);
 		break;
 	case MW_AGAIN:
-		if (may_repeat(x))
+		if (x->diverted != NULL || may_repeat(x))
 			begin_rewind(x);
 		break;
 	case MW_CONTINUE:
@@ -289,6 +294,11 @@ static void respond(struct exchange *x)
 	x->client->respond(x);
 }
 
+static bool is_at_service(const struct exchange *x)
+{
+	return x->at == x->chain->count || (x->skips_inner && x->at == x->entered);
+}
+
 /* The one loop that walks the chain. After the calls of the service or the client the exchange may
  * be gone. */
 static void walk(struct exchange *x)
@@ -298,11 +308,11 @@ static void walk(struct exchange *x)
 	work_note.method = &x->request.method;
 	work_note.target = &x->request.target;
 	for (;;) {
-		if (x->phase == EXCHANGE_REQUEST && x->at == x->chain->count) {
+		if (x->phase == EXCHANGE_REQUEST && is_at_service(x)) {
 			x->walking = false;
 			set_phase(x, EXCHANGE_REQUEST, EXCHANGE_SERVICE);
 			x->service_active = true;
-			x->chain->service->class->start(x->chain->service, x);
+			x->service->class->start(x->service, x);
 			forget_work();
 			return;
 		}
@@ -325,6 +335,7 @@ void exchange_start(struct exchange *x, const struct chain *chain)
 	OBJ_CHECK(x, EXCHANGE_MAGIC);
 	OBJ_CHECK(chain, CHAIN_MAGIC);
 	x->chain = chain;
+	x->service = chain->service;
 	set_phase(x, EXCHANGE_NEW, EXCHANGE_REQUEST);
 	if (chain->state_bytes > 0) {
 		x->states = arena_zalloc(&x->arena, chain->state_bytes);
@@ -352,7 +363,7 @@ void exchange_resume(struct exchange *x)
 
 static void drop_service(struct exchange *x)
 {
-	struct service *s = x->chain->service;
+	struct service *s = x->service;
 
 	x->service_active = false;
 	s->class->cancel(x->detached ? NULL : s, x);
@@ -522,6 +533,14 @@ struct body *exchange_put_stage(struct exchange *x, struct body **where, struct 
 	body_init(stage, x->pool->limits.body_queue_bytes);
 	*where = stage;
 	return inner;
+}
+
+void exchange_divert(struct exchange *x, struct service *service)
+{
+	OBJ_CHECK(x, EXCHANGE_MAGIC);
+	OBJ_CHECK(service, SERVICE_MAGIC);
+	must(x->phase == EXCHANGE_RESPONSE);
+	x->diverted = service;
 }
 
 int exchange_mark(struct exchange *x, struct exchange_mark *mark)

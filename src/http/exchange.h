@@ -87,6 +87,10 @@ struct exchange {
 	struct body *response_body; /* what the next one outside consumes */
 
 	const struct chain *chain;
+	struct service *service;  /* that answers: the chain's, or that of `exchange_divert` */
+	struct service *diverted; /* what `service` becomes with the next MW_AGAIN; NULL: the
+				     chain's */
+	bool skips_inner;         /* `service` is next, whatever lies further inside */
 	size_t at;      /* request: next to enter; response: how many are still to be left */
 	size_t entered; /* middlewares whose on_request was called */
 	char *states;
@@ -233,6 +237,13 @@ void exchange_expire(struct exchange *x);
  * initialised here, and what was there is returned, to be consumed by the caller.
  */
 struct body *exchange_put_stage(struct exchange *x, struct body **where, struct body *stage);
+
+/**
+ * For `on_response` that then returns MW_AGAIN: another service answers instead of what lies
+ * further inside. The middleware's `on_request`, which is called again, makes the request for it,
+ * and its `on_response` gets the answer. No repetition, since a middleware does it once.
+ */
+void exchange_divert(struct exchange *x, struct service *service);
 
 /**
  * A request as what lies further inside gets it, to be made again (MW_AGAIN). In the state of the

@@ -23,7 +23,7 @@ static bool can_detach(const struct exchange *x)
 		if (has_late_hooks(c->list[i]->class) && c->list[i]->class->detach == NULL)
 			return false;
 	}
-	return !x->service_active || c->service->class->detach != NULL;
+	return !x->service_active || x->service->class->detach != NULL;
 }
 
 /* What tells how large the states are and which hooks come: the classes. Names are for logs. */
@@ -37,15 +37,17 @@ static struct middleware *stand_in(struct arena *a, const struct middleware *m)
 	return copy->name.p != NULL ? copy : NULL;
 }
 
-static struct chain *copy_chain(struct arena *a, const struct chain *c)
+static struct chain *copy_chain(struct exchange *x)
 {
+	struct arena *a = &x->arena;
+	const struct chain *c = x->chain;
 	struct chain *copy = ARENA_NEW(a, struct chain);
 	struct service *s = ARENA_NEW(a, struct service);
 
 	if (copy == NULL || s == NULL)
 		return NULL;
-	*s = (struct service){c->service->magic, c->service->class,
-			      arena_copy(a, c->service->name)};
+	*s = (struct service){x->service->magic, x->service->class,
+			      arena_copy(a, x->service->name)};
 	*copy = *c;
 	copy->service = s;
 	copy->list = ARENA_ARRAY(a, struct middleware *, c->count);
@@ -98,7 +100,7 @@ static int tell_chain(struct exchange *x)
 			r = m->class->detach(m, x, exchange_state(x, i));
 	}
 	if (r == 0 && x->service_active)
-		r = c->service->class->detach(c->service, x);
+		r = x->service->class->detach(x->service, x);
 	return r;
 }
 
@@ -113,13 +115,14 @@ int exchange_detach(struct exchange *x)
 		return -EAGAIN;
 	if (!can_detach(x))
 		return -EBUSY;
-	chain = copy_chain(&x->arena, x->chain);
+	chain = copy_chain(x);
 	r = chain != NULL ? own_heads(x) : -ENOMEM;
 	if (r == 0)
 		r = tell_chain(x);
 	if (r < 0)
 		return r;
 	x->chain = chain;
+	x->service = chain->service;
 	x->detached = true;
 	counter_add(&x->pool->counters.detached, 1);
 	return 0;

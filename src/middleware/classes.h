@@ -14,6 +14,7 @@
 	X("circuitBreaker", circuit_breaker) \
 	X("contentType", content_type) \
 	X("digestAuth", digest_auth) \
+	X("errors", errors) \
 	X("forwardAuth", forward_auth) \
 	X("headers", headers) \
 	X("inFlightReq", in_flight_req) \

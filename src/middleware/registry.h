@@ -21,6 +21,12 @@ struct middleware_world {
 	const struct weir_limits_config *limits;
 	struct upstream_registry *upstreams;
 	const struct client_options *client; /* of connections to other servers */
+
+	/** The service of that name, which lives as long as the middleware's generation. Returns 0
+	 * or a negative errno value with `e` filled in. During `middleware_create` only. */
+	int (*find_service)(void *services, struct service **service, slice name,
+			    struct weir_error *e);
+	void *services;
 };
 
 /**

@@ -14,6 +14,21 @@ static void tell_kept(const struct build *b, const struct dynamic_middleware *c,
 	w->problem(w->problem_context, &problem);
 }
 
+/* For middlewares, which ask the service itself. */
+static int find_service(void *services, struct service **service, slice name, struct weir_error *e)
+{
+	const struct build *b = services;
+	const struct dynamic_service *s = dynamic_service_find(b->g->config, name);
+
+	if (s != NULL && s->middlewares.count > 0)
+		return error_set(
+			e, -ENOTSUP,
+			"service \"%.*s\" has middlewares of its own, which is not available "
+			"here yet",
+			SLICE_ARG(name));
+	return build_find_service(services, service, name, e);
+}
+
 /* Middleware number `i` of these values. */
 static int create(struct build *b, size_t i, const struct dynamic_middleware *values,
 		  struct weir_error *e)
@@ -24,6 +39,8 @@ static int create(struct build *b, size_t i, const struct dynamic_middleware *va
 	world.limits = &b->g->world->config->weir.limits;
 	world.upstreams = b->g->world->upstreams;
 	world.client = &client;
+	world.find_service = find_service;
+	world.services = b;
 	return middleware_create(&b->g->middlewares[i], values, &world, e);
 }
 

@@ -106,7 +106,7 @@ static void on_failed(struct client_call *call, int code)
 	/* The client's own fault: its body was malformed. */
 	if (b->state == BODY_ABORTED && b->abort_code == -EPROTO)
 		status = 400;
-	log_debug_with((LOG_TEXT("serviceName", x->chain->service->name),
+	log_debug_with((LOG_TEXT("serviceName", x->service->name),
 			LOG_STRING("error", strerror(-code)), LOG_INTEGER("status", status)),
 		       "Request could not be forwarded");
 	if (f->begun_ns != 0)

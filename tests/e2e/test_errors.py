@@ -1,0 +1,173 @@
+"""errors: what tests/differential cannot show. Slow, huge and dying servers, clients that leave, reloads, plugins around."""
+
+import threading
+
+import pytest
+
+from harness.client import Client, request_bytes
+from harness.proxy import Plugin, one_router, servers
+from harness.upstream import response_bytes
+from harness.waiting import wait_until
+
+
+def paged(url, pages, more=(), **options):
+    dynamic = one_router(url, middlewares=["pages", *more])
+    dynamic["http"]["middlewares"] = {"pages": {"errors": {"status": ["400-599"], "service": "pages", "query": "/{status}", **options}}}
+    dynamic["http"]["services"]["pages"] = servers(*pages)
+    return dynamic
+
+
+def failing(status=404, **options):
+    return lambda connection, request: connection.send(response_bytes(status, **options))
+
+
+def page(connection, request):
+    connection.send(response_bytes(headers=[("X-Page", request.target)], body=b"a page"))
+
+
+def test_connections_to_both_are_kept(upstream, proxy):
+    server, pages = upstream(failing(body=b"no")), upstream(page)
+    door = proxy(paged(server.url, [pages.url]), static={"weir": {"workers": 1}})
+    with Client(door.port) as client:
+        for _ in range(10):
+            answer = client.exchange()
+            assert (answer.status, answer.get("X-Page"), answer.body) == (404, "/404", b"a page")
+    assert (server.accepted, pages.accepted) == (1, 1)
+
+
+def test_a_huge_original_is_not_waited_for(upstream, proxy):
+    """Its connection ends, since nobody reads the rest."""
+    ended = threading.Event()
+
+    def pour(connection, request):
+        connection.send(b"HTTP/1.1 500 No\r\nContent-Length: 1000000000000\r\n\r\n")
+        try:
+            while True:
+                connection.send(b"x" * 65536)
+        except OSError:
+            ended.set()
+            raise
+
+    server, pages = upstream(pour), upstream(page)
+    door = proxy(paged(server.url, [pages.url]))
+    assert door.fetch().body == b"a page"
+    assert ended.wait(60)
+
+
+def test_a_page_streams(upstream, proxy):
+    """The beginning arrives before the end is sent, also over a reload that takes the configuration away."""
+    release = threading.Event()
+
+    def slowly(connection, request):
+        connection.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n")
+        assert release.wait(60)
+        connection.send(b"6\r\nsecond\r\n0\r\n\r\n")
+
+    server, pages = upstream(failing(503)), upstream(slowly)
+    dynamic = paged(server.url, [pages.url])
+    dynamic["http"]["routers"]["r"]["rule"] = "Host(`test.example`)"
+    door = proxy(dynamic)
+    with Client(door.port) as client:
+        client.send(request_bytes())
+        answer = client.reader.head()
+        assert answer.status == 503
+        door.apply(one_router(server.url))
+        release.set()
+        client.reader.body(answer, is_response=True)
+        assert answer.body == b"firstsecond"
+
+
+def test_a_client_that_leaves_takes_the_page_along(upstream, proxy):
+    gone = threading.Event()
+
+    def wait(connection, request):
+        if connection.peer_closed(60):
+            gone.set()
+
+    server, pages = upstream(failing()), upstream(wait)
+    door = proxy(paged(server.url, [pages.url]))
+    with Client(door.port) as client:
+        client.send(request_bytes())
+        pages.wait_requests(1)
+    assert gone.wait(60)
+
+
+def test_the_rest_of_a_refused_body_is_not_passed_to_pages(upstream, proxy):
+    def refuse(connection, request):
+        connection.send(response_bytes(413))
+
+    server, pages = upstream(serve=lambda connection: refuse(connection, connection.read_head())), upstream(page)
+    door = proxy(paged(server.url, [pages.url]))
+    with Client(door.port) as client:
+        client.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 1000)
+        answer = client.response("POST")
+        assert (answer.status, answer.body) == (413, b"a page")
+    assert pages.last.body == b"" and pages.last.get("Content-Length") is None
+
+
+def test_pages_are_taken_in_turns(upstream, proxy):
+    server, first, second = upstream(failing()), upstream(page), upstream(page)
+    door = proxy(paged(server.url, [first.url, second.url]))
+    for _ in range(10):
+        assert door.fetch().status == 404
+    assert (len(first.requests), len(second.requests)) == (5, 5)
+
+
+def test_errors_in_errors_end(upstream, proxy):
+    """Each asks once, the innermost first; the client gets the outermost's."""
+    server, pages = upstream(failing()), upstream(lambda c, r: c.send(response_bytes(500, body=r.target.encode())))
+    names = [f"e{i}" for i in range(20)]
+    dynamic = one_router(server.url, middlewares=names)
+    dynamic["http"]["middlewares"] = {name: {"errors": {"status": ["400-599"], "service": "pages", "query": f"/{name}/{{status}}"}} for name in names}
+    dynamic["http"]["services"]["pages"] = servers(pages.url)
+    door = proxy(dynamic)
+    for _ in range(3):
+        answer = door.fetch(method="POST", body=b"hello")
+        assert (answer.status, answer.body) == (404, b"/e0/404")
+    assert [request.target for request in pages.requests] == [f"/{name}/404" for name in reversed(names)] * 3
+
+
+def test_dead_pages(upstream, proxy):
+    server, pages = upstream(failing(503)), upstream(page)
+    door = proxy(paged(server.url, [pages.url]))
+    pages.kill()
+    answer = door.fetch()
+    assert (answer.status, answer.body) == (503, b"Bad Gateway")
+
+
+def test_a_guest_inside_and_one_outside(upstream, proxy):
+    """The one inside sees the failure and is done; the one outside sees the page, and what it said early stays."""
+    server, pages = upstream(failing()), upstream(page)
+    dynamic = paged(server.url, [pages.url])
+    dynamic["http"]["middlewares"] |= {"in": {"plugin": {"header": {"request": {"X-In": "1"}, "response": {"X-In": "2"}}}}, "out": {"plugin": {"header": {"request": {"X-Out": "1"}, "response": {"X-Out": "2"}}}}}
+    dynamic["http"]["routers"]["r"]["middlewares"] = ["out", "pages", "in"]
+    door = proxy(dynamic, plugins={"header": Plugin("header")})
+    for _ in range(5):
+        answer = door.fetch()
+        assert (answer.body, answer.get("X-In"), answer.get("X-Out")) == (b"a page", None, "2")
+    assert (pages.last.get("X-In"), pages.last.get("X-Out")) == ("1", "1")
+
+
+def test_a_kept_body_inside(upstream, proxy):
+    """forwardAuth inside keeps the body and ends before the page is asked for."""
+    server, pages, auth = upstream(failing()), upstream(page), upstream()
+    dynamic = paged(server.url, [pages.url], ["door"])
+    dynamic["http"]["middlewares"]["door"] = {"forwardAuth": {"address": auth.url, "forwardBody": True}}
+    door = proxy(dynamic)
+    body = b"x" * 3_000_000
+    for _ in range(3):
+        answer = door.fetch(method="POST", body=body)
+        assert (answer.status, answer.body) == (404, b"a page")
+    assert server.last.body == body and auth.last.body == body
+    wait_until(lambda: len(pages.requests) == 3, "three pages", 15)
+
+
+@pytest.mark.differs("middlewares of services are not there yet")
+@pytest.mark.parametrize("change, text", [({"service": "nowhere"}, 'the service "nowhere@file" does not exist'), ({"status": ["5xx"]}, 'status "5xx"'), ({"statusRewrites": {"404": 99}}, "statusRewrites"), ({"service": "wrapped"}, "has middlewares of its own")])
+def test_what_cannot_work_is_said(upstream, proxy, change, text):
+    server = upstream()
+    dynamic = paged(server.url, [server.url], **change)
+    dynamic["http"]["services"]["wrapped"] = {**servers(server.url), "middlewares": ["pages"]}
+    door = proxy(dynamic)
+    assert door.fetch().status == 404
+    assert text in door.log().replace("\\", "")

@@ -67,6 +67,12 @@ struct observability_config {
 };
 
 /** entryPoints.<name>; `address` is "[host]:port[/tcp]", checked for syntax only. */
+struct http2_config {
+	int64_t max_concurrent_streams;
+	int64_t decoder_table_bytes;
+	int64_t encoder_table_bytes;
+};
+
 struct entry_point_config {
 	slice name;
 	slice address;
@@ -76,6 +82,7 @@ struct entry_point_config {
 	struct forwarded_headers_config forwarded_headers;
 	struct entry_point_http_config http;
 	struct observability_config observability;
+	struct http2_config http2;
 };
 
 struct file_provider_config {
@@ -217,6 +224,7 @@ struct weir_limits_config {
 	int64_t accept_burst;
 	int64_t handshake_burst;
 	int64_t upstream_handshake_ns;
+	int64_t http2_control_frames; /* at once on one connection; 0: any number */
 	int64_t servers_per_service;
 	int64_t middlewares_per_router;
 	int64_t password_checks;

@@ -175,9 +175,12 @@ static const struct option proxy_protocol_rows[] = {
 };
 
 static const struct option http2_rows[] = {
-	ROW("maxConcurrentStreams", INT32, "250"),
-	ROW("maxDecoderHeaderTableSize", INT32, "4096"),
-	ROW("maxEncoderHeaderTableSize", INT32, "4096"),
+	OPT_INT("maxConcurrentStreams", struct http2_config, max_concurrent_streams, "250",
+		"Most requests of one connection at the same time.", .min = 1, .max = INT32_MAX),
+	OPT_INT("maxDecoderHeaderTableSize", struct http2_config, decoder_table_bytes, "4096",
+		"Bytes of the table for the headers of requests.", .min = 0, .max = 65536),
+	OPT_INT("maxEncoderHeaderTableSize", struct http2_config, encoder_table_bytes, "4096",
+		"Bytes of the table for the headers of responses.", .min = 0, .max = 65536),
 	OPT_END,
 };
 
@@ -217,8 +220,7 @@ const struct option entry_point_rows[] = {
 	OPT_OBJECT("forwardedHeaders", struct entry_point_config, forwarded_headers,
 		   forwarded_headers_rows, "Which clients may say for whom they ask."),
 	OPT_OBJECT("http", struct entry_point_config, http, http_rows, "HTTP."),
-	OPT_NOWHERE_TABLE("http2", POINTER, ACCEPTED, http2_rows, 0, "HTTP/2.",
-			  .hint = "weir serves HTTP/1.1"),
+	OPT_OBJECT("http2", struct entry_point_config, http2, http2_rows, "HTTP/2."),
 	OPT_NOWHERE_TABLE("http3", POINTER, REFUSED, http3_rows, OPTION_ALLOW_EMPTY, "HTTP/3."),
 	OPT_NOWHERE_TABLE("udp", POINTER, ACCEPTED, udp_rows, 0, "UDP."),
 	OPT_OBJECT("observability", struct entry_point_config, observability, observability_rows,

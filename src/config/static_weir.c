@@ -50,6 +50,12 @@ static const struct option limits_rows[] = {
 		.min = 0, .max = 65536),
 	OPT_DURATION("upstreamHandshake", struct weir_limits_config, upstream_handshake_ns, "10s",
 		     "Longest time for the TLS handshake with a server; 0: none.", AT_LEAST(0)),
+	OPT_INT("http2ControlFrames", struct weir_limits_config, http2_control_frames, "1000",
+		"Most HTTP/2 frames that cost work and carry nothing (resets, pings, settings, "
+		"priorities, empty data, malformed requests, fields of a head that is too long) of "
+		"one connection at once, and a tenth of it each second; it is closed beyond. 0: "
+		"any number.",
+		.min = 0, .max = 1 << 30),
 	OPT_INT("serversPerService", struct weir_limits_config, servers_per_service, "4096",
 		"Most servers of one service; one with more is not used.", .min = 1, .max = 65535),
 	OPT_INT("passwordChecks", struct weir_limits_config, password_checks, "64",

@@ -13,6 +13,7 @@ void body_init(struct body *b, size_t limit_bytes)
 	b->stalled = false;
 	b->stalls = 0;
 	b->want = NULL;
+	b->taken = NULL;
 	b->ready = NULL;
 	b->producer = b->consumer = NULL;
 	b->trailers = NULL;
@@ -32,6 +33,7 @@ void body_free(struct body *b)
 	/* Whoever is let go later must not take this body for one that still refers to it. */
 	b->producer = b->consumer = NULL;
 	b->want = NULL;
+	b->taken = NULL;
 	b->ready = NULL;
 	b->magic = 0;
 }
@@ -40,8 +42,15 @@ void body_set_producer(struct body *b, body_want_fn *want, void *producer)
 {
 	OBJ_CHECK(b, BODY_MAGIC);
 	b->want = want;
+	b->taken = NULL;
 	b->producer = producer;
 	b->stalled = want != NULL;
+}
+
+void body_set_credit(struct body *b, body_want_fn *want, body_taken_fn *taken, void *producer)
+{
+	body_set_producer(b, want, producer);
+	b->taken = taken;
 }
 
 /* A full body takes no more before half of it is gone, so that wake-ups stay rare. */
@@ -152,6 +161,8 @@ slice body_front(const struct body *b)
 
 void body_take(struct body *b, size_t n)
 {
+	const size_t all = n;
+
 	OBJ_CHECK(b, BODY_MAGIC);
 	must(n <= b->bytes);
 	b->bytes -= n;
@@ -169,6 +180,8 @@ void body_take(struct body *b, size_t n)
 		b->first = (b->first + 1) % BODY_PIECES;
 		b->count--;
 	}
+	if (b->taken != NULL)
+		b->taken(b, b->producer, all);
 	wake_producer(b);
 }
 

@@ -26,6 +26,9 @@ struct body;
  */
 typedef void body_want_fn(struct body *, void *producer);
 
+/** Called when the consumer has taken `n` bytes, also after the end. Must not push or notify. */
+typedef void body_taken_fn(struct body *, void *producer, size_t n);
+
 /** Called when bytes, the end or an abort have arrived. */
 typedef void body_ready_fn(struct body *, void *consumer);
 
@@ -53,6 +56,7 @@ struct body {
 	bool stalled;         /* the producer has seen the body full and waits to be woken */
 	uint32_t stalls;      /* how often that happened */
 	body_want_fn *want;
+	body_taken_fn *taken; /* NULL: nobody counts */
 	void *producer;
 	body_ready_fn *ready;
 	void *consumer;
@@ -68,6 +72,10 @@ void body_free(struct body *b);
 /** Makes `producer` the one who is asked for more. `want` may be NULL: everything is pushed
  * already. */
 void body_set_producer(struct body *b, body_want_fn *want, void *producer);
+
+/** The same for a producer that pushes no more than it has given its peer credit for: `taken` tells
+ * it when to give more, and `want` (may be NULL) when there is a consumer. */
+void body_set_credit(struct body *b, body_want_fn *want, body_taken_fn *taken, void *producer);
 
 /**
  * Makes `consumer` the one who takes bytes, instead of any earlier one, and asks the producer to go

@@ -55,7 +55,7 @@ static const uint64_t forbidden_ids =
 	FIELD_BIT(FIELD_X_FORWARDED_TLS_CLIENT_CERT_INFO) | FIELD_BIT(FIELD_X_FORWARDED_URI) |
 	FIELD_BIT(FIELD_X_REAL_IP) | FIELD_BIT(FIELD_X_SCHEME);
 
-static bool is_forbidden(const struct field *line)
+bool h1_trailer_is_forbidden(const struct field *line)
 {
 	static const slice names[] = {
 		{"Content-Range", 13}, {"Max-Forwards", 12}, {"Pragma", 6}, {"Realm", 5}};
@@ -85,7 +85,7 @@ static enum h1_result parse_trailer(slice section, struct fields *trailers)
 
 		if (result != H1_DONE)
 			return H1_BAD_SYNTAX;
-		if (trailers == NULL || is_forbidden(&line))
+		if (trailers == NULL || h1_trailer_is_forbidden(&line))
 			continue;
 		line.name = arena_copy(trailers->arena, line.name);
 		line.value = arena_copy(trailers->arena, line.value);

@@ -16,4 +16,8 @@ enum h1_result h1_parse_field(const char **at, const char *end, struct field *fi
 enum h1_result h1_judge_request(struct request *request);
 enum h1_result h1_judge_response(struct response *response, enum method method);
 
+/** Whether a line must not come after the body because it changes the meaning, the way or the
+ * rights of the message (RFC 9110 section 6.5.1). */
+bool h1_trailer_is_forbidden(const struct field *line);
+
 #endif

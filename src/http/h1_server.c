@@ -6,6 +6,7 @@
 
 #include "core/log.h"
 #include "http/h1_server_private.h"
+#include "http/h2_server.h"
 
 #define LINGER_MS 1000u
 /* While draining: how long a request may be on its way, on a new connection and on one that has had
@@ -65,6 +66,7 @@ void h1_connection_close(struct h1_connection *c, bool reset)
 	loop_disarm(c->server->loop, &c->write_timer);
 	if (c->x != NULL)
 		exchange_end(&c->x, true);
+	h2_connection_free(&c->h2);
 	loop_cancel(c->server->loop, &c->pump);
 	h1_sender_free(&c->out);
 	h1_receiver_free(&c->in);
@@ -82,6 +84,7 @@ static void linger_is_over(struct timer *t)
 void h1_connection_linger(struct h1_connection *c)
 {
 	must(c->x == NULL);
+	h2_connection_free(&c->h2);
 	h1_sender_free(&c->out);
 	h1_receiver_free(&c->in);
 	loop_disarm(c->server->loop, &c->write_timer);
@@ -92,7 +95,7 @@ void h1_connection_linger(struct h1_connection *c)
 	loop_arm(c->server->loop, &c->timer, LINGER_MS, linger_is_over);
 }
 
-static void head_timed_out(struct timer *t)
+void h1_connection_head_timed_out(struct timer *t)
 {
 	struct h1_connection *c = container_of(t, struct h1_connection, timer);
 
@@ -100,7 +103,7 @@ static void head_timed_out(struct timer *t)
 	h1_connection_close(c, false);
 }
 
-static void idle_timed_out(struct timer *t)
+void h1_connection_idle_timed_out(struct timer *t)
 {
 	struct h1_connection *c = container_of(t, struct h1_connection, timer);
 
@@ -235,14 +238,6 @@ static void begin_body(struct h1_connection *c)
 			 body_timed_out);
 }
 
-/* An expectation that we do not know cannot be met (RFC 9110 section 10.1.1; as Go's server). */
-static bool expects_too_much(const struct request *q)
-{
-	return fields_have(&q->fields, FIELD_EXPECT) &&
-	       fields_value_id(&q->fields, FIELD_EXPECT).n > 0 &&
-	       !fields_has_token(&q->fields, FIELD_EXPECT, SLICE("100-continue"));
-}
-
 /* Bytes that came with the head go into the body before anybody looks at it. */
 static void take_early_body(struct h1_connection *c)
 {
@@ -292,7 +287,7 @@ static void begin_exchange(struct h1_connection *c, size_t head_bytes)
 	take_early_body(c);
 	if (c->state != H1_BUSY)
 		return;
-	if (expects_too_much(&x->request)) {
+	if (request_expects_unknown(&x->request)) {
 		c->keep_alive = false;
 		exchange_refuse(x, 417, SLICE(""), false);
 		return;
@@ -324,14 +319,16 @@ static void parse_head(struct h1_connection *c)
 		h1_connection_reject(c, h1_error_status(r));
 	} else if (c->state == H1_IDLE) {
 		c->state = H1_HEAD;
-		loop_arm(s->loop, &c->timer, s->options.read_timeout_ms, head_timed_out);
+		loop_arm(s->loop, &c->timer, s->options.read_timeout_ms,
+			 h1_connection_head_timed_out);
 	}
 }
 
 static void become_idle(struct h1_connection *c)
 {
 	c->state = H1_IDLE;
-	loop_arm(c->server->loop, &c->timer, c->server->options.idle_timeout_ms, idle_timed_out);
+	loop_arm(c->server->loop, &c->timer, c->server->options.idle_timeout_ms,
+		 h1_connection_idle_timed_out);
 }
 
 /* Throws away what belongs to the last request's body. */
@@ -390,11 +387,12 @@ void h1_connection_next(struct h1_connection *c)
 		c->state = H1_DRAIN;
 		if (!timer_armed(&c->timer))
 			loop_arm(c->server->loop, &c->timer, c->server->options.idle_timeout_ms,
-				 idle_timed_out);
+				 h1_connection_idle_timed_out);
 	} else {
 		become_idle(c);
 		if (c->server->draining)
-			loop_arm(c->server->loop, &c->timer, NEXT_REQUEST_GRACE_MS, idle_timed_out);
+			loop_arm(c->server->loop, &c->timer, NEXT_REQUEST_GRACE_MS,
+				 h1_connection_idle_timed_out);
 	}
 	h1_connection_run(c);
 }
@@ -435,8 +433,10 @@ static void read_next(struct h1_connection *c)
 
 	if (n > 0 && c->requests == 0 && h1_connection_begins_tls(c))
 		h1_connection_begin_tls(c);
-	else if (n > 0)
+	else if (n > 0 && (c->requests > 0 || !h2_connection_takes(c)))
 		h1_connection_run(c);
+	else if (n > 0)
+		return;
 	else if (n == -EMSGSIZE)
 		h1_connection_reject(c, 431);
 	else if (n == -ENOBUFS)
@@ -468,6 +468,10 @@ static void on_ready(struct transport *t, int events)
 		h1_connection_handshake(c);
 		return;
 	}
+	if (c->state == H1_HTTP2) {
+		h2_connection_on_ready(c->h2, events);
+		return;
+	}
 	if (events & TRANSPORT_WRITABLE && c->state == H1_BUSY)
 		h1_connection_flush(c);
 	if (!(events & TRANSPORT_READABLE))
@@ -488,6 +492,7 @@ static void on_ready(struct transport *t, int events)
 		read_linger(c);
 		break;
 	case H1_HANDSHAKE:
+	case H1_HTTP2:
 	case H1_CLOSED:
 		break;
 	}
@@ -495,7 +500,8 @@ static void on_ready(struct transport *t, int events)
 
 void h1_connection_open(struct h1_connection *c)
 {
-	loop_arm(c->server->loop, &c->timer, c->server->options.read_timeout_ms, head_timed_out);
+	loop_arm(c->server->loop, &c->timer, c->server->options.read_timeout_ms,
+		 h1_connection_head_timed_out);
 	/* The first bytes are usually here already: one turn of the loop less. */
 	read_next(c);
 	if (c->state == H1_IDLE)
@@ -558,12 +564,14 @@ static void drain_connection(struct h1_connection *c)
 {
 	if (c->state == H1_IDLE)
 		read_next(c);
-	if (c->state == H1_DRAIN)
+	if (c->state == H1_HTTP2)
+		h2_connection_drain(c->h2);
+	else if (c->state == H1_DRAIN)
 		h1_connection_linger(c);
 	else if (c->state == H1_IDLE || c->state == H1_HANDSHAKE)
 		loop_arm(c->server->loop, &c->timer,
 			 c->requests > 0 ? NEXT_REQUEST_GRACE_MS : NEW_CONNECTION_GRACE_MS,
-			 idle_timed_out);
+			 h1_connection_idle_timed_out);
 }
 
 void h1_server_drain(struct h1_server *s, void (*stopped)(struct h1_server *))
@@ -586,6 +594,7 @@ void h1_server_abort(struct h1_server *s)
 	LIST_FOR_EACH (e, &s->connections) {
 		struct h1_connection *c = container_of(e, struct h1_connection, link);
 
-		h1_connection_close(c, c->state == H1_BUSY && c->responding);
+		h1_connection_close(c,
+				    c->state == H1_HTTP2 || (c->state == H1_BUSY && c->responding));
 	}
 }

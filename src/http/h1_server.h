@@ -1,6 +1,7 @@
 /*
- * The server side of HTTP/1.1 connections of one entry point on one loop: accepts, parses, hands
- * exchanges to a handler, sends responses, keeps connections alive, drains.
+ * The server side of the connections of one entry point on one loop: accepts, parses HTTP/1, hands
+ * exchanges to a handler, sends responses, keeps connections alive, drains. Connections that turn
+ * out to be HTTP/2 are handed to h2_server.c.
  */
 #ifndef HTTP_H1_SERVER_H
 #define HTTP_H1_SERVER_H
@@ -8,6 +9,7 @@
 #include "core/counter.h"
 #include "http/exchange.h"
 #include "http/h1_io.h"
+#include "http/h2_session.h"
 #include "net/listener.h"
 #include "net/tls.h"
 
@@ -40,6 +42,7 @@ struct h1_server_options {
 	struct h1_room *room;             /* that it shares; NULL: none */
 	unsigned accept_burst;
 	unsigned handshake_burst; /* steps of TLS handshakes per turn of the loop; 0: any number */
+	struct h2_options h2;     /* without streams there is no HTTP/2 */
 };
 
 /* X(NAME, kind, help): counters of one server, written by its loop only. */
@@ -55,6 +58,10 @@ struct h1_server_options {
 	X(idle_timeouts, COUNTER, "Connections closed by the idle timeout") \
 	X(stalled, COUNTER, "Connections closed because the client took no bytes") \
 	X(aborted, COUNTER, "Exchanges whose client went away") \
+	X(h2_connections, COUNTER, "Connections that speak HTTP/2") \
+	X(h2_resets, COUNTER, "Streams that the client reset") \
+	X(h2_refused, COUNTER, "Streams refused for their syntax, or because memory was short") \
+	X(h2_floods, COUNTER, "HTTP/2 connections closed at the limit of control frames") \
 	X(accept_paused, COUNTER, "Times that accepting was paused at a connection limit") \
 	X(tls_handshakes, COUNTER, "TLS handshakes completed") \
 	X(tls_resumed, COUNTER, "TLS handshakes that took up an earlier session") \

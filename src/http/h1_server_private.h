@@ -12,6 +12,7 @@
 	X(IDLE)      /* between requests; no byte of the next one is here */ \
 	X(HEAD)      /* some bytes of a head */ \
 	X(BUSY)      /* an exchange is in progress */ \
+	X(HTTP2)     /* the rest is h2_server.c's */ \
 	X(DRAIN)     /* answered; the rest of the request's body is thrown away */ \
 	X(LINGER)    /* our side is closed; waiting for the client to close, so that it reads the \
 			response */ \
@@ -38,6 +39,7 @@ struct h1_connection {
 	struct tls *tls;          /* owned by `io`; NULL: plain */
 	struct timer timer;       /* the time-out of the state: idle, read, linger */
 	struct timer write_timer; /* writeTimeout, or a client that takes nothing */
+	struct h2_connection *h2; /* in HTTP2 */
 	struct task pump;         /* decodes body bytes that are already here */
 	struct h1_receiver in;
 	struct h1_sender out;
@@ -55,6 +57,10 @@ struct h1_connection {
 	uint8_t peer_n, peer_host_at, peer_host_n;
 	char peer[PEER_TEXT_MAX];
 };
+
+/** What the connection's timer does: it is closed and counted. */
+void h1_connection_head_timed_out(struct timer *t);
+void h1_connection_idle_timed_out(struct timer *t);
 
 /** Parses what is buffered, as far as the state allows; called after a state change to IDLE and
  * after reads. */
@@ -94,6 +100,17 @@ void h1_connection_next(struct h1_connection *c);
 
 /** Sends a complete error response without an exchange and lingers. */
 void h1_connection_reject(struct h1_connection *c, int status);
+
+/** The fields that describe this hop go; what the client learns of the body's length is up to the
+ * next two. */
+void h1_drop_hop_fields(struct exchange *x, enum framing framing);
+
+/** How the client learns where the response's body ends (RFC 9112 section 6). */
+enum framing h1_client_framing(const struct exchange *x);
+
+/** Whether the head has the length of the body, or 0 of one that is missing. */
+bool h1_says_length(const struct exchange *x, enum framing framing);
+bool h1_says_empty(const struct exchange *x, enum framing framing);
 
 /** Sends 100 Continue if the client still waits for it. */
 void h1_connection_continue(struct h1_connection *c);

@@ -39,8 +39,7 @@ void h1_connection_continue(struct h1_connection *c)
 		watch_writing(c, true);
 }
 
-/* How the client learns where the body ends (RFC 9112 section 6). */
-static enum framing client_framing(const struct exchange *x)
+enum framing h1_client_framing(const struct exchange *x)
 {
 	const struct response *r = &x->response;
 
@@ -57,9 +56,8 @@ static enum framing client_framing(const struct exchange *x)
  * Framing and connection fields are this hop's: whatever came with the response goes, except the
  * length of a body that the client does not expect (HEAD, 304).
  */
-static void set_hop_fields(struct h1_connection *c, enum framing framing)
+void h1_drop_hop_fields(struct exchange *x, enum framing framing)
 {
-	struct exchange *x = c->x;
 	struct fields *f = &x->response.fields;
 
 	(void)fields_remove_id(f, FIELD_CONNECTION);
@@ -94,14 +92,14 @@ static char *put_length(char *to, uint64_t n)
 }
 
 /* The response without a body but with a status that normally has one says so. */
-static bool says_empty(const struct exchange *x, enum framing framing)
+bool h1_says_empty(const struct exchange *x, enum framing framing)
 {
 	return framing == FRAMING_NONE && x->response.framing == FRAMING_NONE &&
 	       !status_has_no_body(x->response.status, x->client_method);
 }
 
 /* The length that the body would have, had the request been a GET (RFC 9110 section 8.6). */
-static bool says_length(const struct exchange *x, enum framing framing)
+bool h1_says_length(const struct exchange *x, enum framing framing)
 {
 	const struct response *r = &x->response;
 
@@ -142,9 +140,9 @@ static bool write_head(struct h1_connection *c, enum framing framing)
 		to[MINOR_VERSION_AT] = '0';
 	/* The hop's own fields take the place of the empty line. */
 	end -= 2;
-	if (says_length(x, framing))
+	if (h1_says_length(x, framing))
 		end = put_length(end, x->response.content_length);
-	else if (says_empty(x, framing))
+	else if (h1_says_empty(x, framing))
 		end = put_length(end, 0);
 	else if (framing == FRAMING_CHUNKED)
 		end = put(end, SLICE("Transfer-Encoding: chunked\r\n"));
@@ -176,14 +174,14 @@ static void on_response_body(struct body *b, void *consumer)
 static void respond(struct exchange *x)
 {
 	struct h1_connection *c = x->connection;
-	enum framing framing = client_framing(x);
+	enum framing framing = h1_client_framing(x);
 
 	OBJ_CHECK(c, H1_CONNECTION_MAGIC);
 	must(c->state == H1_BUSY && !c->responding);
 	c->responding = true;
 	c->keep_alive = c->keep_alive && framing != FRAMING_CLOSE && body_is_short(c) &&
 			!c->server->draining;
-	set_hop_fields(c, framing);
+	h1_drop_hop_fields(x, framing);
 	if (!write_head(c, framing)) {
 		h1_connection_close(c, true);
 		return;

@@ -2,6 +2,7 @@
 
 #include "core/log.h"
 #include "http/h1_server_private.h"
+#include "http/h2_server.h"
 
 /* Connections that begin with TLS: from their first bytes to the end of the handshake. */
 
@@ -56,7 +57,10 @@ void h1_connection_handshake(struct h1_connection *c)
 	counter_add(&s->counters.tls_handshakes, 1);
 	counter_add(&s->counters.tls_resumed, tls_is_resumed(c->tls));
 	c->state = H1_IDLE;
-	h1_connection_open(c);
+	if (slice_equal(tls_protocol(c->tls), SLICE("h2")))
+		h2_connection_begin(c);
+	else
+		h1_connection_open(c);
 }
 
 bool h1_connection_begins_tls(const struct h1_connection *c)

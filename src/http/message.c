@@ -47,3 +47,10 @@ bool status_has_no_body(int status, enum method m)
 	return m == METHOD_HEAD || status / 100 == 1 || status == 204 || status == 304 ||
 	       (m == METHOD_CONNECT && status / 100 == 2);
 }
+
+bool request_expects_unknown(const struct request *q)
+{
+	return fields_have(&q->fields, FIELD_EXPECT) &&
+	       fields_value_id(&q->fields, FIELD_EXPECT).n > 0 &&
+	       !fields_has_token(&q->fields, FIELD_EXPECT, SLICE("100-continue"));
+}

@@ -121,6 +121,11 @@ struct response {
 /** The method of that exact name (case counts, RFC 9110 section 9.1), or METHOD_OTHER. */
 enum method method_of(slice name);
 
+/** Whether there is an expectation that nobody here can meet (RFC 9110 section 10.1.1; as Go's
+ * server).
+ */
+bool request_expects_unknown(const struct request *q);
+
 /** RFC 9110 section 9.2.2. */
 bool method_is_idempotent(enum method m);
 

@@ -430,6 +430,8 @@ static int make_acceptor(struct build *b, const struct entry_point *p)
 		r = tls_acceptor_create(&a, normal->profile, hosts, count, g->tls.store,
 					g->world->tickets, &e);
 	free(hosts);
+	if (a != NULL)
+		a->http2 = true;
 	g->tls.acceptors[p->index] = a;
 	if (r < 0 && r != -ENOMEM) {
 		tell_no_tls(b, p, e.text);

@@ -13,6 +13,20 @@ static size_t to_size(int64_t n)
 	return n < 0 ? 0 : (size_t)n;
 }
 
+static struct h2_options h2_options(const struct entry_point_config *c,
+				    const struct weir_limits_config *limits)
+{
+	return (struct h2_options){
+		.streams_max = (uint32_t)c->http2.max_concurrent_streams,
+		.decoder_table_bytes = (uint32_t)c->http2.decoder_table_bytes,
+		.encoder_table_bytes = (uint32_t)c->http2.encoder_table_bytes,
+		.window_bytes = (uint32_t)MIN(limits->body_queue_bytes, H2_WINDOW_MAX),
+		.head_bytes_max = to_size(c->http.max_header_bytes) + 4096,
+		.fields_max = to_size(limits->header_fields),
+		.control_frames_max = (uint32_t)limits->http2_control_frames,
+	};
+}
+
 static struct h1_server_options server_options(const struct entry_point_config *c,
 					       const struct weir_limits_config *limits)
 {
@@ -30,6 +44,7 @@ static struct h1_server_options server_options(const struct entry_point_config *
 		.connections_max = to_size(limits->connections_per_worker),
 		.accept_burst = (unsigned)limits->accept_burst,
 		.handshake_burst = (unsigned)limits->handshake_burst,
+		.h2 = h2_options(c, limits),
 	};
 }
 

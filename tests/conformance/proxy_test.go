@@ -138,8 +138,7 @@ func waitReady(t *testing.T, address string, exited <-chan error, output *logBuf
 	}
 }
 
-// startProxy runs the proxy with the guest in front of backendURL and returns its base URL. At the end of the test
-// it must stop on SIGTERM with exit code 0.
+// startProxy runs the proxy with the guest in front of backendURL and returns its base URL.
 func startProxy(t *testing.T, guest []byte, backendURL string) (string, *logBuffer) {
 	t.Helper()
 	dir := t.TempDir()
@@ -149,7 +148,12 @@ func startProxy(t *testing.T, guest []byte, backendURL string) (string, *logBuff
 	writeFile(t, filepath.Join(plugin, "plugin.wasm"), string(guest))
 	writeFile(t, filepath.Join(dir, "static.yml"), fmt.Sprintf(staticConfiguration, address))
 	writeFile(t, filepath.Join(dir, "dynamic.yml"), fmt.Sprintf(dynamicConfiguration, backendURL))
+	return "http://" + address, runProxy(t, dir, address)
+}
 
+// runProxy runs the proxy in a directory with its files. At the end of the test it must stop on SIGTERM with exit code 0.
+func runProxy(t *testing.T, dir, address string) *logBuffer {
+	t.Helper()
 	output := &logBuffer{}
 	command := exec.Command(proxyPath(t), "--configFile=static.yml")
 	command.Dir = dir
@@ -166,7 +170,7 @@ func startProxy(t *testing.T, guest []byte, backendURL string) (string, *logBuff
 	go func() { exited <- command.Wait() }()
 	t.Cleanup(func() { stopProxy(t, command, exited, output) })
 	waitReady(t, address, exited, output)
-	return "http://" + address, output
+	return output
 }
 
 func stopProxy(t *testing.T, command *exec.Cmd, exited <-chan error, output *logBuffer) {

@@ -255,7 +255,14 @@ static inline struct h1_server_options site_options(void)
 	return (struct h1_server_options){
 		.head = {.head_bytes_max = 65536, .fields_max = 100, .target_bytes_max = 8192},
 		.connections_max = 1000,
-		.accept_burst = 16};
+		.accept_burst = 16,
+		.h2 = {.streams_max = 100,
+		       .decoder_table_bytes = 4096,
+		       .encoder_table_bytes = 4096,
+		       .window_bytes = 65536,
+		       .head_bytes_max = 16384,
+		       .fields_max = 100,
+		       .control_frames_max = 200}};
 }
 
 /* `room` as for `wire_listen`. */

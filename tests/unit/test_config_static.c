@@ -390,10 +390,10 @@ static const struct {
 	{{.file = "global: {checkNewVersion: false, sendAnonymousUsage: false}\naccessLog: {}\n"},
 	 "entryPoints:\n  http:\n    address: \":80\"\naccessLog: {}\n",
 	 "warning: F:1:27: global.checkNewVersion: accepted without effect\n"},
-	{{.file = "entryPoints:\n  a: {address: ':1', http2: {maxConcurrentStreams: 5}}\n"
-		  "  b: {address: ':2', http2: {maxConcurrentStreams: 6}}\n"},
+	{{.file = "entryPoints:\n  a: {address: ':1', udp: {timeout: 5s}}\n"
+		  "  b: {address: ':2', udp: {timeout: 6s}}\n"},
 	 "entryPoints:\n  a:\n    address: \":1\"\n  b:\n    address: \":2\"\n",
-	 "warning: F:2:29: entryPoints.a.http2: accepted without effect; weir serves HTTP/1.1\n"},
+	 "warning: F:2:27: entryPoints.a.udp: accepted without effect\n"},
 	{{.file = "entryPoints:\n  a:\n    address: ':1'\n    proxyProtocol: {insecure: true}\n"
 		  "    http3: {}\n"},
 	 NULL,

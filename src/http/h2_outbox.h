@@ -1,0 +1,50 @@
+/*
+ * What waits to be written on an HTTP/2 connection: copies of frames, and pieces of bodies between
+ * them by reference, in order. Knows no frames.
+ */
+#ifndef HTTP_H2_OUTBOX_H
+#define HTTP_H2_OUTBOX_H
+
+#include "http/body.h"
+#include "net/transport.h"
+
+#define H2_OUTBOX_PIECES 64u
+
+/** From here on it takes no more, so that frames of higher priority can still go first. */
+#define H2_OUTBOX_BYTES ((size_t)256 * 1024)
+
+struct h2_outbox_piece {
+	struct buffer *buffer; /* one reference */
+	const char *p;
+	size_t n;
+};
+
+/** Embedded in a connection, zeroed. Holds no block while it is empty. */
+struct h2_outbox {
+	struct buffer *block; /* into which frames are copied */
+	struct h2_outbox_piece pieces[H2_OUTBOX_PIECES];
+	unsigned first, count;
+	size_t bytes;
+};
+
+/** Whether one more frame with a piece of a body has room. */
+static inline bool h2_outbox_has_room(const struct h2_outbox *o)
+{
+	return o->count + BODY_PIECES + 2 <= H2_OUTBOX_PIECES && o->bytes < H2_OUTBOX_BYTES;
+}
+
+/** Copies a frame, or its head. Needs room. Returns 0 or -ENOBUFS. */
+int h2_outbox_copy(struct h2_outbox *o, struct loop *loop, slice bytes);
+
+/** Takes `n` waiting bytes off `body`, without copying those that have a buffer. Needs room.
+ * Returns 0 or -ENOBUFS. */
+int h2_outbox_take(struct h2_outbox *o, struct loop *loop, struct body *body, size_t n);
+
+/** Writes once. Returns 0 when all is written, -EAGAIN when the transport takes no more now, or
+ * another negative errno. */
+int h2_outbox_write(struct h2_outbox *o, struct transport *t);
+
+/** Drops what waits. */
+void h2_outbox_free(struct h2_outbox *o);
+
+#endif

@@ -34,6 +34,10 @@ bench: build    ## weir beside nginx and HAProxy; writes docs/benchmarks.md
 	@scripts/install-deps bench
 	@scripts/bench
 
+bench-path: build ## the same with TLS, HTTP/2, uploads, many routers; writes docs/benchmarks-path.md
+	@scripts/install-deps bench
+	@scripts/bench path
+
 bench-plugin: build ## the plugin host beside Traefik's; writes docs/benchmarks-plugin.md
 	@scripts/install-deps bench
 	@scripts/bench plugin
@@ -47,4 +51,4 @@ clean:          ## remove build/ (the engine stays in the user's cache)
 help:           ## this list
 	@sed -n 's/^\([a-z-]*\):[a-z ]*## /\1\t/p' Makefile | expand -t 16
 
-.PHONY: build run test test-long check format asan tsan fuzz bench bench-plugin install clean help
+.PHONY: build run test test-long check format asan tsan fuzz bench bench-path bench-plugin install clean help

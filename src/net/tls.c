@@ -214,7 +214,9 @@ static ssize_t tls_writev(struct transport *t, const struct iovec *v, int count)
 /* Says that our data ends here, so that the peer cannot take a cut connection for it. */
 static void say_end(struct tls *tls)
 {
-	if (tls->failed || !tls->established)
+	/* Asked again, the library would look for the peer's end. */
+	if (tls->failed || !tls->established ||
+	    (SSL_get_shutdown(tls->ssl) & SSL_SENT_SHUTDOWN) != 0)
 		return;
 	ERR_clear_error();
 	(void)SSL_shutdown(tls->ssl);

@@ -131,6 +131,16 @@ static size_t find(const struct tls_tickets *t, const unsigned char name[16])
 	return at;
 }
 
+/*
+ * A ticket is taken up once (RFC 8446 section C.4), so that nobody can tell that two connections
+ * are of one client. The new ticket also acknowledges the client's last flight; without it, its
+ * request waits for the acknowledgement that the kernel delays.
+ */
+static bool is_single_use(const SSL *ssl)
+{
+	return SSL_version(ssl) >= TLS1_3_VERSION;
+}
+
 /* As the library wants it: 0 no such key, 1 done, 2 done and the ticket should be renewed, -1
  * failed. */
 int tls_tickets_key(SSL *ssl, unsigned char name[16], unsigned char *iv, EVP_CIPHER_CTX *cipher,
@@ -149,7 +159,9 @@ int tls_tickets_key(SSL *ssl, unsigned char name[16], unsigned char *iv, EVP_CIP
 	if (encrypt)
 		memcpy(name, t->keys[0].name, sizeof t->keys[0].name);
 	if (at < KEYS)
-		result = !set_up(&t->keys[at], iv, cipher, mac, encrypt) ? -1 : at == 0 ? 1 : 2;
+		result = !set_up(&t->keys[at], iv, cipher, mac, encrypt) ? -1
+			 : at > 0 || is_single_use(ssl)                  ? 2
+									 : 1;
 	must(pthread_rwlock_unlock(&t->lock) == 0);
 	return result;
 }

@@ -24,10 +24,10 @@ class Case:
         return f"{self.connections}/{self.body}"
 
 
-def run_wrk(url, connections, seconds, cpu, during=None):
+def run_wrk(url, connections, seconds, cpu, during=None, headers=()):
     """Returns what report.lua prints; calls `during` at about two thirds of the time."""
     command = ["taskset", "-c", str(cpu), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s",
-               "-s", str(HERE / "report.lua"), url]
+               "-s", str(HERE / "report.lua"), *(word for header in headers for word in ("-H", header)), url]
     timer = threading.Timer(seconds * 0.66, during) if during else None
     if timer:
         timer.start()
@@ -61,16 +61,19 @@ def one_round(peer, case, cpu, wants_memory):
     return result
 
 
-def idle_connections(peer, count, cpu):
-    """PSS of the peer before and while it holds that many idle connections, and how many it kept."""
+def idle_connections(peer, count, cpu, tls=False, during=None):
+    """PSS of the peer before and while it holds that many idle connections, and how many it kept. `during` is called
+    meanwhile; what it returns is the key "during"."""
     before = measure.settled_pss_bytes(peer.pid)
-    command = ["taskset", "-c", str(cpu), sys.executable, str(HERE / "hold.py"), str(peer.port), str(count)]
+    command = ["taskset", "-c", str(cpu), sys.executable, str(HERE / "hold.py")]
+    command += [str(peer.tls_port), str(count), "tls"] if tls else [str(peer.port), str(count)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         line = holder.stdout.readline()
         if line != f"held {count}\n":
             holder.kill()
             raise SystemExit(f"{peer.name} did not accept {count} connections: {line or 'see above'}")
-        during = measure.settled_pss_bytes(peer.pid)
+        bytes_then = measure.settled_pss_bytes(peer.pid)
+        found = during() if during else None
         holder.stdin.close()
         left = int(holder.stdout.readline().split()[1])
-    return {"before_bytes": before, "during_bytes": during, "count": count, "left": left}
+    return {"before_bytes": before, "during_bytes": bytes_then, "count": count, "left": left, "during": found}

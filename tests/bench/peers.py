@@ -282,7 +282,7 @@ def _user():
     return "root" if os.geteuid() == 0 else "nobody"
 
 
-def _start_nginx(peer, content):
+def start_nginx_with(peer, content):
     file = peer.directory / "nginx.conf"
     file.write_text(NGINX.format(directory=peer.directory, user=_user(), content=content))
     return peer.start(shutil.which("nginx"), "-p", peer.directory, "-c", file, "-e", peer.directory / "error.log")
@@ -293,11 +293,11 @@ def start_upstream(directory, cpu):
     (directory / "www").mkdir()
     for name, size in BODIES.items():
         (directory / "www" / name).write_bytes(b"x" * size)
-    return _start_nginx(peer, UPSTREAM.format(port=peer.port, directory=directory))
+    return start_nginx_with(peer, UPSTREAM.format(port=peer.port, directory=directory))
 
 
 def start_nginx(peer, upstream, headers):
-    return _start_nginx(peer, NGINX_PROXY.format(port=peer.port, upstream=upstream,
+    return start_nginx_with(peer, NGINX_PROXY.format(port=peer.port, upstream=upstream,
                                                  headers=NGINX_HEADERS if headers else ""))
 
 

@@ -461,6 +461,17 @@ static SSL_SESSION *session_of(const char *name, int version, SSL_SESSION *earli
 	return session;
 }
 
+static bool has_same_ticket(const SSL_SESSION *a, const SSL_SESSION *b)
+{
+	const unsigned char *one, *other;
+	size_t n, m;
+
+	SSL_SESSION_get0_ticket(a, &one, &n);
+	SSL_SESSION_get0_ticket(b, &other, &m);
+	assert_true(n > 0 && m > 0);
+	return n == m && memcmp(one, other, n) == 0;
+}
+
 /* Every acceptor with the same keys takes them, for two rotations; other settings do not. */
 static void takes_up_sessions(void **state)
 {
@@ -481,6 +492,8 @@ static void takes_up_sessions(void **state)
 		next = session_of("a.example", versions[v], first, &resumed);
 		assert_true(resumed);
 		acceptor = mine;
+		/* A ticket of TLS 1.3 is used once; there is a new one for the next time. */
+		assert_int_equal(has_same_ticket(first, next), versions[v] == TLS1_2_VERSION);
 		SSL_SESSION_free(next);
 		next = session_of("old.example", versions[v], first, &resumed);
 		assert_false(resumed);

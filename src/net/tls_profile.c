@@ -74,6 +74,9 @@ static const char default_ciphers[] =
 	"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:"
 	"ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305:"
 	"ECDHE-ECDSA-AES128-SHA:ECDHE-RSA-AES128-SHA:ECDHE-ECDSA-AES256-SHA:ECDHE-RSA-AES256-SHA";
+/* Of TLS 1.3, in the order of Go on processors that have AES; they cannot be configured. */
+static const char suites[] =
+	"TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256";
 static const char default_groups[] = "X25519:P-256:P-384:P-521";
 
 int tls_version_of(slice name, int otherwise)
@@ -397,6 +400,7 @@ bool tls_profile_apply_to_context(const struct tls_profile *p, SSL_CTX *c)
 	       SSL_CTX_set_session_id_context(c, p->context_id, sizeof p->context_id) == 1 &&
 	       SSL_CTX_set_min_proto_version(c, p->min_version) == 1 &&
 	       SSL_CTX_set_max_proto_version(c, p->max_version) == 1 &&
+	       SSL_CTX_set_ciphersuites(c, suites) == 1 &&
 	       (p->ciphers.n == 0 || SSL_CTX_set_cipher_list(c, p->ciphers.p) == 1) &&
 	       SSL_CTX_set1_groups_list(c, p->groups.p) == 1;
 }

@@ -190,6 +190,12 @@ def test_cipher_suites(optional, name, ciphers, expected):
     assert found == (200 if expected == 200 else "SSLV3_ALERT_HANDSHAKE_FAILURE")
 
 
+def test_order_of_cipher_suites_is_the_servers(optional):
+    """The client offers the one with longer keys first."""
+    with TlsClient(optional.port, "default.example") as client:
+        assert client.sock.cipher()[0] == "TLS_AES_128_GCM_SHA256"
+
+
 @pytest.mark.parametrize("name,curve,expected", [
     ("curve", "secp384r1", True), ("curve", "prime256v1", False), ("default", "prime256v1", True),
     ("default", "secp384r1", True), ("default", "secp521r1", True),

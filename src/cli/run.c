@@ -178,13 +178,19 @@ static int watch_plugins(struct server *s, struct weir_error *e)
 				   e);
 }
 
-/* Without a configuration every request gets 404. */
+/* Nothing is in effect but what weir serves itself: /ping, /metrics. */
 static void serve_unconfigured(struct server *s)
 {
+	struct dynamic_config *none;
+
 	if (s->configured || s->asking)
 		return;
-	proxy_accept(s->proxy);
-	say_ready(s);
+	none = dynamic_new(0);
+	if (none != NULL && dynamic_link(none, internal_service_names, INTERNAL_SERVICE_COUNT) == 0)
+		proxy_apply(s->proxy, none);
+	else
+		proxy_accept(s->proxy);
+	dynamic_destroy(&none);
 }
 
 static void on_asked(void *context)

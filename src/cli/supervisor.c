@@ -75,6 +75,7 @@ static void stop(struct supervisor *s, int number)
 	s->stopping = true;
 	s->stopped_at_ns = clock_mono_ns();
 	s->start_at_ns = 0;
+	s->stopped_upgrade = s->old.pid > 0 && !s->server.ready;
 	/* What comes from now on is refused, or for another process. */
 	socket_set_free(&s->sockets);
 	send_signal(&s->server, number);
@@ -185,7 +186,9 @@ static void on_server_died(struct supervisor *s, int status)
 static void on_server_ended(struct supervisor *s, int status)
 {
 	if (s->stopping || !s->was_ready) {
-		s->status = exit_status(status);
+		/* A new server that does not catch the signal yet is no failure: the old one is
+		 * what ends in order. */
+		s->status = s->stopped_upgrade && WIFSIGNALED(status) ? 0 : exit_status(status);
 		forget(&s->server);
 		if (!s->stopping && WIFSIGNALED(status))
 			log_error("The server died while it started: signal %d", WTERMSIG(status));

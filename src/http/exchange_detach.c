@@ -75,8 +75,8 @@ static int own(struct arena *a, slice *s)
 static int own_heads(struct exchange *x)
 {
 	struct request *q = &x->request;
-	slice *const slices[] = {&q->method, &q->target,    &q->path,
-				 &q->query,  &q->authority, &x->response.reason};
+	slice *const slices[] = {&q->method,    &q->target,          &q->path, &q->query,
+				 &q->authority, &x->response.reason, &x->user};
 	struct fields *const sections[] = {&q->fields, &x->request_trailers, &x->early_fields,
 					   &x->response.fields, &x->response_trailers};
 	int r = 0;

@@ -26,8 +26,10 @@ struct circuit_breaker {
 
 /* In the exchange's arena. */
 struct breaker_visit {
-	uint64_t begun_ns; /* 0: did not pass */
-	int status;        /* of the response; 0: none */
+	struct shared_state *state;
+	struct shared_state *kept; /* a reference to it, once the middleware may be gone */
+	uint64_t begun_ns;         /* 0: did not pass */
+	int status;                /* of the response; 0: none */
 };
 
 static struct breaker *breaker_of(struct shared_state *s)
@@ -106,6 +108,7 @@ static enum middleware_verdict on_request(struct middleware *m, struct exchange 
 	struct breaker_visit *v = state;
 	uint64_t now_ns = clock_mono_ns();
 
+	v->state = c->state;
 	if (passes(c->state, now_ns)) {
 		v->begun_ns = now_ns;
 		return MW_CONTINUE;
@@ -126,20 +129,40 @@ static enum middleware_verdict on_response(struct middleware *m, struct exchange
 /* The end of the body belongs to how long it took. */
 static enum middleware_verdict on_sent(struct middleware *m, struct exchange *x, void *state)
 {
-	const struct circuit_breaker *c = container_of(m, struct circuit_breaker, middleware);
 	struct breaker_visit *v = state;
 
+	(void)m;
 	(void)x;
 	if (v->begun_ns == 0)
 		return MW_CONTINUE;
 	/* The client left before there was an answer. */
 	if (v->status == 0)
 		v->status = 499;
-	if (record(c->state, v))
-		log_warn_with((LOG_TEXT("middlewareName", m->name),
+	if (record(v->state, v))
+		log_warn_with((LOG_TEXT("middlewareName", v->state->name),
 			       LOG_STRING("middlewareType", "CircuitBreaker")),
 			      "Circuit breaker opens");
 	return MW_CONTINUE;
+}
+
+static void on_end(struct middleware *m, struct exchange *x, void *state)
+{
+	struct breaker_visit *v = state;
+
+	(void)m;
+	(void)x;
+	shared_state_release(&v->kept);
+}
+
+static int detach(struct middleware *m, struct exchange *x, void *state)
+{
+	struct breaker_visit *v = state;
+
+	(void)m;
+	(void)x;
+	if (v->kept == NULL)
+		v->kept = shared_state_ref(v->state);
+	return 0;
 }
 
 static void destroy(struct middleware **m)
@@ -156,6 +179,8 @@ static const struct middleware_class class = {
 	.on_request = on_request,
 	.on_response = on_response,
 	.on_sent = on_sent,
+	.on_end = on_end,
+	.detach = detach,
 	.destroy = destroy,
 };
 

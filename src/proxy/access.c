@@ -14,7 +14,8 @@ static struct access_record *record_of(const struct exchange *x)
 	return x->record;
 }
 
-/* The lines only: the bytes live as long as the exchange. There is room for one more line. */
+/* The lines only: the bytes live as long as the exchange, or its generation. There is room for one
+ * more line. */
 static void keep(struct fields *to, const struct fields *from)
 {
 	struct field *list = ARENA_ARRAY(from->arena, struct field, from->count + 1);
@@ -86,11 +87,10 @@ int access_detach(struct exchange *x)
 	if (r == NULL)
 		return 0;
 	o = &r->origin;
-
-	return copy_name(x, &r->router) && copy_name(x, &o->service) && copy_name(x, &o->host) &&
-			       copy_name(x, &o->url)
-		       ? 0
-		       : -ENOMEM;
+	if (!copy_name(x, &r->router) || !copy_name(x, &o->service) || !copy_name(x, &o->host) ||
+	    !copy_name(x, &o->url) || fields_own(&r->request_fields) < 0)
+		return -ENOMEM;
+	return fields_own(&r->response_fields);
 }
 
 void access_drop(struct exchange *x)

@@ -1,5 +1,6 @@
 """Requests that outlive the configuration they began on: they let go of it, or are ended in time."""
 
+import json
 import os
 import threading
 
@@ -43,7 +44,8 @@ def streams(upstream):
 
 
 def generations(**options):
-    return {"weir": {"workers": 2, "generations": options}}
+    log = {"filePath": "access.log", "format": "json", "fields": {"headers": {"defaultMode": "keep"}}}
+    return {"weir": {"workers": 2, "generations": options}, "accessLog": log}
 
 
 def plugins():
@@ -77,11 +79,12 @@ def wait_metric(p, name, value):
 
 def layered(url, i):
     """All that a long exchange may need to its end: a guest's last call, a count, a sniffed type, configured fields."""
-    dynamic = one_router(url, middlewares=["fields", "flights", "type", "rate", "late", "prefix"])
+    dynamic = one_router(url, middlewares=["fields", "flights", "type", "rate", "late", "prefix", "breaker"])
     dynamic["http"]["middlewares"] = {
         "fields": {"headers": {"customResponseHeaders": {"X-Number": f"number {i}"}, "customRequestHeaders": {"X-In": f"in {i}"}}},
         "flights": {"inFlightReq": {"amount": 1000}},
         "type": {"contentType": {}},
+        "breaker": {"circuitBreaker": {"expression": "NetworkErrorRatio() > 0.9"}},
         "rate": {"rateLimit": {"average": 100000, "burst": 100000}},
         "prefix": {"plugin": {"prefix-writer": {"features": 0}}},
         "late": {"plugin": {"after": {"call": "get_status"}}},
@@ -113,6 +116,10 @@ def test_streams_hold_no_configuration(streams, proxy):
         assert LAST in client.reader.until(b"0\r\n\r\n")
         client.close()
     wait_metric(p, "weir_exchanges_live", 1)
+    wait_until(lambda: (p.directory / "access.log").read_text().count('"RequestPath":"/stream"') == count, "the log has all streams")
+    lines = [json.loads(line) for line in (p.directory / "access.log").read_text().splitlines() if '"RequestPath":"/stream"' in line]
+    assert {(line["RouterName"], line["ServiceName"], line["request_X-In"], line["downstream_X-Number"]) for line in lines} == {
+        ("r@file", "s@file", "in 0", "number 0")}
 
 
 def test_a_flight_counts_until_its_stream_ends(streams, proxy):

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from harness.client import Client, request_bytes
+from harness.client import Client, fetch, request_bytes
 from harness.guests import REPOSITORY
 from harness.load import Innocents, together
 from harness.metrics import scrape
@@ -181,6 +181,16 @@ def test_reload(upstream, proxy):
     settled(p, lambda m: m.value("traefik_service_requests_total", **labels(service="s@file")) == 3)
     assert m.value("traefik_config_reloads_total") == reloads + 1
     assert m.value("traefik_config_last_reload_success") >= first
+
+
+def test_a_broken_file_at_the_start(proxy):
+    """What weir serves itself does not depend on the file; it once was 404, too."""
+    p = proxy("http: [\n", start=False, metrics=True, static={"ping": {"entryPoint": "traefik"}})
+    p.wait_version = lambda version=None: None
+    p.start()
+    wait_until(lambda: fetch(p.ports["traefik"], target="/ping").status == 200, p.log)
+    assert p.scrape().value("weir_provider_failures_total", provider="file") >= 1
+    assert p.fetch().status == 404
 
 
 def test_plugins_over_configurations(upstream, proxy):

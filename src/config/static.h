@@ -220,7 +220,9 @@ struct weir_limits_config {
 	int64_t upstream_connections;      /* per worker and server */
 	int64_t idle_upstream_connections; /* per worker, all servers together */
 	int64_t dns_cache_ns;
-	int64_t stall_timeout_ns; /* 0: none */
+	int64_t stall_timeout_ns;      /* 0: none */
+	int64_t tunnel_idle_ns;        /* 0: none */
+	int64_t tunnel_half_closed_ns; /* 0: none */
 	int64_t accept_burst;
 	int64_t handshake_burst;
 	int64_t upstream_handshake_ns;

@@ -41,6 +41,14 @@ static const struct option limits_rows[] = {
 		     "Close a connection whose client takes no byte of its response for so long; "
 		     "0: never.",
 		     AT_LEAST(0)),
+	OPT_DURATION("tunnelIdle", struct weir_limits_config, tunnel_idle_ns, "0s",
+		     "Close a tunnel (a connection whose protocol was switched, such as WebSocket) "
+		     "through which no byte has come either way for so long; 0: never, as in "
+		     "Traefik.",
+		     AT_LEAST(0)),
+	OPT_DURATION("tunnelHalfClosed", struct weir_limits_config, tunnel_half_closed_ns, "10m",
+		     "The same for a tunnel of which one side has ended; 0: as `tunnelIdle`.",
+		     AT_LEAST(0)),
 	OPT_INT("acceptBurst", struct weir_limits_config, accept_burst, "64",
 		"Connections that a worker accepts before it looks after the others.", .min = 1,
 		.max = 65536),

@@ -286,6 +286,9 @@ void client_cancel(struct client_call *call)
 	if (c == NULL)
 		return;
 	client_connection_detach(c);
+	/* The server must not take what has come for all there was. */
+	if (c->state == CLIENT_TUNNEL)
+		transport_reset_on_close(&c->io);
 	client_connection_close(c);
 }
 
@@ -334,8 +337,9 @@ static void idle_timed_out(struct timer *t)
 
 static bool can_keep(const struct client_connection *c, const struct client_call *call)
 {
-	return c->sent && call->response->keep_alive && call->response->framing != FRAMING_CLOSE &&
-	       h1_receiver_bytes(&c->in).n == 0 && !c->client->destroyed;
+	return c->state == CLIENT_CALLING && c->sent && call->response->keep_alive &&
+	       call->response->framing != FRAMING_CLOSE && h1_receiver_bytes(&c->in).n == 0 &&
+	       !c->client->destroyed;
 }
 
 void client_connection_finish(struct client_connection *c)

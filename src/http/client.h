@@ -42,7 +42,9 @@ struct client_options {
 	X(retried, COUNTER, "Calls repeated because a kept-alive connection had gone stale") \
 	X(refused, COUNTER, "Calls refused at the connection limit") \
 	X(bad_responses, COUNTER, "Calls whose response was malformed or too large") \
-	X(timeouts, COUNTER, "Calls that ran into a time-out")
+	X(timeouts, COUNTER, "Calls that ran into a time-out") \
+	X(switched, COUNTER, "Calls whose server switched protocols") \
+	X(bad_switches, COUNTER, "Calls whose server switched to a protocol nobody had asked for")
 
 struct client_counters {
 #define X(name, kind, help) _Atomic uint64_t name;
@@ -113,7 +115,8 @@ struct client_call {
 	struct body *response_body; /* initialised, without producer */
 	struct fields *response_trailers;
 	/** The final head is in `response`; body bytes may be in `response_body` already. May
-	 * cancel the call, free it if `complete`. */
+	 * cancel the call, free it if `complete`. After a 101 to the protocol that the request
+	 * asked for nothing is read or written before `client_tunnel`. */
 	void (*responded)(struct client_call *);
 	/** A 1xx response. NULL: ignored. */
 	void (*informed)(struct client_call *, const struct response *);
@@ -136,7 +139,14 @@ struct client_call {
 /** Takes a connection and sends the request. `failed` may be called within. */
 void client_start(struct client *k, struct client_call *call);
 
-/** Lets go: its connection is closed. Not after `complete`. */
+/**
+ * After 101: the connection carries the bytes of `up` to the server and its bytes to `down`, both
+ * initialised. A side's end is passed on while the other one goes on; `done` is called when both
+ * have ended, or nothing can be sent any more, and then the consumer of `down` is told.
+ */
+void client_tunnel(struct client_call *call, struct body *up, struct body *down);
+
+/** Lets go: its connection is closed; a tunnel's is reset. Not after `complete`. */
 void client_cancel(struct client_call *call);
 
 #endif

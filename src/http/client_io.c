@@ -3,7 +3,7 @@
 #include "core/log.h"
 #include "http/client_private.h"
 
-static void watch(struct client_connection *c, bool readable, bool writable)
+void client_connection_watch(struct client_connection *c, bool readable, bool writable)
 {
 	transport_watch(&c->io,
 			(readable ? TRANSPORT_READABLE : 0) | (writable ? TRANSPORT_WRITABLE : 0));
@@ -12,7 +12,7 @@ static void watch(struct client_connection *c, bool readable, bool writable)
 /* Reading goes on, or waits for the response's consumer, as it did. */
 static void watch_writing(struct client_connection *c, bool on)
 {
-	watch(c, (c->io.watched & TRANSPORT_READABLE) != 0, on);
+	client_connection_watch(c, (c->io.watched & TRANSPORT_READABLE) != 0, on);
 }
 
 static void head_timed_out(struct timer *t)
@@ -120,7 +120,7 @@ void client_connection_send(struct client_connection *c)
 	char *to = h1_sender_head(&c->out, c->client->loop, need);
 
 	c->state = CLIENT_CALLING;
-	watch(c, true, false);
+	client_connection_watch(c, true, false);
 	if (to == NULL) {
 		client_connection_fail(c, -ENOBUFS);
 		return;
@@ -134,8 +134,7 @@ void client_connection_send(struct client_connection *c)
 	flush(c);
 }
 
-/* The response's consumer has room. */
-static void want_response(struct body *b, void *producer)
+void client_connection_want(struct body *b, void *producer)
 {
 	struct client_connection *c = producer;
 
@@ -144,7 +143,7 @@ static void want_response(struct body *b, void *producer)
 	if (h1_receiver_bytes(&c->in).n > 0)
 		loop_defer(c->client->loop, &c->pump);
 	else
-		watch(c, true, (c->io.watched & TRANSPORT_WRITABLE) != 0);
+		client_connection_watch(c, true, (c->io.watched & TRANSPORT_WRITABLE) != 0);
 }
 
 void client_connection_detach(struct client_connection *c)
@@ -158,7 +157,7 @@ void client_connection_detach(struct client_connection *c)
 	if (call == NULL)
 		return;
 	call->connection = NULL;
-	if (call->request_body->ready == on_request_body && call->request_body->consumer == c)
+	if (call->request_body->consumer == c)
 		body_set_consumer(call->request_body, NULL, NULL);
 	if (call->response_body->producer == c)
 		body_set_producer(call->response_body, NULL, NULL);
@@ -174,7 +173,8 @@ static enum h1_result decode(struct client_connection *c)
 	if (r == H1_DONE)
 		client_connection_finish(c);
 	else if (r == H1_MORE)
-		watch(c, !call->response_body->stalled, (c->io.watched & TRANSPORT_WRITABLE) != 0);
+		client_connection_watch(c, !call->response_body->stalled,
+					(c->io.watched & TRANSPORT_WRITABLE) != 0);
 	return r;
 }
 
@@ -205,7 +205,9 @@ void client_connection_pump(struct task *t)
 {
 	struct client_connection *c = container_of(t, struct client_connection, pump);
 
-	if (c->call != NULL && c->call->head_received)
+	if (c->state == CLIENT_TUNNEL)
+		client_connection_tunnel_pump(c);
+	else if (c->call != NULL && c->call->head_received)
 		continue_body(c);
 }
 
@@ -239,7 +241,7 @@ static void begin_response(struct client_connection *c)
 		c->send_failed = true;
 	}
 	h1_receiver_begin_body(&c->in, r->framing, r->content_length);
-	body_set_producer(call->response_body, want_response, c);
+	body_set_producer(call->response_body, client_connection_want, c);
 	call->response_body->stalled = false;
 	decoded = decode(c);
 	if (decoded < 0) {
@@ -261,6 +263,16 @@ static bool keep_head(struct client_connection *c, size_t head_bytes)
 	h1_rebase_response(c->call->response, head, kept.p);
 	h1_receiver_skip(&c->in, head_bytes);
 	return true;
+}
+
+static void switch_protocols(struct client_connection *c)
+{
+	if (client_connection_may_switch(c)) {
+		client_connection_switch(c);
+		return;
+	}
+	counter_add(&c->client->counters->bad_switches, 1);
+	bad_response(c, H1_BAD_SYNTAX);
 }
 
 static void parse_heads(struct client_connection *c)
@@ -285,8 +297,7 @@ static void parse_heads(struct client_connection *c)
 			return;
 		}
 		if (call->response->status == 101)
-			/* Nobody asked to switch protocols: Upgrade is not forwarded. */
-			bad_response(c, H1_BAD_SYNTAX);
+			switch_protocols(c);
 		else if (call->response->status >= 200)
 			begin_response(c);
 		else
@@ -340,6 +351,10 @@ void client_connection_on_ready(struct transport *t, int events)
 		/* The server's end, or bytes that nobody asked for: either way the connection is of
 		 * no more use. */
 		client_connection_close(c);
+		return;
+	}
+	if (c->state == CLIENT_TUNNEL) {
+		client_connection_tunnel_ready(c, events);
 		return;
 	}
 	if (c->state == CLIENT_CALLING && c->call != NULL && client_connection_is_early(c)) {

@@ -5,6 +5,7 @@
  *   client_connect.c  name, addresses, connecting
  *   client_tls.c      the handshake with TLS
  *   client_io.c       sending the request, receiving the response
+ *   client_tunnel.c   what follows a 101
  */
 #ifndef HTTP_CLIENT_PRIVATE_H
 #define HTTP_CLIENT_PRIVATE_H
@@ -18,6 +19,7 @@
 	X(CONNECTING) /* the socket is connecting */ \
 	X(HANDSHAKE)  /* connected; TLS is being agreed on */ \
 	X(CALLING)    /* a call is in progress */ \
+	X(TUNNEL)     /* the protocol is another one now */ \
 	X(IDLE)       /* kept alive */ \
 	X(CLOSED)
 
@@ -52,6 +54,7 @@ struct client_connection {
 	bool sent;        /* the request is written completely */
 	bool send_failed; /* no more can be written; a response may still come */
 	bool heard;       /* bytes of a response have come */
+	bool received;    /* in TUNNEL: the server's end has come */
 };
 
 /* client.c */
@@ -97,7 +100,28 @@ void client_connection_on_ready(struct transport *t, int events);
 /** Decodes body bytes that are buffered already; the connection's deferred task. */
 void client_connection_pump(struct task *t);
 
+/** Watches for reading and for writing. */
+void client_connection_watch(struct client_connection *c, bool readable, bool writable);
+
+/** The response's body has room: the producer's `want`. */
+void client_connection_want(struct body *b, void *connection);
+
 /** Stops what the call has attached to the connection: consumer, producer, timers. */
 void client_connection_detach(struct client_connection *c);
+
+/* client_tunnel.c */
+
+/** Whether the server may switch to what its 101 says: exactly what the request asks for, and after
+ * all of the request. */
+bool client_connection_may_switch(const struct client_connection *c);
+
+/** Its 101 is the call's response: reading stops until `client_tunnel`. */
+void client_connection_switch(struct client_connection *c);
+
+/** In TUNNEL: the socket is ready. */
+void client_connection_tunnel_ready(struct client_connection *c, int events);
+
+/** In TUNNEL: bytes that have been read already go on. */
+void client_connection_tunnel_pump(struct client_connection *c);
 
 #endif

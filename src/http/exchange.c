@@ -1,4 +1,4 @@
-#include "http/exchange.h"
+#include "http/exchange_private.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -105,6 +105,8 @@ struct exchange *exchange_begin(struct exchange_pool *pool, const struct exchang
 	x->chain = NULL;
 	x->service = x->diverted = NULL;
 	x->skips_inner = false;
+	x->tunnel = NULL;
+	x->endings = NULL;
 	x->at = x->entered = 0;
 	x->states = NULL;
 	x->walking = x->waiting = x->service_active = x->own_answer = x->failed = false;
@@ -112,7 +114,7 @@ struct exchange *exchange_begin(struct exchange_pool *pool, const struct exchang
 	x->repetitions = 0;
 	x->detached = false;
 	x->expired_turn = 0;
-	x->on_respond = x->on_release = NULL;
+	x->on_respond = x->on_release = x->on_tunnel = NULL;
 	x->route = NULL;
 	x->account = x->record = NULL;
 	x->user = (slice){NULL, 0};
@@ -318,6 +320,8 @@ static void walk(struct exchange *x)
 		}
 		if (x->phase == EXCHANGE_RESPONSE && x->at == 0) {
 			x->walking = false;
+			if (x->response.status == 101 && !exchange_may_tunnel(x))
+				answer_status(x, 500);
 			set_phase(x, EXCHANGE_RESPONSE, EXCHANGE_SENDING);
 			respond(x);
 			forget_work();
@@ -347,16 +351,14 @@ void exchange_start(struct exchange *x, const struct chain *chain)
 	walk(x);
 }
 
-static void finish(struct exchange *x);
-
 void exchange_resume(struct exchange *x)
 {
 	OBJ_CHECK(x, EXCHANGE_MAGIC);
 	if (!x->waiting)
 		return;
 	x->waiting = false;
-	if (x->phase == EXCHANGE_CLOSING)
-		finish(x);
+	if (x->phase >= EXCHANGE_TUNNEL)
+		exchange_finish(x);
 	else
 		walk(x);
 }
@@ -453,6 +455,7 @@ static void tell_middlewares(struct exchange *x)
 		if (m->class->on_end != NULL)
 			m->class->on_end(x->detached ? NULL : m, x, exchange_state(x, i));
 	}
+	x->entered = 0;
 }
 
 static void count_end(const struct exchange *x)
@@ -471,9 +474,13 @@ static void release(struct exchange *x)
 {
 	struct exchange_pool *pool = x->pool;
 
-	tell_middlewares(x);
+	for (struct exchange_ending *e; (e = x->endings) != NULL;) {
+		x->endings = e->next;
+		e->run(e);
+	}
 	body_free(&x->own_request_body);
 	body_free(&x->own_response_body);
+	exchange_free_tunnel(x);
 	if (x->on_release != NULL)
 		x->on_release(x);
 	x->magic = 0;
@@ -489,8 +496,7 @@ static void release(struct exchange *x)
 	pool->idle_count++;
 }
 
-/* Lets every middleware do what comes after the response, then frees the exchange. */
-static void finish(struct exchange *x)
+void exchange_finish(struct exchange *x)
 {
 	for (; x->at > 0; x->at--) {
 		struct middleware *m = x->chain->list[x->at - 1];
@@ -502,17 +508,24 @@ static void finish(struct exchange *x)
 			return;
 		}
 	}
-	release(x);
+	tell_middlewares(x);
+	if (x->phase == EXCHANGE_TUNNEL)
+		exchange_leave_chain(x);
+	else
+		release(x);
 }
 
 void exchange_end(struct exchange **giver, bool failed)
 {
 	struct exchange *x;
+	bool finishing;
 
 	OBJ_TAKE(x, giver, EXCHANGE_MAGIC);
 	must(!x->walking && x->phase != EXCHANGE_CLOSING);
+	/* In a tunnel's life the middlewares may be finishing already: one that waits goes on. */
+	finishing = x->phase == EXCHANGE_TUNNEL && x->at > 0;
 	x->phase = EXCHANGE_CLOSING;
-	x->waiting = false;
+	x->waiting &= finishing;
 	x->failed |= failed;
 	x->connection = NULL;
 	if (x->service_active)
@@ -521,8 +534,11 @@ void exchange_end(struct exchange **giver, bool failed)
 	 * before the middlewares are done. */
 	body_set_producer(&x->own_request_body, NULL, NULL);
 	body_set_consumer(x->response_body, NULL, NULL);
+	exchange_cut_tunnel(x);
+	if (finishing)
+		return;
 	x->at = x->entered;
-	finish(x);
+	exchange_finish(x);
 }
 
 struct body *exchange_put_stage(struct exchange *x, struct body **where, struct body *stage)
@@ -541,33 +557,6 @@ void exchange_divert(struct exchange *x, struct service *service)
 	OBJ_CHECK(service, SERVICE_MAGIC);
 	must(x->phase == EXCHANGE_RESPONSE);
 	x->diverted = service;
-}
-
-int exchange_mark(struct exchange *x, struct exchange_mark *mark)
-{
-	int r;
-
-	OBJ_CHECK(x, EXCHANGE_MAGIC);
-	*mark = (struct exchange_mark){.request = x->request,
-				       .request_body = x->request_body,
-				       .forwarded_for_dropped = x->forwarded_for_dropped,
-				       .drops_interim = x->drops_interim};
-	r = fields_copy(&mark->request.fields, &x->request.fields);
-	return r < 0 ? r : fields_copy(&mark->early_fields, &x->early_fields);
-}
-
-int exchange_restore(struct exchange *x, const struct exchange_mark *mark)
-{
-	int r;
-
-	OBJ_CHECK(x, EXCHANGE_MAGIC);
-	must(x->phase == EXCHANGE_REQUEST);
-	x->request = mark->request;
-	x->request_body = mark->request_body;
-	x->forwarded_for_dropped = mark->forwarded_for_dropped;
-	x->drops_interim = mark->drops_interim;
-	r = fields_copy(&x->request.fields, &mark->request.fields);
-	return r < 0 ? r : fields_copy(&x->early_fields, &mark->early_fields);
 }
 
 /* The query still follows its path in the bytes of the request line. */

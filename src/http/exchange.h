@@ -12,6 +12,7 @@
 #include "http/body.h"
 #include "http/message.h"
 #include "http/middleware.h"
+#include "http/tunnel.h"
 #include "net/address.h"
 #include "net/loop.h"
 
@@ -24,6 +25,7 @@
 	X(RESPONSE) /* on its way outwards */ \
 	X(REWIND)   /* the response is dropped; what lies inside ends, to be begun again */ \
 	X(SENDING)  /* the client gets the response */ \
+	X(TUNNEL)   /* instead of SENDING: another protocol; its middlewares are through */ \
 	X(CLOSING)
 
 enum exchange_phase {
@@ -57,6 +59,13 @@ struct exchange_limits {
 
 struct exchange_pool;
 
+/** What has to be given back at the end of an exchange, also of a tunnel that has left its chain.
+ * In the exchange's arena. */
+struct exchange_ending {
+	struct exchange_ending *next;
+	void (*run)(struct exchange_ending *);
+};
+
 /** Owned by the client connection: `exchange_begin` … `exchange_end`. */
 struct exchange {
 	uint32_t magic;
@@ -86,11 +95,13 @@ struct exchange {
 	struct fields response_trailers;
 	struct body *response_body; /* what the next one outside consumes */
 
-	const struct chain *chain;
-	struct service *service;  /* that answers: the chain's, or that of `exchange_divert` */
-	struct service *diverted; /* what `service` becomes with the next MW_AGAIN; NULL: the
-				     chain's */
-	bool skips_inner;         /* `service` is next, whatever lies further inside */
+	const struct chain *chain; /* NULL once a tunnel has left it */
+	struct service *service;   /* that answers: the chain's, or that of `exchange_divert` */
+	struct service *diverted;  /* what `service` becomes with the next MW_AGAIN; NULL: the
+				      chain's */
+	bool skips_inner;          /* `service` is next, whatever lies further inside */
+	struct tunnel *tunnel;     /* NULL: none; what the client sends and receives after 101 */
+	struct exchange_ending *endings;
 	size_t at;      /* request: next to enter; response: how many are still to be left */
 	size_t entered; /* middlewares whose on_request was called */
 	char *states;
@@ -116,6 +127,9 @@ struct exchange {
 	/** Whoever routed the exchange cleans up here: unpins the generation, counts. Called once,
 	 * last. */
 	void (*on_release)(struct exchange *);
+	/** The exchange is a tunnel and its middlewares are through with it: lets the route go, and
+	 * changes `on_release`. At most once. NULL: nothing happens. */
+	void (*on_tunnel)(struct exchange *);
 	void *route;   /* the router's own */
 	void *account; /* of whoever counts; in the arena, or NULL */
 	void *record;  /* of whoever keeps a log; in the arena, or NULL */
@@ -131,6 +145,8 @@ struct exchange {
 /* X(NAME, kind, help): counters of one pool, written by its loop only. */
 #define EXCHANGE_COUNTERS(X) \
 	X(begun, COUNTER, "Exchanges begun, and heads that did not become one") \
+	X(tunnels, COUNTER, "Exchanges that became tunnels") \
+	X(tunnels_live, GAUGE, "Tunnels that have not ended") \
 	X(live, GAUGE, "Exchanges that have not ended") \
 	X(memory_full, COUNTER, "Exchanges that reached the limit of their memory") \
 	X(repeated, COUNTER, "Times that a middleware had a request made again") \
@@ -208,6 +224,25 @@ void exchange_inform(struct exchange *x, const struct response *interim);
 
 /** From the service after `exchange_respond`: it will not touch the exchange any more. */
 void exchange_service_done(struct exchange *x);
+
+/** Whether the response is the upstream's 101, so that the exchange can become a tunnel. */
+bool exchange_may_tunnel(const struct exchange *x);
+
+/**
+ * From the client connection within `respond`: the exchange becomes a tunnel. The service gives
+ * `x->tunnel` its upstream end; the client's is the caller's, as is the response's head. The
+ * middlewares finish now, as after a response that has been sent, and the route is let go when they
+ * have. Returns 0 or -ENOMEM; then the exchange can only end.
+ */
+int exchange_open_tunnel(struct exchange *x);
+
+/** `run` is called when the exchange is over; the latest first. */
+void exchange_at_end(struct exchange *x, struct exchange_ending *e,
+		     void (*run)(struct exchange_ending *));
+
+/** Bytes of the request's body that went on, and those of the response's; with the tunnel's. */
+uint64_t exchange_request_bytes(const struct exchange *x);
+uint64_t exchange_response_bytes(const struct exchange *x);
 
 /**
  * From the client connection: the response is sent, or (`failed`) cannot be. Ends whatever is still

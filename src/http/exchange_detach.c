@@ -1,6 +1,6 @@
 #include <errno.h>
 
-#include "http/exchange.h"
+#include "http/exchange_private.h"
 
 int middleware_detach_nothing(struct middleware *m, struct exchange *x, void *state)
 {
@@ -37,21 +37,30 @@ static struct middleware *stand_in(struct arena *a, const struct middleware *m)
 	return copy->name.p != NULL ? copy : NULL;
 }
 
+struct service *exchange_stand_in(struct exchange *x)
+{
+	const struct service *from = x->service;
+	struct service *s = ARENA_NEW(&x->arena, struct service);
+
+	if (s == NULL)
+		return NULL;
+	*s = (struct service){from->magic, from->class, arena_copy(&x->arena, from->name)};
+	return s->name.p != NULL ? s : NULL;
+}
+
 static struct chain *copy_chain(struct exchange *x)
 {
 	struct arena *a = &x->arena;
 	const struct chain *c = x->chain;
 	struct chain *copy = ARENA_NEW(a, struct chain);
-	struct service *s = ARENA_NEW(a, struct service);
+	struct service *s = exchange_stand_in(x);
 
 	if (copy == NULL || s == NULL)
 		return NULL;
-	*s = (struct service){x->service->magic, x->service->class,
-			      arena_copy(a, x->service->name)};
 	*copy = *c;
 	copy->service = s;
 	copy->list = ARENA_ARRAY(a, struct middleware *, c->count);
-	if (copy->list == NULL || s->name.p == NULL)
+	if (copy->list == NULL)
 		return NULL;
 	for (size_t i = 0; i < c->count; i++) {
 		copy->list[i] = stand_in(a, c->list[i]);
@@ -72,7 +81,7 @@ static int own(struct arena *a, slice *s)
 }
 
 /* Middlewares put what lies in their configuration into heads without copying it. */
-static int own_heads(struct exchange *x)
+int exchange_own_heads(struct exchange *x)
 {
 	struct request *q = &x->request;
 	slice *const slices[] = {&q->method,    &q->target,          &q->path, &q->query,
@@ -116,7 +125,7 @@ int exchange_detach(struct exchange *x)
 	if (!can_detach(x))
 		return -EBUSY;
 	chain = copy_chain(x);
-	r = chain != NULL ? own_heads(x) : -ENOMEM;
+	r = chain != NULL ? exchange_own_heads(x) : -ENOMEM;
 	if (r == 0)
 		r = tell_chain(x);
 	if (r < 0)

@@ -61,6 +61,7 @@ void h1_connection_close(struct h1_connection *c, bool reset)
 	OBJ_CHECK(c, H1_CONNECTION_MAGIC);
 	if (c->state == H1_CLOSED)
 		return;
+	counter_sub(&c->server->counters.tunnels_open, c->state == H1_TUNNEL);
 	c->state = H1_CLOSED;
 	loop_disarm(c->server->loop, &c->timer);
 	loop_disarm(c->server->loop, &c->write_timer);
@@ -172,6 +173,8 @@ static void pump(struct task *t)
 
 	if (c->state == H1_HANDSHAKE)
 		h1_connection_handshake(c);
+	else if (c->state == H1_TUNNEL)
+		h1_connection_tunnel_pump(c);
 	else if (c->state == H1_BUSY && !c->body_done)
 		decode_body(c);
 }
@@ -474,6 +477,8 @@ static void on_ready(struct transport *t, int events)
 	}
 	if (events & TRANSPORT_WRITABLE && c->state == H1_BUSY)
 		h1_connection_flush(c);
+	else if (events & TRANSPORT_WRITABLE && c->state == H1_TUNNEL)
+		h1_connection_tunnel_flush(c);
 	if (!(events & TRANSPORT_READABLE))
 		return;
 	switch (c->state) {
@@ -487,6 +492,9 @@ static void on_ready(struct transport *t, int events)
 			read_ahead(c);
 		else
 			read_body(c);
+		break;
+	case H1_TUNNEL:
+		h1_connection_tunnel_read(c);
 		break;
 	case H1_LINGER:
 		read_linger(c);

@@ -33,10 +33,12 @@ struct h1_server_options {
 				     request */
 	uint64_t
 		write_timeout_ms; /* …writeTimeout: from the request's head to the response's end */
-	uint64_t idle_timeout_ms;   /* …idleTimeout: between requests */
-	uint64_t stall_timeout_ms;  /* weir.limits.stallTimeout: a client that takes no bytes of its
-				       response */
-	uint64_t keep_alive_max_ms; /* transport.keepAliveMaxTime */
+	uint64_t idle_timeout_ms;  /* …idleTimeout: between requests */
+	uint64_t stall_timeout_ms; /* weir.limits.stallTimeout: a client that takes no bytes of its
+				      response */
+	uint64_t tunnel_idle_ms;   /* weir.limits.tunnelIdle: no byte either way */
+	uint64_t tunnel_half_ms; /* weir.limits.tunnelHalfClosed: the same, after one side's end */
+	uint64_t keep_alive_max_ms;       /* transport.keepAliveMaxTime */
 	uint64_t keep_alive_max_requests; /* transport.keepAliveMaxRequests; 0: any number */
 	size_t connections_max;           /* of this server */
 	struct h1_room *room;             /* that it shares; NULL: none */
@@ -63,6 +65,9 @@ struct h1_server_options {
 	X(h2_refused, COUNTER, "Streams refused for their syntax, or because memory was short") \
 	X(h2_floods, COUNTER, "HTTP/2 connections closed at the limit of control frames") \
 	X(accept_paused, COUNTER, "Times that accepting was paused at a connection limit") \
+	X(tunnels, COUNTER, "Connections that became tunnels: their protocol was switched") \
+	X(tunnels_open, GAUGE, "Tunnels that are not closed") \
+	X(tunnel_timeouts, COUNTER, "Tunnels closed because no byte came for too long") \
 	X(tls_handshakes, COUNTER, "TLS handshakes completed") \
 	X(tls_resumed, COUNTER, "TLS handshakes that took up an earlier session") \
 	X(tls_failures, COUNTER, "TLS handshakes that failed") \

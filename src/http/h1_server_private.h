@@ -13,6 +13,7 @@
 	X(HEAD)      /* some bytes of a head */ \
 	X(BUSY)      /* an exchange is in progress */ \
 	X(HTTP2)     /* the rest is h2_server.c's */ \
+	X(TUNNEL)    /* the protocol is another one now */ \
 	X(DRAIN)     /* answered; the rest of the request's body is thrown away */ \
 	X(LINGER)    /* our side is closed; waiting for the client to close, so that it reads the \
 			response */ \
@@ -53,6 +54,7 @@ struct h1_connection {
 	bool responding;    /* the final head is made */
 	bool in_head;       /* the read time-out runs since the first bytes of the head */
 	bool running;       /* `h1_connection_run` is on the stack */
+	bool shut;          /* in TUNNEL: our end has been sent */
 	struct address address;
 	uint8_t peer_n, peer_host_at, peer_host_n;
 	char peer[PEER_TEXT_MAX];
@@ -114,6 +116,18 @@ bool h1_says_empty(const struct exchange *x, enum framing framing);
 
 /** Sends 100 Continue if the client still waits for it. */
 void h1_connection_continue(struct h1_connection *c);
+
+/** The response is a 101: sends it and begins the tunnel, or closes. */
+void h1_connection_switch(struct h1_connection *c);
+
+/** In TUNNEL: writes what there is; the connection may be closed afterwards. */
+void h1_connection_tunnel_flush(struct h1_connection *c);
+
+/** In TUNNEL: reads once; the connection may be closed afterwards. */
+void h1_connection_tunnel_read(struct h1_connection *c);
+
+/** In TUNNEL: bytes that have been read already go on. */
+void h1_connection_tunnel_pump(struct h1_connection *c);
 
 extern const struct exchange_client h1_connection_client;
 

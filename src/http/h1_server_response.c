@@ -179,6 +179,10 @@ static void respond(struct exchange *x)
 	OBJ_CHECK(c, H1_CONNECTION_MAGIC);
 	must(c->state == H1_BUSY && !c->responding);
 	c->responding = true;
+	if (x->response.status == 101) {
+		h1_connection_switch(c);
+		return;
+	}
 	c->keep_alive = c->keep_alive && framing != FRAMING_CLOSE && body_is_short(c) &&
 			!c->server->draining;
 	h1_drop_hop_fields(x, framing);

@@ -54,3 +54,12 @@ bool request_expects_unknown(const struct request *q)
 	       fields_value_id(&q->fields, FIELD_EXPECT).n > 0 &&
 	       !fields_has_token(&q->fields, FIELD_EXPECT, SLICE("100-continue"));
 }
+
+bool protocol_is_printable(slice s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		if (s.p[i] < ' ' || s.p[i] > '~')
+			return false;
+	}
+	return s.n > 0;
+}

@@ -132,6 +132,10 @@ bool method_is_idempotent(enum method m);
 /** The standard reason phrase, or "" for an unknown status; spelled as Go's net/http does. */
 const char *status_text(int status);
 
+/** Whether `s` can name a protocol: printable characters, so that nobody reads another one out of
+ * it (as Go's proxy). */
+bool protocol_is_printable(slice s);
+
 /**
  * Whether a response with this status to this method has no body by definition (RFC 9110 section
  * 6.4.1).

@@ -12,6 +12,7 @@
 struct exchange;
 struct loop;
 struct middleware;
+struct tunnel;
 
 enum middleware_verdict {
 	MW_CONTINUE, /* go on with the next one */
@@ -38,9 +39,10 @@ struct middleware_class {
 
 	/**
 	 * The response has been sent, or cannot be (`x->failed`), or will not be, because one
-	 * further outside has said MW_AGAIN; the client connection is no longer part of the
-	 * exchange, except in the last case. For work that comes after the response: only
-	 * MW_CONTINUE and MW_PENDING. Called for each middleware whose `on_request` was called.
+	 * further outside has said MW_AGAIN, or the exchange has become a tunnel, which goes on;
+	 * except in these two cases the client connection is no longer part of it. For work that
+	 * comes after the response: only MW_CONTINUE and MW_PENDING. Called for each middleware
+	 * whose `on_request` was called.
 	 */
 	enum middleware_verdict (*on_sent)(struct middleware *, struct exchange *, void *state);
 
@@ -92,6 +94,10 @@ struct service_class {
 	/** As a middleware's, while the service is still active; `cancel` gets NULL for the service
 	 * from then on. NULL: an active service holds the generation. */
 	int (*detach)(struct service *, struct exchange *);
+
+	/** The exchange becomes a tunnel after the service's 101: gives the tunnel its upstream
+	 * end, and is done when both directions are. NULL: the service answers no 101. */
+	void (*tunnel)(struct exchange *, struct tunnel *);
 };
 
 #define SERVICE_MAGIC 0x73657276u

@@ -30,6 +30,7 @@ struct in_flight_req {
 struct in_flight_visit {
 	struct flight *flight;     /* NULL: not counted */
 	struct shared_state *kept; /* one reference, by an exchange that has lost its middleware */
+	struct exchange_ending ending;
 };
 
 static struct in_flight_req *self(struct middleware *m)
@@ -125,11 +126,25 @@ static void leave(struct shared_state *s, struct flight *f)
 	shared_state_unlock(s);
 }
 
+static void tunnel_ended(struct exchange_ending *e)
+{
+	struct in_flight_visit *v = container_of(e, struct in_flight_visit, ending);
+
+	leave(v->kept, v->flight);
+	shared_state_release(&v->kept);
+}
+
+/* A tunnel is in flight as long as it lasts, as in Traefik, although its middlewares are through
+ * with it. */
 static void on_end(struct middleware *m, struct exchange *x, void *state)
 {
 	struct in_flight_visit *v = state;
 
-	(void)x;
+	if (v->flight != NULL && x->phase == EXCHANGE_TUNNEL) {
+		v->kept = shared_state_ref(self(m)->state);
+		exchange_at_end(x, &v->ending, tunnel_ended);
+		return;
+	}
 	if (v->flight != NULL)
 		leave(v->kept != NULL ? v->kept : self(m)->state, v->flight);
 	v->flight = NULL;

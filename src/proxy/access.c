@@ -164,8 +164,8 @@ void access_end(struct exchange *x)
 	x->record = NULL;
 	sink = r->entry_point->access;
 	r->duration_ns = clock_mono_ns() - r->begun_ns;
-	r->request_bytes = x->own_request_body.taken_bytes;
-	r->response_bytes = x->response_body->taken_bytes;
+	r->request_bytes = exchange_request_bytes(x);
+	r->response_bytes = exchange_response_bytes(x);
 	if (r->status == 0) {
 		r->status = CLIENT_LEFT;
 		r->response_bytes = CLIENT_LEFT_BYTES;

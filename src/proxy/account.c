@@ -47,8 +47,8 @@ void account_end(struct exchange *x, const struct entry_point *p, const struct r
 	if (a == NULL)
 		return;
 	request = (struct series_request){
-		.request_bytes = x->own_request_body.taken_bytes,
-		.response_bytes = x->response_body->taken_bytes,
+		.request_bytes = exchange_request_bytes(x),
+		.response_bytes = exchange_response_bytes(x),
 		.duration_ns = clock_mono_ns() - a->begun_ns,
 	};
 	code = series_code_of((enum series_protocol)a->key.protocol, &x->response);

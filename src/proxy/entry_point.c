@@ -39,6 +39,8 @@ static struct h1_server_options server_options(const struct entry_point_config *
 		.write_timeout_ms = clock_ns_to_ms(c->transport.write_timeout_ns),
 		.idle_timeout_ms = clock_ns_to_ms(c->transport.idle_timeout_ns),
 		.stall_timeout_ms = clock_ns_to_ms(limits->stall_timeout_ns),
+		.tunnel_idle_ms = clock_ns_to_ms(limits->tunnel_idle_ns),
+		.tunnel_half_ms = clock_ns_to_ms(limits->tunnel_half_closed_ns),
 		.keep_alive_max_ms = clock_ns_to_ms(c->transport.keep_alive_max_ns),
 		.keep_alive_max_requests = (uint64_t)MAX(c->transport.keep_alive_max_requests, 0),
 		.connections_max = to_size(limits->connections_per_worker),

@@ -407,8 +407,9 @@ int forwarded_send(const struct forwarded *f, struct request *r, const struct fo
 		return code;
 	if (fields_has_token(fields, FIELD_CONNECTION, SLICE("Upgrade")))
 		upgrade = fields_value_id(fields, FIELD_UPGRADE);
-	/* RFC 9113 dropped h2c by upgrade, and a backend must not be talked into it. */
-	if (list_has(upgrade, SLICE("h2c")))
+	/* RFC 9113 dropped h2c by upgrade, and a backend must not be talked into it. From 1.0
+	 * senders Upgrade does not count (RFC 9110 section 7.8). */
+	if (r->version == HTTP_1_0 || list_has(upgrade, SLICE("h2c")))
 		upgrade.n = 0;
 	hops_remove_all(&hops, fields);
 	(void)fields_remove(fields, SLICE("HTTP2-Settings"));

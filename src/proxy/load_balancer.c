@@ -162,9 +162,6 @@ static int set_hop_fields(struct exchange *x, const struct load_balancer *b, con
 	bool keep_host = b->pass_host_header && q->authority.n > 0;
 	int r = forwarded_send(route->entry_point->forwarded, q, &peer, x->forwarded_for_dropped);
 
-	/* Protocols are not switched: the upstream answers the request as an ordinary one. */
-	(void)fields_remove_id(&q->fields, FIELD_UPGRADE);
-	(void)fields_remove_id(&q->fields, FIELD_CONNECTION);
 	if (r == 0)
 		r = fields_set_id(&q->fields, FIELD_HOST, keep_host ? q->authority : s->host);
 	if (r == 0 && q->framing == FRAMING_CHUNKED)
@@ -199,6 +196,11 @@ static void start(struct service *service, struct exchange *x)
 	access_keep_request(x);
 	if (c == NULL || f == NULL || target.p == NULL || set_hop_fields(x, b, s) < 0) {
 		exchange_fail(x, 500);
+		return;
+	}
+	if (x->request.upgrade &&
+	    !protocol_is_printable(fields_value_id(&x->request.fields, FIELD_UPGRADE))) {
+		exchange_fail(x, 400);
 		return;
 	}
 	f->x = x;
@@ -248,8 +250,18 @@ static int detach(struct service *service, struct exchange *x)
 	return 0;
 }
 
-const struct service_class load_balancer_class = {
-	.name = "loadBalancer", .start = start, .cancel = cancel, .detach = detach};
+static void tunnel(struct exchange *x, struct tunnel *t)
+{
+	struct forwarding *f = x->service_state;
+
+	client_tunnel(&f->call, &t->up, &t->down);
+}
+
+const struct service_class load_balancer_class = {.name = "loadBalancer",
+						  .start = start,
+						  .cancel = cancel,
+						  .detach = detach,
+						  .tunnel = tunnel};
 
 void load_balancer_release(struct load_balancer *b)
 {

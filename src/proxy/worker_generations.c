@@ -47,12 +47,15 @@ static void end_pinned(struct exchange *x)
 	unpin(worker_of(x), route->generation);
 }
 
+static void leave_route(struct exchange *x);
+
 void worker_pin(struct worker *w, struct exchange *x, struct route *route)
 {
 	must(route->generation == w->generation);
 	w->generation->shares[w->index].pins++;
 	x->route = route;
 	x->on_release = end_pinned;
+	x->on_tunnel = leave_route;
 }
 
 static void end_detached(struct exchange *x)
@@ -77,6 +80,26 @@ static struct route *copy_route(struct arena *a, const struct route *from)
 	return route->name.p != NULL ? route : NULL;
 }
 
+/* The exchange needs nothing of its generation any more but the route. */
+static void replace_route(struct exchange *x, struct route *route)
+{
+	struct route *old = x->route;
+
+	route->series = series_ref(old->series);
+	x->route = route;
+	x->on_release = end_detached;
+	unpin(worker_of(x), old->generation);
+}
+
+/* A tunnel may last for days. */
+static void leave_route(struct exchange *x)
+{
+	struct route *route = copy_route(&x->arena, x->route);
+
+	if (route != NULL && access_detach(x) == 0)
+		replace_route(x, route);
+}
+
 static bool is_on_old(const struct worker *w, const struct exchange *x)
 {
 	const struct route *route = x->route;
@@ -84,21 +107,15 @@ static bool is_on_old(const struct worker *w, const struct exchange *x)
 	return x->on_release == end_pinned && route->generation != w->generation;
 }
 
-static void detach(struct worker *w, struct exchange *x)
+static void detach(struct exchange *x)
 {
-	const struct route *old = x->route;
-	struct generation *g = old->generation;
 	struct route *route;
 
 	if (x->phase != EXCHANGE_SENDING)
 		return;
-	route = copy_route(&x->arena, old);
-	if (route == NULL || access_detach(x) < 0 || exchange_detach(x) < 0)
-		return;
-	route->series = series_ref(old->series);
-	x->route = route;
-	x->on_release = end_detached;
-	unpin(w, g);
+	route = copy_route(&x->arena, x->route);
+	if (route != NULL && access_detach(x) == 0 && exchange_detach(x) == 0)
+		replace_route(x, route);
 }
 
 /* Letting go of a generation changes no list of exchanges. */
@@ -108,7 +125,7 @@ static void detach_all(struct worker *w)
 		struct exchange *x = container_of(at, struct exchange, link);
 
 		if (is_on_old(w, x))
-			detach(w, x);
+			detach(x);
 	}
 }
 

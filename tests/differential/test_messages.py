@@ -147,9 +147,40 @@ def answers():
     yield Case("switching-unasked", [get()], script=send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", close=True), ending="read")
 
 
+UPGRADE = (("Connection", "keep-alive, Upgrade"), ("Upgrade", "raw"))
+WEBSOCKET = (("connection", "upgrade"), ("upgrade", "WebSocket"), ("sec-websocket-key", "abc"), ("SEC-WEBSOCKET-VERSION", "13"), ("Sec-Websocket-Protocol", "chat"),
+             ("Sec-WebSocket-Extensions", "permessage-deflate"))
+
+
+def switches():
+    def switch(*fields, more=b""):
+        return send(head("HTTP/1.1 101 Switching Protocols", fields) + more, close=True)
+
+    def case(name, request, *fields, **more):
+        return Case(f"switch-{name}", [request], script=switch(*fields, **more), ending="read")
+
+    answer = (("Connection", "Upgrade"), ("Upgrade", "raw"))
+    yield case("plain", get("/", *UPGRADE), *answer)
+    yield case("bytes", get("/", *UPGRADE), *answer, more=b"bytes of the other protocol")
+    yield case("fields", get("/", *UPGRADE), *answer, ("X-Mine", "1"), ("Server", "s"), ("Sec-WebSocket-Accept", "k"))
+    yield case("names", get("/", *UPGRADE), ("connection", "UPGRADE"), ("upgrade", "RAW"))
+    yield case("websocket", get("/", *WEBSOCKET), ("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Accept", "k"))
+    yield case("length", get("/", *UPGRADE), *answer, ("Content-Length", "5"), more=b"12345678")
+    yield case("chunked", get("/", *UPGRADE), *answer, ("Transfer-Encoding", "chunked"), more=b"12345678")
+    yield case("body", post("/", b"hello", *UPGRADE), *answer)
+    yield case("other", get("/", *UPGRADE), ("Connection", "Upgrade"), ("Upgrade", "other"))
+    yield case("nameless", get("/", *UPGRADE), ("Connection", "Upgrade"))
+    yield case("unconnected", get("/", *UPGRADE), ("Upgrade", "raw"))
+    yield case("of-list", get("/", ("Connection", "Upgrade"), ("Upgrade", "other, raw")), *answer)
+    yield case("unprintable", get("/", ("Connection", "Upgrade"), ("Upgrade", "ra\xe9w")), *answer)
+    yield Case("switch-1.0", [get("/", *UPGRADE, version="1.0")], script=reply(body=b"ok"), ending="read")
+    for status in (200, 426):
+        yield Case(f"switch-refused-{status}", [get("/", *UPGRADE)], script=reply(status, [("Upgrade", "raw"), ("Connection", "Upgrade")], b"no", reason=REASONS[status]))
+
+
 REASONS = {200: "OK", 201: "Created", 202: "Accepted", 203: "Non-Authoritative Information", 204: "No Content", 205: "Reset Content", 206: "Partial Content",
            300: "Multiple Choices", 302: "Found", 304: "Not Modified", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 405: "Method Not Allowed", 418: "I'm a teapot",
-           421: "Misdirected Request", 429: "Too Many Requests", 451: "Unavailable For Legal Reasons", 500: "Internal Server Error", 501: "Not Implemented",
+           421: "Misdirected Request", 426: "Upgrade Required", 429: "Too Many Requests", 451: "Unavailable For Legal Reasons", 500: "Internal Server Error", 501: "Not Implemented",
            502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Timeout"}
 
 TEXT_505 = ("505 HTTP Version Not Supported: unsupported protocol version", "505 HTTP Version Not Supported", "error-texts")
@@ -180,6 +211,10 @@ DIFFERS = {
     "interim-1.0-client": {"differs": {"answer0.interim0": (["HTTP/1.0 103 Early Hints", "link: </a>"], None), "answer0.header.content-type": (SNIFFED, None)},
                            "why": "interim"},
     **statuses("500 Internal Server Error", "502 Bad Gateway", "answer-malformed", "switching-unasked"),
+    **statuses("500 Internal Server Error", "502 Bad Gateway", "switch", *(f"switch-{name}" for name in ("other", "nameless", "unconnected", "of-list"))),
+    **statuses("500 Internal Server Error", "400 Bad Request", "switch", "switch-unprintable"),
+    "switch-body": {"differs": {"answer0.header.content-length": (["0"], None)}, "why": "switch"},
+    "switch-1.0": {"differs": {"upstream0.header.connection": (["Upgrade"], None), "upstream0.header.upgrade": (["raw"], None)}, "why": "switch"},
 }
 
 
@@ -188,7 +223,7 @@ def pair(pairs):
     return pairs(dynamic=everything())
 
 
-@pytest.mark.parametrize("case", [with_differences(case, DIFFERS) for group in (requests, versions, malformed, lenient, malformed_bodies, answers)
+@pytest.mark.parametrize("case", [with_differences(case, DIFFERS) for group in (requests, versions, malformed, lenient, malformed_bodies, answers, switches)
                                   for case in group()], ids=str)
 def test_messages(pair, case):
     pair.check(case, timeout_s=2)

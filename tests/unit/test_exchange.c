@@ -53,6 +53,9 @@ static enum middleware_verdict follow(const char *script, unsigned *calls, struc
 	case 'a':
 		exchange_answer(x, 418, SLICE("short and stout"), false);
 		return MW_ANSWERED;
+	case '1':
+		exchange_answer(x, 101, SLICE(""), false);
+		return MW_ANSWERED;
 	case 'p':
 		return MW_PENDING;
 	case 'f':
@@ -115,7 +118,7 @@ static const struct middleware_class idle_class = {.name = "idle"};
 /* A service that answers when it is told to, or at once. */
 static struct {
 	struct service service;
-	char how; /* n: now, l: later, f: failed, d: now, but not done yet */
+	char how; /* n: now, l: later, f: failed, d: now, but not done yet, t: 101 */
 	bool cancelled;
 } backend;
 
@@ -142,6 +145,11 @@ static void start(struct service *s, struct exchange *x)
 		answer_from_service(x, backend.how == 'n');
 	else if (backend.how == 'f')
 		exchange_fail(x, 502);
+	if (backend.how != 't')
+		return;
+	x->response =
+		(struct response){.status = 101, .version = HTTP_1_1, .fields = x->response.fields};
+	exchange_respond(x);
 }
 
 static void cancel(struct service *s, struct exchange *x)
@@ -155,12 +163,42 @@ static void cancel(struct service *s, struct exchange *x)
 static const struct service_class backend_class = {
 	.name = "backend", .start = start, .cancel = cancel};
 
+static void cancel_switched(struct service *s, struct exchange *x)
+{
+	assert_true((s == NULL) == x->detached);
+	cancel(s, x);
+}
+
+static int detach_switched(struct service *s, struct exchange *x)
+{
+	assert_non_null(s);
+	assert_int_equal(x->phase, EXCHANGE_TUNNEL);
+	note("T", 'D');
+	return 0;
+}
+
+static void tunnel(struct exchange *x, struct tunnel *t)
+{
+	assert_ptr_equal(x->tunnel, t);
+	note("T", 'O');
+}
+
+static const struct service_class switching_class = {.name = "switching",
+						     .start = start,
+						     .cancel = cancel_switched,
+						     .detach = detach_switched,
+						     .tunnel = tunnel};
+
 static bool end_at_once;
 
 static void respond(struct exchange *x)
 {
 	note("=", (char)('0' + x->response.status / 100));
 	is_sent = true;
+	if (x->response.status == 101) {
+		assert_int_equal(exchange_open_tunnel(x), 0);
+		return;
+	}
 	if (end_at_once)
 		exchange_end(&current, false);
 }
@@ -191,11 +229,18 @@ static void on_release(struct exchange *x)
 	released = true;
 }
 
+static void on_tunnel(struct exchange *x)
+{
+	assert_null(x->chain);
+	note("T", 'L');
+}
+
 static struct exchange *begin(void)
 {
 	current = exchange_begin(&pool, &client, &pool);
 	assert_non_null(current);
 	current->on_release = on_release;
+	current->on_tunnel = on_tunnel;
 	return current;
 }
 
@@ -738,6 +783,109 @@ static void targets(void **state)
 	exchange_end(&current, true);
 }
 
+static struct exchange_ending endings[2];
+
+static void first_ending(struct exchange_ending *e)
+{
+	assert_ptr_equal(e, &endings[0]);
+	note("E", '1');
+}
+
+static void second_ending(struct exchange_ending *e)
+{
+	assert_ptr_equal(e, &endings[1]);
+	note("E", '2');
+}
+
+/* The middlewares finish when the tunnel begins; then the route is let go, and the rest waits for
+ * its end. */
+static void a_tunnel_leaves_its_chain(void **state)
+{
+	(void)state;
+	backend.how = 't';
+	backend.service.class = &switching_class;
+	go();
+	exchange_at_end(current, &endings[0], first_ending);
+	exchange_at_end(current, &endings[1], second_ending);
+	assert_string_equal(trace, "qA qB qC S  rC rB rA =1 TO sC sB sA eC eB eA TD TL");
+	assert_int_equal(counter_get(&pool.counters.tunnels_live), 1);
+	body_push(&current->tunnel->up, NULL, SLICE("abc"));
+	body_take(&current->tunnel->up, 3);
+	body_push(&current->tunnel->down, NULL, SLICE("left over"));
+	body_take(&current->tunnel->down, 4);
+	assert_int_equal(exchange_request_bytes(current), 3);
+	assert_int_equal(exchange_response_bytes(current), 4);
+	trace[0] = '\0';
+	exchange_end(&current, false);
+	assert_string_equal(trace, "C  E2 E1");
+	assert_true(released);
+	assert_int_equal(counter_get(&pool.counters.tunnels_live), 0);
+	assert_int_equal(counter_get(&pool.counters.tunnels), 1);
+}
+
+/* A hook that waits after the switch delays the route's end, not the tunnel. */
+static void a_tunnel_begins_while_a_hook_waits(void **state)
+{
+	(void)state;
+	backend.how = 't';
+	backend.service.class = &switching_class;
+	probes[1].sent = "pc";
+	go();
+	assert_string_equal(trace, "qA qB qC S  rC rB rA =1 TO sC sB");
+	exchange_resume(current);
+	assert_string_equal(trace, "qA qB qC S  rC rB rA =1 TO sC sB sB sA eC eB eA TD TL");
+	exchange_resume(current);
+	exchange_end(&current, false);
+	assert_true(released);
+}
+
+/* No hook is called twice, and none is left out. */
+static void a_tunnel_ends_while_a_hook_waits(void **state)
+{
+	struct exchange *x;
+
+	(void)state;
+	backend.how = 't';
+	backend.service.class = &switching_class;
+	probes[1].sent = "ppc";
+	go();
+	x = current;
+	exchange_resume(x);
+	exchange_end(&current, true);
+	assert_false(released);
+	exchange_resume(x);
+	assert_string_equal(trace, "qA qB qC S  rC rB rA =1 TO sC sB sB C  sB sA eC eB eA");
+	assert_true(released);
+}
+
+/* Only the service can switch: a status that a middleware sets is none. */
+static void nobody_else_answers_101(void **state)
+{
+	(void)state;
+	end_at_once = false;
+	go();
+	exchange_end(&current, false);
+	released = false;
+	trace[0] = '\0';
+	probes[2].request = "1";
+	go();
+	assert_string_equal(trace, "qA qB qC rB rA =5");
+	assert_int_equal(current->response.status, 500);
+	exchange_end(&current, false);
+}
+
+/* A middleware that answers instead of the 101 ends the service's connection. */
+static void a_replaced_switch_is_cancelled(void **state)
+{
+	(void)state;
+	backend.how = 't';
+	backend.service.class = &switching_class;
+	probes[1].response = "f";
+	go();
+	assert_string_equal(trace, "qA qB qC S  rC rB C  rA =5 sC sB sA eC eB eA");
+	assert_true(backend.cancelled && released);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -768,6 +916,11 @@ int main(void)
 		TEST(memory_is_short_everywhere),
 		TEST(exchanges_are_recycled_clean),
 		TEST(targets),
+		TEST(a_tunnel_leaves_its_chain),
+		TEST(a_tunnel_begins_while_a_hook_waits),
+		TEST(a_tunnel_ends_while_a_hook_waits),
+		TEST(nobody_else_answers_101),
+		TEST(a_replaced_switch_is_cancelled),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

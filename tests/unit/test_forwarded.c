@@ -44,6 +44,7 @@ static struct forwarded *make_set(enum option_set which)
 static void init(struct test_request *t, const char *host, const char *lines)
 {
 	test_request_init(t, "GET", "/", host, lines);
+	t->request.version = HTTP_1_1;
 	t->request.upgrade =
 		fields_has_token(&t->request.fields, FIELD_CONNECTION, SLICE("upgrade")) &&
 		fields_have(&t->request.fields, FIELD_UPGRADE);

@@ -292,6 +292,26 @@ static enum middleware_verdict on_buffered_response(struct plugin_visit *v)
 	return step == WEIR_DONE ? answered(v) : fail_response(v);
 }
 
+static bool begins_with(slice s, slice prefix)
+{
+	return slice_equal_nocase(slice_first(s, prefix.n), prefix);
+}
+
+/* What must not wait for its end: another protocol, or messages that come one by one. */
+static bool is_stream(const struct response *r)
+{
+	slice type = fields_value_id(&r->fields, FIELD_CONTENT_TYPE);
+
+	return r->status == 101 || begins_with(type, SLICE("text/event-stream")) ||
+	       begins_with(type, SLICE("application/grpc"));
+}
+
+static bool collects(const struct plugin_visit *v)
+{
+	return v->guest != NULL && v->facts.features & WEIR_FEATURE_BUFFER_RESPONSE &&
+	       (v->stage != PLUGIN_PASSED || !is_stream(&v->x->response));
+}
+
 static enum middleware_verdict on_response(struct middleware *m, struct exchange *x, void *state)
 {
 	struct plugin_visit *v = state;
@@ -302,7 +322,7 @@ static enum middleware_verdict on_response(struct middleware *m, struct exchange
 		return MW_CONTINUE;
 	if (v->stage == PLUGIN_PASSED && (plugin_keep_response(v) < 0 || plugin_merge_head(v) < 0))
 		return MW_FAILED;
-	if (v->guest != NULL && v->facts.features & WEIR_FEATURE_BUFFER_RESPONSE)
+	if (collects(v))
 		return on_buffered_response(v);
 	return plugin_settle_prefix(v) < 0 ? MW_FAILED : MW_CONTINUE;
 }

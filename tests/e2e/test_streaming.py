@@ -8,7 +8,7 @@ import pytest
 from harness.client import request_bytes
 from harness.load import together
 from harness.message import head
-from harness.proxy import memory_tells, one_router
+from harness.proxy import Plugin, memory_tells, one_router
 from harness.upstream import response_bytes
 from harness.waiting import wait_until
 
@@ -190,3 +190,57 @@ def test_many_parallel_exchanges_leave_nothing(upstream, proxy):
     together(50, work)
     with p.flat(descriptors=60):
         together(50, work)
+
+# --- messages that come one by one
+
+
+def events(count=5):
+    """An upstream's script: an event, and the next one when the client has it; (script, acknowledgements)."""
+    seen = threading.Semaphore(0)
+
+    def answer(connection, request):
+        fields = [("Content-Type", request.get("X-Type") or "text/event-stream")]
+        if request.target == "/chunked":
+            fields.append(("Transfer-Encoding", "chunked"))
+        connection.send(head("HTTP/1.1 200 OK", fields))
+        for i in range(count):
+            data = b"data: %d\n\n" % i
+            connection.send(b"%x\r\n%s\r\n" % (len(data), data) if request.target == "/chunked" else data)
+            assert seen.acquire(timeout=30), f"event {i} did not arrive"
+        if request.target == "/chunked":
+            connection.send(b"0\r\n\r\n")
+        else:
+            connection.close()
+
+    return answer, seen
+
+
+def receive_events(proxy, seen, target, host="a", kind="text/event-stream", count=5):
+    with proxy.connect() as client:
+        client.send(request_bytes(target=target, host=host, headers=[("X-Type", kind)]))
+        assert client.reader.head().status == 200
+        got = b""
+        for i, chunk in enumerate(client.reader.chunks()):
+            got += chunk
+            if got.endswith(b"\n\n"):
+                seen.release()
+        assert got == b"".join(b"data: %d\n\n" % i for i in range(count))
+
+
+@pytest.mark.parametrize("target", ["/chunked", "/until-close"])
+def test_events_arrive_one_by_one(upstream, proxy, target):
+    answer, seen = events()
+    dynamic = one_router(upstream(answer).url, middlewares=["add", "type", "few"])
+    dynamic["http"]["middlewares"] = {"add": {"headers": {"customResponseHeaders": {"X-Added": "1"}}}, "type": {"contentType": {}},
+                                      "few": {"inFlightReq": {"amount": 3}}}
+    receive_events(proxy(dynamic), seen, target)
+
+
+@pytest.mark.differs("Traefik waits for the end of what a guest may rewrite")
+@pytest.mark.parametrize("kind", ["text/event-stream", "Text/Event-Stream; charset=utf-8", "application/grpc", "application/grpc+proto",
+                                  "application/grpc-web+proto"])
+@pytest.mark.parametrize("plugin,config", [("header", {}), ("rewrite-buffered", {}), ("body", {"features": 3, "response": "rewrite"})])
+def test_events_pass_plugins_one_by_one(upstream, proxy, plugin, config, kind):
+    answer, seen = events()
+    p = proxy(one_router(upstream(answer).url, plugin={"p": config}), plugins={"p": Plugin(plugin)})
+    receive_events(p, seen, "/chunked", kind=kind)

@@ -12,8 +12,8 @@
 /* What can be agreed on: no protocol that nobody here speaks. */
 static bool is_spoken(const struct tls_acceptor *a, slice protocol)
 {
-	return !slice_equal(protocol, SLICE("acme-tls/1")) &&
-	       (a->http2 || !slice_equal(protocol, SLICE("h2")));
+	return slice_equal(protocol, SLICE("http/1.1")) ||
+	       (a->http2 && slice_equal(protocol, SLICE("h2")));
 }
 
 /* Cuts off the first of a list in ALPN's notation. */
@@ -45,23 +45,20 @@ static int choose_protocol(SSL *ssl, const unsigned char **chosen, unsigned char
 {
 	const struct tls_profile *profile = tls_of(ssl)->profile;
 	slice client = slice_of((const char *)offered, offered_n), ours, protocol;
-	bool any = false, has_http2;
+	bool has_http2;
 
 	if (profile == NULL)
 		return SSL_TLSEXT_ERR_ALERT_FATAL;
 	ours = tls_profile_protocols(profile);
 	has_http2 = has_protocol(ours, SLICE("h2"));
 	while (next_protocol(&ours, &protocol)) {
-		if (!is_spoken(user, protocol))
-			continue;
-		any = true;
-		if (has_protocol(client, protocol)) {
+		if (is_spoken(user, protocol) && has_protocol(client, protocol)) {
 			*chosen = (const unsigned char *)protocol.p;
 			*chosen_n = (unsigned char)protocol.n;
 			return SSL_TLSEXT_ERR_OK;
 		}
 	}
-	if (!any || (has_http2 && has_protocol(client, SLICE("http/1.1"))))
+	if (has_http2 && has_protocol(client, SLICE("http/1.1")))
 		return SSL_TLSEXT_ERR_NOACK;
 	return SSL_TLSEXT_ERR_ALERT_FATAL;
 }

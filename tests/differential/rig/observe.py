@@ -1,10 +1,12 @@
 """Sends a case's bytes through a proxy and flattens all that can be seen into one dictionary."""
 
 import hashlib
+import ssl
 from dataclasses import dataclass, field
 
 from harness.client import Client, request_bytes
 from harness.message import Closed, ProtocolError
+from harness.tls import TlsClient, context
 from rig.known import Either
 
 SHOWN_BODY = 300
@@ -30,6 +32,7 @@ class Case:
     why: str = None
     loosely: bool = False
     ignore: tuple = ()
+    tls: dict = None  # of `name` and of what harness.tls.context takes; None: a plain connection
 
     def __str__(self):
         return self.name
@@ -91,6 +94,9 @@ def _read_answers(client, case, flat):
         except TimeoutError:
             flat[f"answer{i}.silent"] = True
             return False
+        except ssl.SSLError as error:
+            flat[f"answer{i}.alert"] = error.reason
+            return False
     return True
 
 
@@ -124,12 +130,28 @@ def _ending(client, how):
         return "closed"
 
 
+def _connect(port, case, timeout_s, flat):
+    if case.tls is None:
+        return Client(port, timeout_s=timeout_s)
+    options = dict(case.tls)
+    client = TlsClient(port, options.pop("name", None), context(**options), timeout_s=timeout_s)
+    flat["tls.version"], flat["tls.protocol"] = client.sock.version(), client.sock.selected_alpn_protocol()
+    subject = client.certificate
+    flat["tls.certificate"] = hashlib.sha256(subject).hexdigest()[:16]
+    return client
+
+
 def observe(instance, backends, case, timeout_s):
     """One run of a case; returns the flat dictionary."""
     flat = {}
     for backend in backends:
         backend.begin(case.script)
-    with Client(instance.ports[case.entry_point], timeout_s=timeout_s) as client:
+    try:
+        client = _connect(instance.ports[case.entry_point], case, timeout_s, flat)
+    except (OSError, ssl.SSLError) as error:
+        flat["handshake"] = getattr(error, "reason", None) or "closed"
+        return flat
+    with client:
         try:
             alive = _read_answers(client, case, flat)
         except OSError:

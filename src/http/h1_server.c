@@ -257,27 +257,15 @@ static void begin_exchange(struct h1_connection *c, size_t head_bytes)
 	struct h1_server *s = c->server;
 	struct exchange *x = c->x;
 	slice head = slice_first(h1_receiver_bytes(&c->in), head_bytes);
-	slice kept = arena_copy(&x->arena, head),
-	      peer = arena_copy(&x->arena, (slice){c->peer, c->peer_n}), name = {"", 0};
+	slice kept = arena_copy(&x->arena, head);
 
-	if (c->tls != NULL)
-		name = arena_copy(&x->arena, tls_server_name(c->tls));
-	if (kept.p == NULL || peer.p == NULL || name.p == NULL) {
+	if (kept.p == NULL || h1_connection_name_client(c, x) < 0) {
 		exchange_end(&c->x, true);
 		h1_connection_reject(c, 431);
 		return;
 	}
 	h1_rebase_request(&x->request, head, kept.p);
 	h1_receiver_skip(&c->in, head_bytes);
-	x->peer = peer;
-	x->peer_host = (slice){peer.p + c->peer_host_at, c->peer_host_n};
-	x->peer_address = c->address;
-	x->tls = c->tls != NULL;
-	x->server_name = name;
-	if (c->tls != NULL) {
-		x->tls_version = tls_version_text(c->tls);
-		x->tls_cipher = tls_cipher_text(c->tls);
-	}
 	x->client_method = x->request.method_id;
 	c->in_head = c->state == H1_HEAD && timer_armed(&c->timer);
 	c->state = H1_BUSY;

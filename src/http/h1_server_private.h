@@ -72,6 +72,9 @@ void h1_connection_run(struct h1_connection *c);
  * dual-stack socket is shown as IPv4. */
 void h1_connection_format_peer(struct h1_connection *c, const struct sockaddr_storage *peer);
 
+/** Tells an exchange whom its request is from, and over what. Returns 0 or -ENOMEM. */
+int h1_connection_name_client(const struct h1_connection *c, struct exchange *x);
+
 /** Waits for the first request: the connection is IDLE. */
 void h1_connection_open(struct h1_connection *c);
 

@@ -210,23 +210,6 @@ static void limit_keep_alive(struct h2_request *r)
 		h2_connection_leave(r->connection);
 }
 
-/* Whom the request is from. Returns 0 or -ENOMEM. */
-static int name_client(struct h2_request *r)
-{
-	const struct h1_connection *c = r->connection->carrier;
-	struct exchange *x = r->x;
-	slice peer = arena_copy(&x->arena, (slice){c->peer, c->peer_n}), name = {"", 0};
-
-	if (c->tls != NULL)
-		name = arena_copy(&x->arena, tls_server_name(c->tls));
-	x->peer = peer;
-	x->peer_host = (slice){peer.p + c->peer_host_at, c->peer_host_n};
-	x->peer_address = c->address;
-	x->tls = c->tls != NULL;
-	x->server_name = name;
-	return peer.p != NULL && name.p != NULL ? 0 : -ENOMEM;
-}
-
 static void begin_body(struct h2_request *r)
 {
 	struct h1_server *s = r->connection->carrier->server;
@@ -272,7 +255,7 @@ void h2_request_start(struct h2_request *r)
 	enum h1_result result = judge(r);
 	int status = r->refusal;
 
-	if (name_client(r) < 0)
+	if (h1_connection_name_client(r->connection->carrier, r->x) < 0)
 		status = 503;
 	if (status == 0 && (result == H1_TARGET_TOO_LONG || result == H1_NO_MEMORY))
 		status = h1_error_status(result);

@@ -519,3 +519,33 @@ def test_access_log(upstream, proxy, ca):
     wait_until(lambda: file.exists() and "a.example" in file.read_text(), lambda: p.log())
     line = json.loads([text for text in file.read_text().splitlines() if "a.example" in text][0])
     assert (line["TLSVersion"], line["TLSCipher"], line["RequestScheme"]) == ("1.2", "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", "https")
+
+
+def curl(p, name, *options, host=None):
+    """One request over HTTP/2: (status, version)."""
+    out = subprocess.run(["curl", "-sk", "--http2", "--max-time", "30", "-o", os.devnull, "-w", "%{http_code} %{http_version}",
+                          "--connect-to", f"::127.0.0.1:{p.port}", "-H", f"Host: {host or name}", f"https://{name}/", *options],
+                         check=True, stdout=subprocess.PIPE, timeout=60).stdout.decode()
+    return tuple(out.split())
+
+
+def test_misdirected_over_http2(optional):
+    """Clients send requests for other hosts on a connection whose certificate has their names, too."""
+    assert curl(optional, "default.example") == ("200", "2")
+    assert curl(optional, "default.example", host="new.example") == ("421", "2")
+    assert curl(optional, "default.example", host="requireandverifyclientcert.example") == ("421", "2")
+
+
+@pytest.mark.differs("the reader of metrics knows no summaries, which Go has")
+def test_http2_is_counted(upstream, proxy, ca):
+    """Once requests over HTTP/2 had no version and cipher suite, or those of another connection."""
+    p = proxy(site(upstream().url, {"r": {"rule": "PathPrefix(`/`)", "tls": {}}}, certificates=[ca.issue("a.example").pair]), metrics=True,
+              static={"accessLog": {"format": "json", "filePath": "access.log"}})
+    cipher = "ECDHE-ECDSA-AES128-GCM-SHA256"
+    assert curl(p, "a.example", "--tls-max", "1.2", "--ciphers", cipher) == ("200", "2")
+    wait_until(lambda: p.scrape().all("traefik_entrypoint_requests_tls_total"), lambda: "it is counted")
+    samples = p.scrape().all("traefik_entrypoint_requests_tls_total")
+    assert [dict(labels)["tls_version"] for labels in samples] == ["1.2"]
+    file = p.directory / "access.log"
+    wait_until(lambda: file.exists() and '"a.example"' in file.read_text(), lambda: p.log())
+    assert '"TLSVersion":"1.2"' in file.read_text()

@@ -453,7 +453,7 @@ const struct option dynamic_middleware_options[] = {
 	LATER("compress", compress, compress_rows, OPTION_ALLOW_EMPTY, "Compress responses."),
 	LATER("passTLSClientCert", pass_tls_client_cert, pass_client_cert_rows, 0,
 	      "Pass the client certificate on."),
-	LATER("retry", retry, retry_rows, 0, "Try again."),
+	TYPE("retry", retry, retry_rows, 0, "Try again."),
 	TYPE("contentType", content_type, content_type_rows, OPTION_ALLOW_EMPTY,
 	     "Guess a missing Content-Type."),
 	LATER("grpcWeb", grpc_web, grpc_web_rows, 0, "Translate gRPC-Web."),

@@ -26,6 +26,7 @@
 	X("redirectScheme", redirect_scheme) \
 	X("replacePath", replace_path) \
 	X("replacePathRegex", replace_path_regex) \
+	X("retry", retry) \
 	X("stripPrefix", strip_prefix) \
 	X("stripPrefixRegex", strip_prefix_regex)
 

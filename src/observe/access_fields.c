@@ -145,6 +145,8 @@ bool access_settings_pass(const struct access_settings *s, const struct access_r
 		if (r->status >= s->statuses[i].from && r->status <= s->statuses[i].to)
 			return true;
 	}
+	if (s->retries && r->repetitions > 0)
+		return true;
 	return s->longer_than_ns > 0 && r->duration_ns > s->longer_than_ns;
 }
 
@@ -285,7 +287,7 @@ void access_values(struct access_value values[ACCESS_FIELD_COUNT], const struct 
 	set_number(&f, ACCESS_DOWNSTREAM_CONTENT_SIZE, r->response_bytes);
 	set_number(&f, ACCESS_DURATION, r->duration_ns);
 	set_number(&f, ACCESS_OVERHEAD, r->duration_ns - inside);
-	set_number(&f, ACCESS_RETRY_ATTEMPTS, 0);
+	set_number(&f, ACCESS_RETRY_ATTEMPTS, r->repetitions);
 	set_number(&f, ACCESS_START_LOCAL, r->begun_wall_ns);
 	set_number(&f, ACCESS_START_UTC, r->begun_wall_ns);
 }

@@ -196,6 +196,13 @@ static const struct family certificate_families[] = {
 	 "When the certificate expires, in seconds since 1970", 0},
 };
 
+/* Of groups of series, which have no such member. */
+static const struct family service_retries[] = {
+	{.stem = "traefik_service_retries",
+	 .type = METRIC_COUNTER,
+	 .help = "Requests that a middleware had made again"},
+};
+
 #define GROUP(families_, labels_, doc_) \
 	{ \
 		.labels = (labels_), .doc = (doc_), .families = (families_), \
@@ -231,6 +238,9 @@ const struct family_group family_groups[FAMILY_GROUP_COUNT] = {
 	[FAMILIES_ROUTER_REQUESTS] =
 		GROUP(router_requests, "code, method, protocol, router, service",
 		      "As in Traefik: requests by router (`addRoutersLabels`)"),
+	[FAMILIES_SERVICE_RETRIES] =
+		GROUP(service_retries, "service",
+		      "As in Traefik: requests that were made again (`addServicesLabels`)"),
 	[FAMILIES_SERVICE_REQUESTS] =
 		GROUP(service_requests, "code, method, protocol, service",
 		      "As in Traefik: requests by service (`addServicesLabels`)"),

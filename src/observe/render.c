@@ -306,6 +306,25 @@ static int add_requests(struct rendering *r, struct series_registry *series, enu
 	return result;
 }
 
+static void on_service(void *context, const struct series_group *g, const struct series_sum *sums,
+		       size_t count)
+{
+	const struct rendering *r = context;
+	uint64_t retries = series_retries(g);
+	const struct label labels[] = {{"service", g->name}};
+
+	(void)sums;
+	(void)count;
+	if (g->kind == SERIES_SERVICE && retries > 0)
+		exposition_number(r->out, str_slice(&r->name), labels, ARRAY_LEN(labels), retries);
+}
+
+static int add_retries(struct rendering *r, struct series_registry *series)
+{
+	(void)render_begin(r, FAMILIES_SERVICE_RETRIES, 0);
+	return series_visit(series, on_service, r);
+}
+
 static int add_all_requests(struct rendering *r, struct series_registry *series)
 {
 	const struct series_shape *shape = series_registry_shape(series);
@@ -317,6 +336,8 @@ static int add_all_requests(struct rendering *r, struct series_registry *series)
 		result = add_requests(r, series, SERIES_ROUTER, FAMILIES_ROUTER_REQUESTS);
 	if (result == 0 && shape->services)
 		result = add_requests(r, series, SERIES_SERVICE, FAMILIES_SERVICE_REQUESTS);
+	if (result == 0 && shape->services)
+		result = add_retries(r, series);
 	return result;
 }
 

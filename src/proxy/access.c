@@ -163,6 +163,7 @@ void access_end(struct exchange *x)
 		return;
 	x->record = NULL;
 	sink = r->entry_point->access;
+	r->repetitions = x->repetitions;
 	r->duration_ns = clock_mono_ns() - r->begun_ns;
 	r->request_bytes = exchange_request_bytes(x);
 	r->response_bytes = exchange_response_bytes(x);

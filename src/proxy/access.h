@@ -47,7 +47,8 @@ struct access_record {
 	const struct entry_point *entry_point;
 	slice router; /* `p` is NULL: none was found */
 	struct access_origin origin;
-	int status; /* 0: no response was begun */
+	int status;           /* 0: no response was begun */
+	unsigned repetitions; /* how often a middleware had the request made again */
 	uint64_t request_bytes;
 	uint64_t response_bytes;
 	/* With `fields` of the sink: without what is of one hop only. */

@@ -210,6 +210,8 @@ static void start(struct service *service, struct exchange *x)
 	access_origin_begin(x, service->name, s);
 	if (b->series != NULL && x->account != NULL)
 		f->begun_ns = clock_mono_ns();
+	if (b->series != NULL && x->repetitions > 0)
+		counter_add(&b->series->workers[x->loop->index].retries, 1);
 	f->call = (struct client_call){.magic = CALL_MAGIC,
 				       .request = &x->request,
 				       .target = target,

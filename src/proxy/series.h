@@ -78,6 +78,7 @@ struct series {
 	struct series_tls_list *_Atomic tls;             /* NULL: no request has come over TLS */
 	struct series_cell *last;
 	uint32_t count;
+	_Atomic uint64_t retries; /* requests that came to a service once more */
 	_Atomic uint64_t refused; /* requests that found no cell left, or no memory for one */
 };
 
@@ -130,6 +131,10 @@ const struct series_shape *series_registry_shape(const struct series_registry *r
  */
 int series_get(struct series_group **group, struct series_registry *registry, enum series_kind kind,
 	       slice name, slice service);
+
+/** How many requests have come to the service once more, because a middleware had them made again.
+ * Any thread. */
+uint64_t series_retries(const struct series_group *group);
 
 /** One more reference. NULL is allowed, and returned. Any thread. */
 struct series_group *series_ref(struct series_group *group);

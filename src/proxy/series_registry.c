@@ -52,6 +52,16 @@ const struct series_shape *series_registry_shape(const struct series_registry *r
 	return r->shape;
 }
 
+uint64_t series_retries(const struct series_group *g)
+{
+	uint64_t n = 0;
+
+	OBJ_CHECK(g, SERIES_GROUP_MAGIC);
+	for (size_t i = 0; i < g->registry->workers; i++)
+		n += counter_get(&g->workers[i].retries);
+	return n;
+}
+
 static uint64_t refused_by(const struct series_group *g)
 {
 	uint64_t n = 0;

@@ -37,8 +37,15 @@ NO_BUFFERS = [
     {"retryExpression": condition} for condition in ("Attempts()", "Attempts() < 2.0", "!IsNetworkError()", "IsNetworkError(1)", "IsNetworkError() == 1", "RequestMethod() < \"GET\"", "RequestMethod() == GET", "RequestMethod() == 1", "\"GET\" == RequestMethod()",
                                                      "2 > Attempts()", "NetworkErrorRatio() > 0.5", "Foo()", "Attempts() > -1", "IsNetworkError() &&", "ResponseCode() == \"500\"")
 ] + [{key: -1} for key in ("maxRequestBodyBytes", "memRequestBodyBytes", "maxResponseBodyBytes", "memResponseBodyBytes")]
+RETRIES = {
+    "one": {"attempts": 1, "status": ["500"]}, "plain": {"attempts": 3}, "paused": {"attempts": 3, "initialInterval": "1ms", "status": ["500-599"]}, "500": {"attempts": 3, "status": ["500"]}, "ranges": {"attempts": 2, "status": ["404", "502-503"]}, "post": {"attempts": 3, "status": ["500-599"], "retryNonIdempotentMethod": True},
+    "status-only": {"attempts": 3, "status": ["502"], "disableRetryOnNetworkError": True}, "small": {"attempts": 3, "status": ["500"], "maxRequestBodyBytes": 3}, "no-body": {"attempts": 3, "status": ["500"], "maxRequestBodyBytes": 0}, "any-body": {"attempts": 3, "status": ["500"], "maxRequestBodyBytes": -1},
+    "late": {"attempts": 5, "status": ["500"], "timeout": "1ns"}, "in-time": {"attempts": 3, "status": ["500"], "timeout": "1h"}, "backwards": {"attempts": 3, "status": ["599-500"]}, "negative": {"attempts": 2, "status": ["500"], "initialInterval": "-1s", "timeout": "-1s"},
+}
+NO_RETRIES = [{"attempts": 0, "status": ["500"]}, {"attempts": -1}, {"attempts": 2, "disableRetryOnNetworkError": True}, {"attempts": 1, "disableRetryOnNetworkError": True}] + [{"attempts": 2, "status": [text]} for text in ("x", "500-", "-500", "", "500,502", " 500", "5xx")]
 PLUGIN = {"plugin": {"header": {"request": {"X-Guest": "1"}, "response": {"X-Answer": "2"}}}}
-ORDERS = {"plugin-buffer": ["plugin", "buffer-3"], "buffer-plugin": ["buffer-3", "plugin"], "buffer-buffer": ["buffer-plain", "buffer-3"], "buffer-breaker": ["buffer-500", "buffer-fuse"],
+ORDERS = {"plugin-retry": ["plugin", "retry-500"], "retry-plugin": ["retry-500", "plugin"], "retry-buffer": ["retry-500", "buffer-plain"], "buffer-retry": ["buffer-plain", "retry-500"], "retry-retry": ["retry-500", "retry-ranges"], "retry-breaker": ["retry-500", "retry-fuse"],
+          "plugin-buffer": ["plugin", "buffer-3"], "buffer-plugin": ["buffer-3", "plugin"], "buffer-buffer": ["buffer-plain", "buffer-3"], "buffer-breaker": ["buffer-500", "buffer-fuse"],
           "plugin-breaker": ["plugin", "order-0"], "breaker-plugin": ["order-1", "plugin"], "breaker-breaker": ["order-2", "order-3"]}
 
 
@@ -109,12 +116,42 @@ def buffer_cases():
         yield on(name, post("/", b"abc"), script=ANSWERS["500"])
 
 
+def retry_cases():
+    for name in RETRIES:
+        for method in ("GET", "POST", "PUT", "PATCH", "LOCK", "OPTIONS"):
+            for answer in ("200", "404", "500", "502", "503"):
+                yield on(f"retry-{name}", post("/", b"abc", method=method) if method in ("POST", "PUT") else get(method=method), script=ANSWERS[answer], suffix=f" {method} {answer}")
+        yield on(f"retry-{name}", get(method="HEAD"), script=reply(500, headers=[("Content-Length", "9")], reason="Internal Server Error", body=b""), suffix=" head")
+        for n in (3, 4, 70000):
+            yield on(f"retry-{name}", post("/", big(n), method="PUT"), script=ANSWERS["500"], suffix=f" body {n}")
+            yield on(f"retry-{name}", post("/", chunks=[big(n)], method="PUT"), script=ANSWERS["500"], suffix=f" chunks {n}")
+        if name != "one":
+            yield on(f"retry-{name}", get(), script=send(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + response_bytes(body=b"ok")), suffix=" 103")
+        if name in ("plain", "500"):
+            yield on(f"retry-{name}", post("/", b"abc", ("Expect", "100-continue"), method="PUT"), script=ANSWERS["500"], suffix=" expect")
+        yield on(f"retry-{name}", get(), post("/", b"a", method="PUT"), get(), script=ANSWERS["500"], suffix=" kept alive")
+        yield on(f"retry-{name}", get(version="1.0"), script=ANSWERS["500"], ending="read", suffix=" 1.0")
+        yield on(f"retry-{name}", get(), script=reply(chunks=[big(5000), big(3)]), suffix=" streams")
+        yield on(f"retry-{name}-no-server", post("/", b"abc"), get(), post("/", chunks=[b"a"]), suffix=" no server")
+        if name not in ("one", "status-only", "late"):
+            # One of the two servers is there.
+            for request, what in ((get(), "get"), (post("/", b"abc"), "post"), (post("/", chunks=[b"ab", b"c"]), "chunks"), (post("/", big(70000), method="PUT"), "put")):
+                yield on(f"retry-{name}-half", request, suffix=f" half {what}", ignore=("upstream0.header.x-forwarded-port",))
+    for i in range(len(NO_RETRIES)):
+        yield on(f"no-retry-{i}", get())
+    for name in ORDERS:
+        if "retry" in name:
+            yield on(name, post("/", b"abc", method="PUT"), script=ANSWERS["500"])
+            yield on(name, get(), script=ANSWERS["200"], suffix=" 200")
+
+
 @pytest.fixture(scope="module")
 def pair(pairs):
     middlewares = {**{name: {"circuitBreaker": options} for name, options in BREAKERS.items()}, **{f"buffer-{name}": {"buffering": options} for name, options in BUFFERS.items()},
-                   **{f"buffer-{name}-no-server": {"buffering": options} for name, options in BUFFERS.items()}, **{f"no-buffer-{i}": {"buffering": options} for i, options in enumerate(NO_BUFFERS)}, "buffer-fuse": {"circuitBreaker": {"expression": ALWAYS}}, "plugin": PLUGIN}
-    routers = {name: {"rule": f"Host(`{name}.example`)", "service": "s", "middlewares": names, **({"service": "dead"} if name.endswith("no-server") else {})} for name, names in ({name: [name] for name in middlewares} | ORDERS).items()}
-    return pairs(dynamic={"http": {"routers": routers, "middlewares": middlewares, "services": {"s": service("a"), "dead": {"loadBalancer": {"servers": [{"url": "http://127.0.0.1:1"}]}}}}}, plugins={"header": "header"})
+                   **{f"buffer-{name}-no-server": {"buffering": options} for name, options in BUFFERS.items()}, **{f"no-buffer-{i}": {"buffering": options} for i, options in enumerate(NO_BUFFERS)}, **{f"retry-{name}{where}": {"retry": options} for name, options in RETRIES.items() for where in ("", "-no-server", "-half")}, **{f"no-retry-{i}": {"retry": options} for i, options in enumerate(NO_RETRIES)},
+                   "retry-fuse": {"circuitBreaker": {"expression": "NetworkErrorRatio() > 0.5"}}, "buffer-fuse": {"circuitBreaker": {"expression": ALWAYS}}, "plugin": PLUGIN}
+    routers = {name: {"rule": f"Host(`{name}.example`)", "service": "s", "middlewares": names, **({"service": "dead"} if name.endswith("no-server") else {"service": "half"} if name.endswith("-half") else {})} for name, names in ({name: [name] for name in middlewares} | ORDERS).items()}
+    return pairs(dynamic={"http": {"routers": routers, "middlewares": middlewares, "services": {"s": service("a"), "half": {"loadBalancer": {"servers": [{"url": "http://127.0.0.1:1"}, *service("a")["loadBalancer"]["servers"]]}}, "dead": {"loadBalancer": {"servers": [{"url": "http://127.0.0.1:1"}]}}}}}, plugins={"header": "header"})
 
 
 DIFFERS = {
@@ -126,6 +163,6 @@ DIFFERS = {
 }
 
 
-@pytest.mark.parametrize("case", [with_differences(case, DIFFERS) for case in (*breaker_cases(), *buffer_cases())], ids=str)
+@pytest.mark.parametrize("case", [with_differences(case, DIFFERS) for case in (*breaker_cases(), *buffer_cases(), *retry_cases())], ids=str)
 def test_again(pair, case):
     pair.check(case)

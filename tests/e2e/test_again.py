@@ -1,9 +1,12 @@
 """Middlewares that judge responses: circuitBreaker, and those that have a request made again."""
 
+import json
+
 import pytest
 
 from harness.client import request_bytes
-from harness.proxy import Plugin, merge, one_router
+from harness.ports import free_port
+from harness.proxy import Plugin, merge, one_router, servers
 from harness.upstream import response_bytes
 from harness.waiting import wait_until
 
@@ -48,8 +51,8 @@ def test_a_breaker_is_shared_by_workers_and_outlives_a_reload(upstream, proxy):
     assert len(server.requests) == asked
     assert door.log().count("Circuit breaker opens") == 1
     door.apply(with_middlewares(server.url, fuse={"circuitBreaker": {**BREAKER, "responseCode": 500}}))
-    assert door.fetch().body == b"bad"
-    assert door.fetch().status == 500
+    wait_until(lambda: door.fetch().body == b"bad" or len(server.requests) > asked, "requests reach the server again", 30)
+    wait_until(lambda: door.fetch().status == 500, "the breaker is open with its new status", 30)
 
 
 def test_a_breaker_recovers(upstream, proxy):
@@ -167,3 +170,81 @@ def test_a_plugin_sees_one_request_per_attempt_inside_and_one_outside(upstream, 
     assert [(r.all("X-Outside"), r.all("X-Inside"), r.body) for r in server.requests] == [(["1"], ["1"], b"abc")] * 4
     metrics = door.scrape()
     assert [metrics.value("weir_plugin_exchanges_total", plugin=name) for name in ("outside", "inside")] == [1, 4]
+
+
+def dead_url():
+    return f"http://127.0.0.1:{free_port()}"
+
+
+def test_another_server_answers(upstream, proxy):
+    """One of two servers is gone: nobody notices, whatever the request is."""
+    server = upstream(lambda connection, request: connection.send(response_bytes(body=request.body)))
+    dynamic = with_middlewares(server.url, again={"retry": {"attempts": 4, "initialInterval": "1ms"}})
+    dynamic["http"]["services"]["s"] = servers(dead_url(), server.url)
+    door = proxy(dynamic, metrics=True)
+    for _ in range(10):
+        assert door.fetch().status == 200
+        answer = door.fetch("POST", body=body(100000))
+        assert (answer.status, answer.body == body(100000)) == (200, True)
+        answer = door.fetch("PUT", chunks=[b"abc", body(5000)])
+        assert (answer.status, answer.body == b"abc" + body(5000)) == (200, True)
+    assert len(server.requests) == 30
+
+
+@pytest.mark.differs("Traefik counts no retries")
+def test_retries_are_counted_and_logged(upstream, proxy, tmp_path):
+    server = failing(upstream, 500)
+    log = tmp_path / "access.log"
+    door = proxy(with_middlewares(server.url, again={"retry": {"attempts": 3, "status": ["500"]}}), metrics=True,
+                 static={"accessLog": {"filePath": str(log), "format": "json", "filters": {"retryAttempts": True}}})
+    assert (door.fetch().status, len(server.requests)) == (500, 3)
+    assert (door.fetch("POST", body=b"a").status, len(server.requests)) == (500, 4)
+    metrics = door.scrape()
+    assert metrics.value("traefik_service_retries_total", service="s@file") == 2
+    assert metrics.value("weir_exchanges_repeated_total") == 2
+    wait_until(lambda: log.exists() and log.read_text().count("\n"), "the line is written", 30)
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [(line["RetryAttempts"], line["RequestMethod"]) for line in lines] == [(2, "GET")]
+
+
+def test_clients_that_leave_in_a_pause(upstream, proxy):
+    server = failing(upstream, 500)
+    dynamic = with_middlewares(server.url, again={"retry": {"attempts": 3, "initialInterval": "1h", "status": ["500"]}})
+    dynamic["http"]["routers"]["plain"] = {"rule": "Path(`/plain-and-simple`)", "service": "s"}
+    door = proxy(dynamic)
+    for i in range(5):
+        with door.connect() as client:
+            client.send(request_bytes("PUT", body=b"abc"))
+            server.wait_requests(1 + i)
+    assert door.fetch(target="/plain-and-simple").status == 500
+    assert len(server.requests) == 6
+
+
+@pytest.mark.differs("a body that was read is sent again, empty")
+def test_a_body_that_a_plugin_has_read(upstream, proxy):
+    """Kept by the middleware it is sent again, else there is no further attempt."""
+    server = failing(upstream, 500)
+    for options, attempts in (({"attempts": 3}, 1), ({"attempts": 3, "status": ["500", "502"]}, 3)):
+        dynamic = with_middlewares(server.url, again={"retry": options}, i={"plugin": {"reader": {"features": 3, "request": "all"}}})
+        dynamic["http"]["services"]["s"] = servers(dead_url())
+        door = proxy(dynamic, plugins={"reader": Plugin("body")})
+        answer = door.fetch("PUT", body=b"abc")
+        assert answer.status in (500, 502)
+        assert door.scrape().value("weir_plugin_exchanges_total", plugin="reader") == attempts
+
+
+def test_pages_of_errors_outside_and_inside(upstream, proxy):
+    """Outside it sees the last response only; inside, the page of each attempt, with the status that has it made again."""
+    server = failing(upstream, 500)
+    pages = upstream(lambda connection, request: connection.send(response_bytes(body=b"page")))
+    again = {"retry": {"attempts": 3, "status": ["500"]}}
+    page = {"errors": {"status": ["500"], "service": "pages", "query": "/"}}
+    for middlewares, shown in (({"page": page, "again": again}, 1), ({"again": again, "page": page}, 3)):
+        dynamic = with_middlewares(server.url, **middlewares)
+        dynamic["http"]["services"]["pages"] = servers(pages.url)
+        door = proxy(dynamic)
+        server.requests.clear()
+        pages.requests.clear()
+        answer = door.fetch("PUT", body=b"abc")
+        assert (answer.status, answer.body) == (500, b"page")
+        assert ([request.body for request in server.requests], len(pages.requests)) == ([b"abc"] * 3, shown)

@@ -289,6 +289,11 @@ static void filters(void **state)
 	r = (struct access_record){.status = 200, .duration_ns = 1001};
 	assert_true(access_settings_pass(&s, &r));
 	access_settings_free(&s);
+	c = (struct access_log_config){.filters.retry_attempts = true};
+	assert_int_equal(access_settings_create(&s, &c), 0);
+	assert_false(access_settings_pass(&s, &(struct access_record){.status = 200}));
+	assert_true(access_settings_pass(&s, &(struct access_record){.repetitions = 1}));
+	access_settings_free(&s);
 	c = (struct access_log_config){.filters.status_codes = {bad, 2}};
 	assert_int_equal(access_settings_create(&s, &c), 0);
 	assert_true(access_settings_pass(&s, &(struct access_record){.status = 200}));

@@ -286,8 +286,7 @@ static const struct option forward_auth_rows[] = {
 		 "false", "Ask with the method of the request."),
 	OPT_STRING("authSigninURL", struct dynamic_forward_auth, auth_signin_url, NULL,
 		   "Where to send a client that gets 401."),
-	OPT_POINTER("tls", struct dynamic_forward_auth, tls, forward_tls_rows, "TLS.",
-		    .status = REFUSED, .hint = "https to the server is not available yet"),
+	OPT_POINTER("tls", struct dynamic_forward_auth, tls, forward_tls_rows, "TLS."),
 	OPT_END,
 };
 

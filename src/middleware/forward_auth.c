@@ -6,6 +6,7 @@
 #include "http/path.h"
 #include "http/upstream.h"
 #include "middleware/classes.h"
+#include "middleware/client_tls.h"
 #include "middleware/forward_auth_private.h"
 #include "middleware/make.h"
 
@@ -141,6 +142,16 @@ static void give_back_body(struct forward_auth_visit *v)
 		     v->request_in->trailers);
 }
 
+/* For the access log. */
+static void note_user(struct forward_auth_visit *v)
+{
+	slice name = v->a->options->header_field;
+	const struct field *f = name.n > 0 ? fields_find(&v->inquiry.response.fields, name) : NULL;
+
+	if (f != NULL)
+		v->x->user = f->value;
+}
+
 static enum middleware_verdict decide(struct forward_auth_visit *v)
 {
 	int status = v->inquiry.response.status;
@@ -150,6 +161,7 @@ static enum middleware_verdict decide(struct forward_auth_visit *v)
 		return fail(v, v->inquiry.code);
 	leave(v, false, !passes);
 	v->step = AUTH_OVER;
+	note_user(v);
 	if (!passes)
 		return forward_auth_refuse(v);
 	give_back_body(v);
@@ -306,31 +318,45 @@ static int set_authorization(struct forward_auth *a)
 	return a->authorization.p != NULL ? 0 : -ENOMEM;
 }
 
+/* What `tls` says must be right also where it is not needed. */
+static int find_endpoint(struct forward_auth *a, const struct middleware_world *world, bool tls,
+			 struct weir_error *e)
+{
+	struct client_options client = *world->client;
+	struct tls_connector *connector = NULL;
+	int r = 0;
+
+	if (tls || a->options->tls != NULL)
+		r = client_tls_connector(a->options->tls, &connector, e);
+	if (r < 0)
+		return r;
+	client.tls = tls ? connector : NULL;
+	r = upstream_get(&a->upstream, world->upstreams, a->address.host, a->address.port, &client);
+	tls_connector_release(&connector);
+	return r < 0 ? error_set(e, r, "out of memory") : 0;
+}
+
 static int set_address(struct forward_auth *a, const struct middleware_world *world,
 		       struct weir_error *e)
 {
 	struct url *u = &a->address;
 	int r = url_parse(a->options->address, u, e);
+	bool tls = slice_equal_nocase(u->scheme, SLICE("https"));
 
 	if (r < 0) {
 		error_prefix(e, "address: ");
 		return r;
 	}
-	if (slice_equal_nocase(u->scheme, SLICE("https")))
-		return error_set(e, -ENOTSUP,
-				 "address \"%.*s\": https is not available yet, expected http",
-				 SLICE_ARG(a->options->address));
-	if (!slice_equal_nocase(u->scheme, SLICE("http")))
+	if (!tls && !slice_equal_nocase(u->scheme, SLICE("http")))
 		return error_set(e, -EINVAL,
 				 "address \"%.*s\": scheme \"%.*s\", expected http or https",
 				 SLICE_ARG(a->options->address), SLICE_ARG(u->scheme));
 	a->target = arena_format(&a->arena, "%.*s%s%.*s",
 				 SLICE_ARG(u->path.n > 0 ? u->path : SLICE("/")),
 				 u->has_query ? "?" : "", SLICE_ARG(u->query));
-	if (a->target.p == NULL || set_authorization(a) < 0 ||
-	    upstream_get(&a->upstream, world->upstreams, u->host, u->port, world->client) < 0)
+	if (a->target.p == NULL || set_authorization(a) < 0)
 		return error_set(e, -ENOMEM, "out of memory");
-	return 0;
+	return find_endpoint(a, world, tls, e);
 }
 
 /* Of the option, where -1 is any, and of the proxy's own limit. */

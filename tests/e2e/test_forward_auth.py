@@ -4,8 +4,10 @@ import threading
 
 import pytest
 
+from harness.certificates import Authority
 from harness.client import Client, request_bytes
 from harness.proxy import Plugin, one_router
+from harness.tls import server_context
 from harness.upstream import response_bytes
 from harness.waiting import wait_until
 
@@ -176,11 +178,43 @@ def test_a_guest_in_front_and_one_behind(upstream, proxy):
     assert (auth.last.get("X-Guest"), server.last.get("X-Guest"), server.last.get("X-User")) == ("1", "1", "me")
 
 
-@pytest.mark.differs("https is not there yet")
-@pytest.mark.parametrize("options, text", [({"auth": "https://x"}, "https is not available yet"), ({"auth": ""}, "address"), ({"auth": "ftp://x"}, "expected http or https"), ({"authResponseHeadersRegex": "("}, "authResponseHeadersRegex"),
+@pytest.mark.parametrize("options, text", [({"tls": {"cert": "x"}}, "expected both"), ({"tls": {"ca": "missing.pem"}}, "tls.ca"), ({"auth": ""}, "address"), ({"auth": "ftp://x"}, "expected http or https"), ({"authResponseHeadersRegex": "("}, "authResponseHeadersRegex"),
                                            ({"authSigninURL": "/a\nb"}, "authSigninURL")])
 def test_what_cannot_work_is_said_and_lets_nobody_pass(upstream, proxy, options, text):
     server = upstream()
     door = proxy(guarded(server.url, **{"auth": "http://127.0.0.1:1", **options}))
     assert door.fetch().status == 404
     assert text in door.log()
+
+
+@pytest.fixture(scope="module")
+def ca(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("ca"))
+
+
+def test_https(upstream, proxy, ca, tmp_path_factory):
+    """Whom weir believes, and what it shows of itself; a change of the authority takes effect with a reload."""
+    clients = Authority(tmp_path_factory.mktemp("clients"), "clients")
+    mine = clients.issue("mine")
+    server, auth = upstream(), upstream(answering(headers=[("X-User", "me")]), tls=server_context(ca.issue("server", "IP:127.0.0.1"), clients=clients))
+    known = {"ca": str(ca.file), "cert": mine.pair["certFile"], "key": mine.pair["keyFile"]}
+    door = proxy(guarded(server.url, auth.url, tls=known, authResponseHeaders=["X-User"]), static={"weir": {"workers": 1}})
+    for _ in range(5):
+        assert door.fetch(target="/x").status == 200
+    assert server.last.get("X-User") == "me" and auth.accepted == 1
+    for tls in ({}, {"ca": str(clients.file), "cert": known["cert"], "key": known["key"]}, {"ca": known["ca"]}):
+        door.apply(guarded(server.url, auth.url, tls=tls or {"insecureSkipVerify": True}))
+        assert door.fetch(target="/x").status == 500
+    door.apply(guarded(server.url, auth.url))
+    assert door.fetch(target="/x").status == 500
+    # Others are of whoever waits for the new configuration.
+    assert [sum(request.get("X-Forwarded-Uri") == "/x" for request in auth.requests), sum(request.target == "/x" for request in server.requests)] == [5, 5]
+    door.apply(guarded(server.url, auth.url, tls={"insecureSkipVerify": True, "cert": known["cert"], "key": known["key"]}))
+    assert door.fetch(target="/x").status == 200
+
+
+def test_the_user_is_in_the_access_log(upstream, proxy):
+    server, auth = upstream(), upstream(answering(headers=[("x-user", "Me Myself")]))
+    door = proxy(guarded(server.url, auth.url, headerField="X-User"), static={"accessLog": {"format": "json"}})
+    assert door.fetch(target="/logged").status == 200
+    wait_until(lambda: '"ClientUsername":"Me Myself"' in door.log(), lambda: door.log(), 15)

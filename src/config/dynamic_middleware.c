@@ -327,15 +327,16 @@ static const struct option circuit_breaker_rows[] = {
 
 static const struct option compress_rows[] = {
 	OPT_LIST("excludedContentTypes", struct dynamic_compress, excluded_content_types, NULL,
-		 "Types to leave alone."),
+		 "Types of responses, and of requests, to leave alone."),
 	OPT_LIST("includedContentTypes", struct dynamic_compress, included_content_types, NULL,
-		 "Types to compress."),
+		 "Types of responses to compress; not together with `excludedContentTypes`."),
 	OPT_INT("minResponseBodyBytes", struct dynamic_compress, min_response_body_bytes, "1024",
-		"Smallest body."),
+		"Shortest body to compress, where its length is known."),
 	OPT_LIST("encodings", struct dynamic_compress, encodings, "gzip,br,zstd",
-		 "Encodings, best first."),
+		 "`gzip`, `br`, `zstd`: what is offered, the best first."),
 	OPT_STRING("defaultEncoding", struct dynamic_compress, default_encoding, NULL,
-		   "For clients that name none."),
+		   "For clients that send no Accept-Encoding, or take any; empty: none, or the "
+		   "first."),
 	OPT_END,
 };
 
@@ -449,7 +450,7 @@ const struct option dynamic_middleware_options[] = {
 	TYPE("buffering", buffering, buffering_rows, 0, "Keep bodies until they are complete."),
 	TYPE("circuitBreaker", circuit_breaker, circuit_breaker_rows, 0,
 	     "Give a failing service a rest."),
-	LATER("compress", compress, compress_rows, OPTION_ALLOW_EMPTY, "Compress responses."),
+	TYPE("compress", compress, compress_rows, OPTION_ALLOW_EMPTY, "Compress responses."),
 	LATER("passTLSClientCert", pass_tls_client_cert, pass_client_cert_rows, 0,
 	      "Pass the client certificate on."),
 	TYPE("retry", retry, retry_rows, 0, "Try again."),

@@ -236,6 +236,8 @@ struct weir_limits_config {
 	int64_t auth_body_bytes;
 	int64_t generation_bytes; /* of what one dynamic configuration becomes */
 	int64_t metrics_bytes;    /* of one answer to a scrape */
+	int64_t compressions;     /* responses at the same time, all workers together */
+	int64_t compress_window_bytes;
 	int64_t access_log_bytes; /* of lines that wait to be written, per worker */
 };
 

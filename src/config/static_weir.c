@@ -98,6 +98,14 @@ static const struct option limits_rows[] = {
 	OPT_SIZE("metricsText", struct weir_limits_config, metrics_bytes, "64MiB",
 		 "Longest answer at `/metrics`; a longer one is refused with 500.",
 		 AT_LEAST(64 << 10)),
+	OPT_INT("compressions", struct weir_limits_config, compressions, "1024",
+		"Most responses that `compress` works on at the same time, in all workers "
+		"together; further ones are sent as they are.",
+		.min = 0, .max = 1 << 24),
+	OPT_SIZE("compressWindow", struct weir_limits_config, compress_window_bytes, "64KiB",
+		 "How far back a compressed response may refer, at most 32 KiB with gzip. A "
+		 "response takes about ten times as much memory.",
+		 .min = 1 << 10, .max = 4 << 20),
 	OPT_SIZE("accessLogQueue", struct weir_limits_config, access_log_bytes, "1MiB",
 		 "Lines of the access log that wait in one worker to be written; further ones are "
 		 "lost and counted.",

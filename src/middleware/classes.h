@@ -12,6 +12,7 @@
 	X("basicAuth", basic_auth) \
 	X("buffering", buffering) \
 	X("circuitBreaker", circuit_breaker) \
+	X("compress", compress) \
 	X("contentType", content_type) \
 	X("digestAuth", digest_auth) \
 	X("errors", errors) \

@@ -8,6 +8,7 @@
 #include "config/dynamic.h"
 #include "http/middleware.h"
 
+struct compressions;
 struct plugin_registry;
 struct shared_states;
 struct client_options;
@@ -18,6 +19,7 @@ struct weir_limits_config;
 struct middleware_world {
 	struct plugin_registry *plugins;
 	struct shared_states *states;
+	struct compressions *compressions;
 	const struct weir_limits_config *limits;
 	struct upstream_registry *upstreams;
 	const struct client_options *client; /* of connections to other servers */

@@ -2,6 +2,7 @@
 
 #include "http/h1_server.h"
 #include "http/spool.h"
+#include "middleware/compress_stage.h"
 #include "middleware/plugin_totals.h"
 #include "middleware/shared_state.h"
 #include "observe/line_writer.h"
@@ -132,6 +133,12 @@ static const struct family scrape_families[] = {
 	       bytes),
 };
 
+static const struct family compression_families[] = {
+#define X(name, kind, help) METRIC("weir_compress_" #name, kind, help, struct compressions, name),
+	COMPRESSION_COUNTERS(X)
+#undef X
+};
+
 static const struct family access_log_families[] = {
 #define X(name, kind, help) \
 	METRIC("weir_access_log_" #name, kind, help, struct line_writer_counters, name),
@@ -226,6 +233,8 @@ const struct family_group family_groups[FAMILY_GROUP_COUNT] = {
 		GROUP(middleware_families, "middleware", "A middleware with state over requests"),
 	[FAMILIES_PROVIDERS] =
 		GROUP(provider_families, "provider", "Where configurations come from"),
+	[FAMILIES_COMPRESSIONS] =
+		GROUP(compression_families, "", "All `compress` middlewares together"),
 	[FAMILIES_SCRAPES] = GROUP(scrape_families, "", "Scrapes"),
 	[FAMILIES_ACCESS_LOG] = GROUP(access_log_families, "", "The access log, if there is one"),
 	[FAMILIES_PROCESS] = GROUP(process_families, "", "As in all programs"),

@@ -39,6 +39,7 @@ struct family_group {
 	X(FAILURES) \
 	X(MIDDLEWARES) \
 	X(PROVIDERS) \
+	X(COMPRESSIONS) \
 	X(SCRAPES) \
 	X(ACCESS_LOG) \
 	X(PROCESS) \

@@ -374,6 +374,7 @@ int metrics_render(struct str *out, struct proxy *p, const struct access_log *lo
 	add_object(&r, FAMILIES_BUFFERS, &stats.buffers);
 	add_object(&r, FAMILIES_KEPT, &spool_counters);
 	add_object(&r, FAMILIES_UPSTREAMS, &stats.upstreams);
+	add_object(&r, FAMILIES_COMPRESSIONS, proxy_compressions(p));
 	add_object(&r, FAMILIES_SCRAPES, scrapes);
 	if (log != NULL)
 		add_access_log(&r, log);

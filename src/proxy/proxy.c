@@ -136,6 +136,9 @@ static void fill_world(struct proxy *p)
 {
 	p->world.problem = log_problem;
 	p->world.config = p->config;
+	p->compressions.max = (uint64_t)p->config->weir.limits.compressions;
+	p->compressions.window_bytes = (size_t)p->config->weir.limits.compress_window_bytes;
+	p->world.middlewares.compressions = &p->compressions;
 	p->world.entry_points = p->entry_points;
 	p->world.entry_point_count = p->entry_point_count;
 	p->world.workers = p->worker_count;

@@ -4,6 +4,7 @@
 #ifndef PROXY_PROXY_PRIVATE_H
 #define PROXY_PROXY_PRIVATE_H
 
+#include "middleware/compress_stage.h"
 #include "proxy/proxy.h"
 #include "proxy/stats.h"
 #include "proxy/worker.h"
@@ -23,6 +24,7 @@ struct proxy {
 	struct loop_group loops;
 	struct worker_events events;
 	struct generation_world world;
+	struct compressions compressions;
 	struct ping_service ping;
 	_Atomic bool terminating; /* read by ping on the workers */
 

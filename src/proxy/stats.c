@@ -85,3 +85,9 @@ struct shared_states *proxy_shared_states(const struct proxy *p)
 	OBJ_CHECK(p, PROXY_MAGIC);
 	return p->world.middlewares.states;
 }
+
+const struct compressions *proxy_compressions(const struct proxy *p)
+{
+	OBJ_CHECK(p, PROXY_MAGIC);
+	return &p->compressions;
+}

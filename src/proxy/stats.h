@@ -57,6 +57,11 @@ struct shared_states;
 /** What middlewares keep over requests. */
 struct shared_states *proxy_shared_states(const struct proxy *p);
 
+struct compressions;
+
+/** What `compress` has done. */
+const struct compressions *proxy_compressions(const struct proxy *p);
+
 /** The plugins. */
 struct plugin_registry *proxy_plugins(const struct proxy *p);
 

@@ -5,6 +5,7 @@
 
 #include "config/static_private.h"
 #include "config/static_rows.h"
+#include "net/address.h"
 
 #define INTERNAL_ENTRY_POINT SLICE("traefik")
 #define DEFAULT_HEADER_BYTES INT64_C(1048576)
@@ -133,6 +134,27 @@ static void settle_alias_headers(struct entry_point_http_config *http, const str
 	if (alias == ALIAS_HEADERS_UNSET)
 		alias = underscore;
 	http->alias_headers = alias != ALIAS_HEADERS_UNSET ? alias : ALIAS_HEADERS_KEEP;
+}
+
+static bool is_port(slice text)
+{
+	uint16_t port;
+
+	return text.n > 1 && text.p[0] == ':' && address_port_parse(slice_from_at(text, 1), &port);
+}
+
+/* Traefik starts without the redirection, and says so in its log. */
+static void check_redirection(const struct static_config *c, const struct option_entry *e,
+			      struct config_report *report)
+{
+	const struct entry_point_config *ep = e->value;
+	const struct redirection_config *to = ep->http.redirections.entry_point;
+
+	if (to != NULL && !is_port(to->to) && static_entry_point(c, to->to) == NULL)
+		(void)config_error_at(report, e->node,
+				      "http.redirections.entryPoint.to: found \"%.*s\", expected "
+				      "the name of an entry point or \":port\"",
+				      SLICE_ARG(slice_first(to->to, 100)));
 }
 
 static void no_negative(int64_t *ns)
@@ -342,6 +364,8 @@ int static_decode(struct static_config *c, const struct tree *tree, struct confi
 		return -ENOMEM;
 	OPTION_MAP_FOR_EACH (e, &c->entry_points)
 		settle_entry_point(e, report);
+	OPTION_MAP_FOR_EACH (e, &c->entry_points)
+		check_redirection(c, e, report);
 	settle_log(&c->log, root, report);
 	settle_access_log(c->access_log, root, report);
 	check_providers(c, root, report);

@@ -49,12 +49,25 @@ struct entry_point_tls_config {
 	slice options;
 };
 
+/** entryPoints.<name>.http.redirections.entryPoint */
+struct redirection_config {
+	slice to; /* name of an entry point, or ":port" */
+	slice scheme;
+	bool permanent;
+	int64_t priority;
+};
+
+struct redirections_config {
+	struct redirection_config *entry_point; /* NULL: none */
+};
+
 struct entry_point_http_config {
 	struct option_list middlewares;
 	bool encode_query_semicolons;
 	bool sanitize_path;
 	int64_t max_header_bytes;
 	struct encoded_characters_config encoded_characters;
+	struct redirections_config redirections;
 	struct entry_point_tls_config *tls; /* NULL: routers are plain unless they say else */
 	enum alias_headers alias_headers;   /* settled from the two below: never UNSET */
 	enum alias_headers alias_strategy;

@@ -107,15 +107,21 @@ static const struct option encoded_characters_rows[] = {
 };
 
 static const struct option redirection_rows[] = {
-	ROW("to", STRING, NULL),
-	ROW("scheme", STRING, "https"),
-	ROW("permanent", BOOL, "true"),
-	ROW("priority", INT, "9223372036854775806"),
+	OPT_STRING("to", struct redirection_config, to, NULL,
+		   "Name of the entry point whose port the requests are sent to, or `:port`. "
+		   "Required."),
+	OPT_STRING("scheme", struct redirection_config, scheme, "https",
+		   "Scheme that they are sent to."),
+	OPT_BOOL("permanent", struct redirection_config, permanent, "true",
+		 "Answer 301 or 308 instead of 302 or 307."),
+	OPT_INT("priority", struct redirection_config, priority, "9223372036854775806",
+		"Priority of the router, `<name>-to-<to>@internal`, that does it."),
 	OPT_END,
 };
 
 static const struct option redirections_rows[] = {
-	TABLE("entryPoint", POINTER, redirection_rows, 0),
+	OPT_POINTER("entryPoint", struct redirections_config, entry_point, redirection_rows,
+		    "Redirect all requests of the entry point."),
 	OPT_END,
 };
 
@@ -158,9 +164,8 @@ static const struct option http_rows[] = {
 		 alias_headers_names, "", "Older name of `aliasHeadersStrategy`."),
 	OPT_OBJECT("encodedCharacters", struct entry_point_http_config, encoded_characters,
 		   encoded_characters_rows, "Which characters may be percent-encoded in paths."),
-	OPT_NOWHERE_TABLE(
-		"redirections", POINTER, REFUSED, redirections_rows, 0, "Redirect all requests.",
-		.hint = "use a router with a redirectScheme middleware where it is available"),
+	OPT_OBJECT("redirections", struct entry_point_http_config, redirections, redirections_rows,
+		   "Redirections."),
 	OPT_POINTER("tls", struct entry_point_http_config, tls, tls_rows,
 		    "Routers take TLS connections, and no others, unless they have a `tls` of "
 		    "their own.",

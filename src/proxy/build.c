@@ -28,9 +28,8 @@ static bool is_logged(const struct generation_world *w, const struct dynamic_rou
 	return route->entry_point->config->observability.access_logs;
 }
 
-/* One router on one entry point. */
-static int add_route(struct build *b, const struct dynamic_router *r, const struct entry_point *p,
-		     struct weir_error *e)
+int build_add_route(struct build *b, const struct dynamic_router *r, const struct entry_point *p,
+		    const struct build_end *end, struct weir_error *e)
 {
 	struct generation *g = b->g;
 	struct route *route = ARENA_NEW(&g->arena, struct route);
@@ -51,10 +50,10 @@ static int add_route(struct build *b, const struct dynamic_router *r, const stru
 	g->routes[g->route_count++] = route;
 	if (tls && build_tls_route(b, r, p, route->rule) < 0)
 		return error_set(e, -ENOMEM, "out of memory");
-	result = build_chain(b, &route->chain, r, p, e);
+	result = build_chain(b, &route->chain, r, p, end, e);
 	if (result < 0)
 		return result;
-	route->internal = build_find_internal(g->world, r->service) != NULL;
+	route->internal = end != NULL || build_find_internal(g->world, r->service) != NULL;
 	route->logged = is_logged(g->world, r, route);
 	if (build_counts(b, SERIES_ROUTER) &&
 	    series_get(&route->series, g->world->series, SERIES_ROUTER, r->object.name,
@@ -143,7 +142,7 @@ static int add_router(struct build *b, const struct dynamic_router *r)
 			tell_no_entry_point(b, r, names.items[i]);
 			continue;
 		}
-		result = add_route(b, r, p, &e);
+		result = build_add_route(b, r, p, NULL, &e);
 		if (result == -ENOMEM)
 			return result;
 		/* What failed because of that is nobody's mistake. */
@@ -197,9 +196,11 @@ static int prepare(struct build *b)
 	g->middlewares = ARENA_ARRAY(&g->arena, struct middleware *, c->middleware_count);
 	g->origins = ARENA_ARRAY(&g->arena, struct middleware_origin, c->middleware_count);
 	g->kept = ARENA_ARRAY(&g->arena, struct dynamic_config *, c->middleware_count);
-	/* Each router at most once on each entry point, and those of internal services. */
+	/* Each router at most once on each entry point, redirections, and those of internal
+	 * services. */
 	g->routes = ARENA_ARRAY(&g->arena, struct route *,
-				c->router_count * points + INTERNAL_SERVICE_COUNT);
+				c->router_count * points + points + INTERNAL_SERVICE_COUNT);
+	g->redirections = ARENA_ARRAY(&g->arena, struct middleware *, points);
 	g->routers = ARENA_ARRAY(&g->arena, struct router_set *, 2 * points);
 	g->shares = ARENA_ARRAY(&g->arena, struct generation_share, g->world->workers);
 	b->services = ARENA_ARRAY(&g->arena, struct outcome, c->service_count);
@@ -207,16 +208,16 @@ static int prepare(struct build *b)
 	b->entries = ARENA_ARRAY(&g->arena, struct router_entry *, 2 * points);
 	b->entry_counts = ARENA_ARRAY(&g->arena, size_t, 2 * points);
 	if (g->services == NULL || g->connectors == NULL || g->middlewares == NULL ||
-	    g->origins == NULL || g->kept == NULL || g->routes == NULL || g->routers == NULL ||
-	    g->shares == NULL || b->services == NULL || b->middlewares == NULL ||
-	    b->entries == NULL || b->entry_counts == NULL) {
+	    g->redirections == NULL || g->origins == NULL || g->kept == NULL || g->routes == NULL ||
+	    g->routers == NULL || g->shares == NULL || b->services == NULL ||
+	    b->middlewares == NULL || b->entries == NULL || b->entry_counts == NULL) {
 		g->service_count = g->middleware_count = 0;
 		g->routers = NULL;
 		return -ENOMEM;
 	}
 	for (size_t i = 0; i < 2 * points; i++) {
 		b->entries[i] = ARENA_ARRAY(&g->arena, struct router_entry,
-					    c->router_count + INTERNAL_SERVICE_COUNT);
+					    c->router_count + 1 + INTERNAL_SERVICE_COUNT);
 		if (b->entries[i] == NULL)
 			return -ENOMEM;
 	}
@@ -264,6 +265,8 @@ int build_routers(struct generation *g, const struct generation *previous)
 		r = build_tls_begin(&b);
 	for (int i = 0; r == 0 && i < INTERNAL_SERVICE_COUNT; i++)
 		r = add_internal(&b, (enum internal_service)i);
+	if (r == 0)
+		r = build_redirections(&b);
 	if (r == 0)
 		r = add_routers(&b);
 	for (size_t i = 0; r == 0 && i < 2 * g->world->entry_point_count; i++)

@@ -176,7 +176,7 @@ static int qualify(struct build *b, struct option_list *names, const struct dyna
 }
 
 int build_chain(struct build *b, struct chain *chain, const struct dynamic_router *r,
-		const struct entry_point *p, struct weir_error *e)
+		const struct entry_point *p, const struct build_end *end, struct weir_error *e)
 {
 	const size_t max = (size_t)b->g->world->config->weir.limits.middlewares_per_router;
 	const struct dynamic_service *service = dynamic_service_find(b->g->config, r->service);
@@ -194,7 +194,7 @@ int build_chain(struct build *b, struct chain *chain, const struct dynamic_route
 				 "chains come to more than %zu middlewares "
 				 "(weir.limits.middlewaresPerRouter)",
 				 max);
-	chain->list = ARENA_ARRAY(&b->g->arena, struct middleware *, count);
+	chain->list = ARENA_ARRAY(&b->g->arena, struct middleware *, count + (end != NULL));
 	if (chain->list == NULL || result < 0)
 		return error_set(e, -ENOMEM, "out of memory");
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
@@ -202,7 +202,12 @@ int build_chain(struct build *b, struct chain *chain, const struct dynamic_route
 		if (result < 0)
 			return result;
 	}
-	result = build_find_service(b, &chain->service, r->service, e);
+	if (end != NULL) {
+		chain->list[chain->count++] = end->middleware;
+		chain->service = end->service;
+	} else {
+		result = build_find_service(b, &chain->service, r->service, e);
+	}
 	if (result < 0)
 		return result;
 	chain_finish(chain);

@@ -71,11 +71,26 @@ int build_connector(struct build *b, const struct dynamic_servers_transport *t,
 /** The service of that name, made on first use. Returns 0 or a negative errno value and why not. */
 int build_find_service(struct build *b, struct service **service, slice name, struct weir_error *e);
 
+/** The end of a chain that no configuration names. */
+struct build_end {
+	struct middleware *middleware; /* the innermost */
+	struct service *service;
+};
+
 /**
  * The chain of a router: the middlewares of the entry point, of the router, of the service,
- * outermost first, and the service. Returns 0 or a negative errno value and why not.
+ * outermost first, and the service, or with `end` (NULL: none) what stands there instead. Returns 0
+ * or a negative errno value and why not.
  */
 int build_chain(struct build *b, struct chain *chain, const struct dynamic_router *r,
-		const struct entry_point *p, struct weir_error *e);
+		const struct entry_point *p, const struct build_end *end, struct weir_error *e);
+
+/** One router on one entry point. `end` as above. Returns 0 or a negative errno value and why not.
+ */
+int build_add_route(struct build *b, const struct dynamic_router *r, const struct entry_point *p,
+		    const struct build_end *end, struct weir_error *e);
+
+/** The routers of the entry points' `http.redirections`. Returns 0 or -ENOMEM. */
+int build_redirections(struct build *b);
 
 #endif

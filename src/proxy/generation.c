@@ -54,6 +54,8 @@ void generation_destroy(struct generation **generation)
 	}
 	for (size_t i = 0; i < g->middleware_count; i++)
 		middleware_destroy(&g->middlewares[i]);
+	for (size_t i = 0; i < g->redirection_count; i++)
+		middleware_destroy(&g->redirections[i]);
 	for (size_t i = 0; i < g->service_count; i++) {
 		if (g->services[i] != NULL)
 			load_balancer_release(g->services[i]);

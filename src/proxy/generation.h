@@ -131,6 +131,8 @@ struct generation {
 	struct tls_connector **connectors; /* parallel to the transports, then the default one's;
 					      references, NULL: no https server uses it */
 	struct middleware **middlewares;
+	struct middleware **redirections; /* of entry points; at most one for each */
+	size_t redirection_count;
 	struct middleware_origin *origins; /* parallel to `middlewares` */
 	struct dynamic_config **kept; /* references: older configurations that origins are of */
 	size_t kept_count;

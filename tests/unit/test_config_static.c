@@ -394,6 +394,14 @@ static const struct {
 		  "  b: {address: ':2', udp: {timeout: 6s}}\n"},
 	 "entryPoints:\n  a:\n    address: \":1\"\n  b:\n    address: \":2\"\n",
 	 "warning: F:2:27: entryPoints.a.udp: accepted without effect\n"},
+	{{.file = "entryPoints:\n  a: {address: ':1', http: {redirections: {entryPoint: {to: "
+		  "b}}}}\n"
+		  "  c: {address: ':3', http: {redirections: {entryPoint: {to: ':x'}}}}\n"},
+	 NULL,
+	 "error: F:2:6: entryPoints.a: http.redirections.entryPoint.to: found \"b\", expected "
+	 "the name of an entry point or \":port\"\n"
+	 "error: F:3:6: entryPoints.c: http.redirections.entryPoint.to: found \":x\", expected "
+	 "the name of an entry point or \":port\"\n"},
 	{{.file = "entryPoints:\n  a:\n    address: ':1'\n    proxyProtocol: {insecure: true}\n"
 		  "    http3: {}\n"},
 	 NULL,

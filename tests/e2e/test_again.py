@@ -1,5 +1,6 @@
 """Middlewares that judge responses: circuitBreaker, and those that have a request made again."""
 
+import gzip
 import json
 
 import pytest
@@ -248,3 +249,17 @@ def test_pages_of_errors_outside_and_inside(upstream, proxy):
         answer = door.fetch("PUT", body=b"abc")
         assert (answer.status, answer.body) == (500, b"page")
         assert ([request.body for request in server.requests], len(pages.requests)) == ([b"abc"] * 3, shown)
+
+
+def test_compressed_outside_and_inside(upstream, proxy):
+    """Responses that are dropped have begun to be compressed; the last one comes whole."""
+    page = b"text " * 20000
+    server = upstream(lambda connection, request: connection.send(response_bytes(500, headers=[("Content-Type", "text/plain")], chunks=[page, page])))
+    squeeze = {"compress": {"minResponseBodyBytes": 10}}
+    for again in ({"retry": {"attempts": 3, "status": ["500"]}}, {"buffering": {"retryExpression": "ResponseCode() == 500 && Attempts() < 3"}}):
+        for middlewares in ({"squeeze": squeeze, "again": again}, {"again": again, "squeeze": squeeze}):
+            door = proxy(with_middlewares(server.url, **middlewares))
+            server.requests.clear()
+            answer = door.fetch("PUT", body=b"abc", headers=[("Accept-Encoding", "gzip")])
+            assert (answer.status, answer.get("Content-Encoding"), gzip.decompress(answer.body) == page * 2) == (500, "gzip", True)
+            assert [request.body for request in server.requests] == [b"abc"] * 3

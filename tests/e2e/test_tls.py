@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import socket
 import ssl
 import subprocess
 
@@ -549,3 +550,51 @@ def test_http2_is_counted(upstream, proxy, ca):
     file = p.directory / "access.log"
     wait_until(lambda: file.exists() and '"a.example"' in file.read_text(), lambda: p.log())
     assert '"TLSVersion":"1.2"' in file.read_text()
+
+
+class SlowHandshake:
+    """A client whose bytes the test carries, one message at a time."""
+
+    def __init__(self, port, name):
+        self.sock = socket.create_connection(("127.0.0.1", port), timeout=30)
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context().wrap_bio(self.incoming, self.outgoing, server_hostname=name)
+        self._try()
+
+    def _try(self):
+        try:
+            self.tls.do_handshake()
+            return True
+        except ssl.SSLWantReadError:
+            return False
+
+    def send(self, count=None):
+        """Sends so many of the bytes that wait, or all."""
+        self.sock.sendall(self.outgoing.read() if count is None else self.outgoing.read(count))
+
+    def finish(self):
+        while not self._try():
+            self.send()
+            data = self.sock.recv(65536)
+            assert data, "the proxy has closed the connection"
+            self.incoming.write(data)
+        self.send()
+        return self.tls.getpeercert(binary_form=True)
+
+
+@pytest.mark.differs("Traefik reads certificates when something else changes")
+@pytest.mark.parametrize("at", ["nothing sent", "half of the hello", "hello sent"])
+def test_replaced_in_the_middle_of_a_handshake(replaceable, ca, at):
+    """Which of the two certificates it is depends on whether it had been chosen."""
+    p, place, first = replaceable
+    client = SlowHandshake(p.port, "a.example")
+    if at == "half of the hello":
+        client.send(100)
+    elif at == "hello sent":
+        client.send()
+        client.incoming.write(client.sock.recv(65536))
+    new = ca.issue("a.example")
+    put(new, place)
+    wait_certificate(p, "a.example", new)
+    assert client.finish() in ((first.der,) if at == "hello sent" else (first.der, new.der))
+    client.sock.close()

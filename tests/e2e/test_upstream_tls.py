@@ -166,6 +166,34 @@ def test_server_without_tls(upstream, proxy):
     assert p.fetch().status == 500
 
 
+GARBAGE = {
+    "nothing": b"",
+    "zeros": bytes(1000),
+    "a record without end": b"\x16\x03\x03\xff\xff" + bytes(100),
+    "an empty record": b"\x16\x03\x03\x00\x00",
+    "an alert": b"\x15\x03\x03\x00\x02\x02\x28",
+    "a hello of nothing": b"\x16\x03\x03\x00\x04\x02\x00\x00\x00",
+    "data instead": b"\x17\x03\x03\x00\x05hello",
+    "a long message": b"\x16\x03\x03\x40\x00\x02\xff\xff\xff" + bytes(16380),
+}
+
+
+@pytest.mark.parametrize("what", GARBAGE)
+def test_server_that_makes_no_sense(upstream, proxy, what):
+    """And the next request is answered all the same."""
+    def serve(connection):
+        connection.sock.recv(4096)
+        connection.send(GARBAGE[what])
+
+    server, good = upstream(serve=serve), upstream()
+    dynamic = merge(site(f"https://127.0.0.1:{server.port}"),
+                    {"http": {"routers": {"good": {"rule": "Host(`good.example`)", "service": "g"}}, "services": {"g": servers(good.url)}}})
+    p = proxy(dynamic)
+    for _ in range(2):
+        assert p.fetch().status in (500, 502)
+    assert p.fetch(host="good.example").status == 200
+
+
 def test_server_that_ends_during_the_handshake(upstream, proxy):
     server = upstream(serve=lambda connection: connection.sock.recv(1))
     p = proxy(site(f"https://127.0.0.1:{server.port}"))

@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 
 #include "core/clock.h"
@@ -12,14 +13,31 @@
 #define POLL_MS 2000      /* where the system has no watches left */
 #define RETRY_MS_MAX 60000
 
+/* One reading of the files. Large ones take long: a thread of its own, but for the first. */
+struct reading {
+	struct file_state before; /* with `checked`: the files' state when it began */
+	bool checked;
+	struct arena arena;
+	struct config_report report;
+	struct file_paths contents;
+	struct dynamic_config *config;
+	int result;
+	pthread_t thread;
+	bool active;
+	bool again; /* something has happened meanwhile */
+};
+
 struct file_provider {
 	struct provider provider;
 	const struct file_provider_config *config;
 	struct file_watcher *watcher; /* NULL: not watching */
 	uv_timer_t timer;             /* active: something may have changed */
-	uint64_t burst_start_ms;      /* 0: no burst */
-	struct file_paths contents;   /* files that the last configuration names */
-	struct file_state loaded;     /* the state that was last looked at */
+	uv_async_t read;              /* from the thread that reads: it has ended */
+	unsigned handles;             /* of the loop, that are not closed */
+	struct reading reading;
+	uint64_t burst_start_ms;    /* 0: no burst */
+	struct file_paths contents; /* files that the last configuration names */
+	struct file_state loaded;   /* the state that was last looked at */
 	struct dynamic_hash published;
 	bool has_published;
 	uint64_t empty_since_ms; /* with `empty_state`; 0: not empty */
@@ -119,48 +137,73 @@ static void take_contents(struct file_provider *f, struct file_paths *contents)
 	f->renamed = true;
 }
 
-/*
- * Reads, publishes. What is unchanged is not warned about again. Returns 0, -EAGAIN if the files,
- * which were in the state `before` (NULL: whatever it was), are still being written, or another
- * negative errno value with `e` filled in.
- */
-static int load(struct file_provider *f, const struct file_state *before, struct weir_error *e)
+/* Without the provider's own state, so that a thread can do it. */
+static void *read_files(void *context)
 {
-	struct file_paths contents = {0};
-	struct dynamic_config *config;
-	struct config_report report;
-	struct arena arena;
-	int r;
+	struct file_provider *f = context;
+	struct reading *r = &f->reading;
 
-	arena_init(&arena, 4096, (size_t)1 << 20);
-	config_report_init(&report, &arena);
+	r->result = file_load(f->config, &r->report, &r->config, &r->contents);
+	if (r->active)
+		must(uv_async_send(&f->read) == 0);
+	return NULL;
+}
+
+static void begin_reading(struct file_provider *f, const struct file_state *before)
+{
+	struct reading *r = &f->reading;
+
+	*r = (struct reading){.checked = before != NULL};
+	if (before != NULL)
+		r->before = *before;
+	arena_init(&r->arena, 4096, (size_t)1 << 20);
+	config_report_init(&r->report, &r->arena);
 	counter_add(&provider_counters[PROVIDER_FILE].loads, 1);
-	r = file_load(f->config, &report, &config, &contents);
-	if (before != NULL && is_doubtful(f, before, config)) {
-		dynamic_destroy(&config);
-		file_paths_free(&contents);
-		arena_free(&arena);
+}
+
+static void discard_reading(struct reading *r)
+{
+	dynamic_destroy(&r->config);
+	file_paths_free(&r->contents);
+	arena_free(&r->arena);
+}
+
+/*
+ * Publishes what was read. What is unchanged is not warned about again. Returns 0, -EAGAIN if the
+ * files, which were in a known state before, are still being written, or another negative errno
+ * value with `e` filled in.
+ */
+static int take_reading(struct file_provider *f, struct weir_error *e)
+{
+	struct reading *r = &f->reading;
+	bool same = r->result == 0 && f->has_published &&
+		    dynamic_hash_equal(&r->config->hash, &f->published);
+	int result = r->result;
+
+	if (r->checked && is_doubtful(f, &r->before, r->config)) {
+		discard_reading(r);
 		f->doubts++;
 		return -EAGAIN;
 	}
 	f->doubts = 0;
-	if (r < 0 || !f->has_published || !dynamic_hash_equal(&config->hash, &f->published))
-		log_report(&report, !f->has_published);
-	if (r < 0)
-		(void)first_error(&report, e);
-	arena_free(&arena);
-	counter_add(&provider_counters[PROVIDER_FILE].failures, r < 0);
-	counter_add(&provider_counters[PROVIDER_FILE].unchanged,
-		    r == 0 && f->has_published && dynamic_hash_equal(&config->hash, &f->published));
-	if (r < 0) {
-		file_paths_free(&contents);
-		return r;
+	if (!same)
+		log_report(&r->report, !f->has_published);
+	if (result < 0)
+		(void)first_error(&r->report, e);
+	counter_add(&provider_counters[PROVIDER_FILE].failures, result < 0);
+	counter_add(&provider_counters[PROVIDER_FILE].unchanged, same);
+	if (result == 0) {
+		struct dynamic_config *config = r->config;
+
+		r->config = NULL;
+		take_contents(f, &r->contents);
+		f->published = config->hash;
+		f->has_published = true;
+		aggregator_publish(f->provider.aggregator, provider_name(f->provider.class->id),
+				   config);
 	}
-	take_contents(f, &contents);
-	f->published = config->hash;
-	f->has_published = true;
-	aggregator_publish(f->provider.aggregator, provider_name(f->provider.class->id), config);
-	return 0;
+	discard_reading(r);
+	return result;
 }
 
 /* Before the files are looked at, so that no later change goes unseen. */
@@ -214,35 +257,76 @@ static void look_again_if_renamed(struct file_provider *f)
 	schedule(f, QUIET_MS);
 }
 
-/* Looks whether something changed, and loads it then. */
-static void look(struct file_provider *f)
+/* The files have been looked at. */
+static void rest(struct file_provider *f)
 {
-	struct file_state state;
-	int r;
-
-	renew_watches(f);
-	file_state(f->config, &f->contents, &state);
-	if (!same_state(&state, &f->loaded)) {
-		if (state.has_empty && !has_lasted(f, &state)) {
-			schedule(f, EMPTY_WAIT_MS);
-			return;
-		}
-		r = load(f, &state, NULL);
-		if (r == -EAGAIN) {
-			schedule(f, QUIET_MS);
-			return;
-		}
-		if (is_passing(r)) {
-			retry(f);
-			return;
-		}
-		f->loaded = state;
-		f->retry_ms = 0;
-	}
 	look_again_if_renamed(f);
 	f->empty_since_ms = 0;
 	if (f->polls && !uv_is_active((uv_handle_t *)&f->timer))
 		schedule(f, POLL_MS);
+}
+
+static void on_read(struct file_provider *f)
+{
+	struct reading *r = &f->reading;
+	int result = take_reading(f, NULL);
+
+	if (result == -EAGAIN) {
+		schedule(f, QUIET_MS);
+	} else if (r->checked && is_passing(result)) {
+		retry(f);
+	} else {
+		if (r->checked)
+			f->loaded = r->before;
+		f->retry_ms = 0;
+		rest(f);
+	}
+	if (r->again)
+		schedule(f, 0);
+}
+
+static void on_thread_ended(uv_async_t *async)
+{
+	struct file_provider *f = async->data;
+
+	if (!f->reading.active)
+		return;
+	must(pthread_join(f->reading.thread, NULL) == 0);
+	f->reading.active = false;
+	on_read(f);
+}
+
+static void read_elsewhere(struct file_provider *f, const struct file_state *before)
+{
+	begin_reading(f, before);
+	f->reading.active = true;
+	if (pthread_create(&f->reading.thread, NULL, read_files, f) == 0)
+		return;
+	f->reading.active = false;
+	(void)read_files(f);
+	on_read(f);
+}
+
+/* Looks whether something changed, and reads it then. */
+static void look(struct file_provider *f)
+{
+	struct file_state state;
+
+	if (f->reading.active) {
+		f->reading.again = true;
+		return;
+	}
+	renew_watches(f);
+	file_state(f->config, &f->contents, &state);
+	if (same_state(&state, &f->loaded)) {
+		rest(f);
+		return;
+	}
+	if (state.has_empty && !has_lasted(f, &state)) {
+		schedule(f, EMPTY_WAIT_MS);
+		return;
+	}
+	read_elsewhere(f, &state);
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -257,16 +341,23 @@ static void reload(struct provider *p)
 {
 	struct file_provider *f = container_of(p, struct file_provider, provider);
 
+	if (f->reading.active) {
+		/* What is being read may be older. */
+		f->reading.again = true;
+		f->renamed = true;
+		return;
+	}
 	renew_watches(f);
 	file_state(f->config, &f->contents, &f->loaded);
-	(void)load(f, NULL, NULL);
-	look_again_if_renamed(f);
+	read_elsewhere(f, NULL);
 }
 
-static void free_provider(uv_handle_t *timer)
+static void on_handle_closed(uv_handle_t *handle)
 {
-	struct file_provider *f = timer->data;
+	struct file_provider *f = handle->data;
 
+	if (--f->handles > 0)
+		return;
 	file_paths_free(&f->contents);
 	free(f);
 }
@@ -275,9 +366,15 @@ static void destroy(struct provider *p)
 {
 	struct file_provider *f = container_of(p, struct file_provider, provider);
 
+	if (f->reading.active) {
+		must(pthread_join(f->reading.thread, NULL) == 0);
+		f->reading.active = false;
+		discard_reading(&f->reading);
+	}
 	file_watcher_destroy(&f->watcher);
 	p->magic = 0;
-	uv_close((uv_handle_t *)&f->timer, free_provider);
+	uv_close((uv_handle_t *)&f->timer, on_handle_closed);
+	uv_close((uv_handle_t *)&f->read, on_handle_closed);
 }
 
 static const struct provider_class file_class = {PROVIDER_FILE, reload, destroy};
@@ -293,7 +390,9 @@ static int start(struct file_provider *f, struct weir_error *e)
 		renew_watches(f);
 	}
 	file_state(f->config, &f->contents, &f->loaded);
-	r = load(f, NULL, e);
+	begin_reading(f, NULL);
+	(void)read_files(f);
+	r = take_reading(f, e);
 	f->renamed = false; /* what follows looks at them in any case */
 	if (f->config->watch) {
 		if (is_passing(r))
@@ -324,6 +423,10 @@ int file_provider_create(struct provider **p, struct aggregator *a,
 	must(uv_timer_init(aggregator_loop(a), &f->timer) == 0);
 	f->timer.data = f;
 	uv_unref((uv_handle_t *)&f->timer);
+	must(uv_async_init(aggregator_loop(a), &f->read, on_thread_ended) == 0);
+	f->read.data = f;
+	uv_unref((uv_handle_t *)&f->read);
+	f->handles = 2;
 	r = start(f, e);
 	*p = &f->provider;
 	if (r < 0)

@@ -447,6 +447,8 @@ static void a_broken_start_without_watch_fails(void **state)
 
 static void a_reload_reads_again(void **state)
 {
+	const _Atomic uint64_t *unchanged = &provider_counters[PROVIDER_FILE].unchanged;
+	uint64_t before = counter_get(unchanged);
 	struct scene s;
 
 	(void)state;
@@ -458,9 +460,27 @@ static void a_reload_reads_again(void **state)
 	run_for(&s, 100);
 	assert_string_equal(url_of(&s, "s"), "one");
 	provider_reload(s.provider);
-	assert_string_equal(url_of(&s, "s"), "two");
+	wait_for(&s, "s", "two");
 	provider_reload(s.provider);
+	/* A second one while the first is under way is not forgotten, nor is it one too many. */
+	provider_reload(s.provider);
+	for (int i = 0; i < 1000 && counter_get(unchanged) == before; i++)
+		run_for(&s, 10);
+	assert_true(counter_get(unchanged) > before);
 	assert_int_equal(s.applied, 2);
+	close_scene(&s);
+}
+
+/* The thread that reads is waited for. */
+static void a_provider_goes_while_it_reads(void **state)
+{
+	struct scene s;
+
+	(void)state;
+	open_scene(&s, 0);
+	write_file(s.path, SERVICE, "one");
+	start(&s);
+	provider_reload(s.provider);
 	close_scene(&s);
 }
 
@@ -581,6 +601,7 @@ int main(void)
 		cmocka_unit_test(a_broken_start_waits_for_a_good_file),
 		cmocka_unit_test(a_broken_start_without_watch_fails),
 		cmocka_unit_test(a_reload_reads_again),
+		cmocka_unit_test(a_provider_goes_while_it_reads),
 		cmocka_unit_test(a_directory_is_merged),
 		cmocka_unit_test(changes_are_throttled),
 		cmocka_unit_test(providers_are_merged),

@@ -224,6 +224,7 @@ static const struct middleware_class class = {
 	.on_request = on_request,
 	.on_response = on_response,
 	.on_end = on_end,
+	.detach = middleware_detach_nothing,
 	.destroy = destroy,
 };
 

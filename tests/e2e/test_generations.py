@@ -79,12 +79,13 @@ def wait_metric(p, name, value):
 
 def layered(url, i):
     """All that a long exchange may need to its end: a guest's last call, a count, a sniffed type, configured fields."""
-    dynamic = one_router(url, middlewares=["fields", "flights", "type", "rate", "late", "prefix", "breaker"])
+    dynamic = one_router(url, middlewares=["fields", "flights", "type", "rate", "late", "prefix", "breaker", "again"])
     dynamic["http"]["middlewares"] = {
         "fields": {"headers": {"customResponseHeaders": {"X-Number": f"number {i}"}, "customRequestHeaders": {"X-In": f"in {i}"}}},
         "flights": {"inFlightReq": {"amount": 1000}},
         "type": {"contentType": {}},
         "breaker": {"circuitBreaker": {"expression": "NetworkErrorRatio() > 0.9"}},
+        "again": {"retry": {"attempts": 3, "status": ["502"]}},
         "rate": {"rateLimit": {"average": 100000, "burst": 100000}},
         "prefix": {"plugin": {"prefix-writer": {"features": 0}}},
         "late": {"plugin": {"after": {"call": "get_status"}}},

@@ -45,7 +45,7 @@ def _h2load(cpu, count, protocol, *arguments):
 
 def secure_wrk(body):
     def run(peer, cpu):
-        result = load.run_wrk(f"https://127.0.0.1:{peer.tls_port}/{body}", 64, 1, cpu)
+        result = load.run_wrk(f"https://127.0.0.1:{peer.tls_port}/{body}", 64, 2, cpu)
         return result["requests"], sum(result["errors"].values())
 
     return run
@@ -130,7 +130,10 @@ def measure_cases(cases, rounds, running, cpu):
         for number in range(rounds):
             machine.progress(f"{case.key}: round {number + 1} of {rounds}")
             for name in able:
-                results[case.key][name].append(one_round(running[name], case, cpu))
+                found = one_round(running[name], case, cpu)
+                if found["answered"] == 0:
+                    raise SystemExit(f"{case.key}: {name} answered nothing in a round: the machine is too busy to measure")
+                results[case.key][name].append(found)
     machine.progress("")
     return results
 

@@ -45,6 +45,9 @@ int cli_configure_log(const struct log_config *c, struct weir_error *e)
 		.format = c->format,
 		.color = c->file_path.n == 0 && !c->no_color && isatty(STDOUT_FILENO),
 		.file_path = c->file_path.n > 0 ? c->file_path.p : NULL,
+		.rotate_bytes = (uint64_t)(c->max_size > 0 ? c->max_size : 100) << 20,
+		.backups_max = (unsigned)c->max_backups,
+		.backup_age_s = (uint64_t)c->max_age * 86400,
 	};
 	int r = log_configure(&options);
 

@@ -136,7 +136,10 @@ struct log_config {
 	slice level_name;
 	slice format_name;
 	bool no_color;
-	slice file_path; /* empty: standard output */
+	slice file_path;     /* empty: standard output */
+	int64_t max_size;    /* MB; 0: 100 */
+	int64_t max_age;     /* days; 0: any */
+	int64_t max_backups; /* 0: any number */
 };
 
 enum access_log_format { ACCESS_LOG_COMMON, ACCESS_LOG_GENERIC, ACCESS_LOG_JSON };

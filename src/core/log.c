@@ -7,10 +7,13 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "core/log_backups.h"
 #include "core/str.h"
 
 /* A line longer than this is cut; guests and peers choose what is in it. */
@@ -32,6 +35,9 @@ static _Atomic int threshold = LOG_ERROR;
 static _Atomic int format_in_use = LOG_COMMON;
 static _Atomic bool color_in_use;
 static _Atomic uint64_t lost;
+static _Atomic uint64_t rotate_bytes; /* 0: never */
+static unsigned backups_max;
+static uint64_t backup_age_s;
 
 static int open_file(const char *name)
 {
@@ -76,6 +82,9 @@ int log_configure(const struct log_options *options)
 		atomic_store(&threshold, (int)options->level);
 		atomic_store(&format_in_use, (int)options->format);
 		atomic_store(&color_in_use, options->color);
+		atomic_store(&rotate_bytes, path != NULL ? options->rotate_bytes : 0);
+		backups_max = options->backups_max;
+		backup_age_s = options->backup_age_s;
 	}
 	(void)pthread_mutex_unlock(&change);
 	free(name);
@@ -94,6 +103,51 @@ int log_reopen(void)
 	}
 	(void)pthread_mutex_unlock(&change);
 	return r;
+}
+
+/* Several processes may write to the file, and each of them may have moved it. */
+static bool is_moved(const struct stat *open_file)
+{
+	struct stat named;
+
+	return stat(path, &named) < 0 || named.st_ino != open_file->st_ino ||
+	       named.st_dev != open_file->st_dev;
+}
+
+static void move_aside(void)
+{
+	uint64_t now_ns = clock_wall_ns();
+	struct str name = {0};
+
+	log_backup_name(&name, path, now_ns);
+	if (!name.failed && rename(path, name.p) == 0)
+		log_backups_prune(path, backups_max, backup_age_s, now_ns);
+	str_free(&name);
+}
+
+/* Before `n` bytes are written. */
+static void rotate(size_t n)
+{
+	uint64_t max = atomic_load_explicit(&rotate_bytes, memory_order_relaxed);
+	struct stat st;
+	int next = -1;
+
+	if (max == 0)
+		return;
+	(void)pthread_mutex_lock(&change);
+	if (path != NULL && fstat(atomic_load(&fd), &st) == 0 && S_ISREG(st.st_mode)) {
+		bool moved = is_moved(&st);
+
+		if (!moved && st.st_size > 0 && (uint64_t)st.st_size + n > max) {
+			move_aside();
+			moved = true;
+		}
+		if (moved)
+			next = open_file(path);
+		if (next >= 0)
+			(void)replace_fd(next);
+	}
+	(void)pthread_mutex_unlock(&change);
 }
 
 bool log_enabled(enum log_level level)
@@ -204,21 +258,69 @@ static void add_value(struct str *line, const struct log_field *f, bool always_q
 	str_add_char(line, '"');
 }
 
+/* As Traefik's console writes them: the error first, the others by name. */
+static bool comes_before(const struct log_field *a, const struct log_field *b)
+{
+	bool a_is_error = strcmp(a->key, "error") == 0, b_is_error = strcmp(b->key, "error") == 0;
+
+	return a_is_error != b_is_error ? a_is_error : strcmp(a->key, b->key) < 0;
+}
+
+#define SORTED_MAX 16
+
+/* Indexes of the fields in the order in which they are written; those beyond SORTED_MAX are left
+ * out. Returns how many. */
+static size_t sort_fields(const struct log_field *fields, size_t count, size_t sorted[SORTED_MAX])
+{
+	count = MIN(count, SORTED_MAX);
+	for (size_t i = 0; i < count; i++) {
+		size_t at = i;
+
+		for (; at > 0 && comes_before(&fields[i], &fields[sorted[at - 1]]); at--)
+			sorted[at] = sorted[at - 1];
+		sorted[at] = i;
+	}
+	return count;
+}
+
+/* Select Graphic Rendition: begins, and ends again. "" is no colour. */
+static const char *paint(bool color, const char *parameters)
+{
+	return color ? parameters : "";
+}
+
+#define RESET "\x1b[0m"
+#define GREY "\x1b[90m"
+#define CYAN "\x1b[36m"
+#define BOLD "\x1b[1m"
+#define RED "\x1b[31m"
+
 static void add_common(struct str *line, enum log_level level, slice message,
 		       const struct log_field *fields, size_t count)
 {
+	static const char *const colors[LOG_LEVEL_COUNT] = {
+		[LOG_TRACE] = "\x1b[34m", [LOG_DEBUG] = "",  [LOG_INFO] = "\x1b[32m",
+		[LOG_WARN] = "\x1b[33m",  [LOG_ERROR] = RED, [LOG_FATAL] = RED,
+		[LOG_PANIC] = RED};
 	bool color = atomic_load_explicit(&color_in_use, memory_order_relaxed);
+	bool tagged = color && colors[level][0] != '\0', bold = color && level >= LOG_INFO;
+	size_t sorted[SORTED_MAX];
 
+	str_format(line, "%s", paint(color, GREY));
 	add_time(line);
-	if (color)
-		str_format(line, " \x1b[%dm%s\x1b[0m ", level >= LOG_ERROR ? 31 : 32,
-			   levels[level].tag);
-	else
-		str_format(line, " %s ", levels[level].tag);
+	str_format(line, "%s %s%s%s %s", paint(color, RESET), paint(tagged, colors[level]),
+		   levels[level].tag, paint(tagged, RESET), paint(bold, BOLD));
 	add_plain(line, message);
+	str_format(line, "%s", paint(bold, RESET));
+	count = sort_fields(fields, count, sorted);
 	for (size_t i = 0; i < count; i++) {
-		str_format(line, " %s=", fields[i].key);
-		add_value(line, &fields[i], false);
+		const struct log_field *f = &fields[sorted[i]];
+		bool red = color && strcmp(f->key, "error") == 0;
+
+		str_format(line, " %s%s=%s%s", paint(color, CYAN), f->key, paint(color, RESET),
+			   paint(red, RED BOLD));
+		add_value(line, f, false);
+		str_format(line, "%s", paint(red, RESET RESET));
 	}
 }
 
@@ -259,6 +361,7 @@ void log_write(enum log_level level, const struct log_field *fields, size_t coun
 		add_common(&line, level, slice_from(text), fields, count);
 	str_add_char(&line, '\n');
 	if (!line.failed) {
+		rotate(line.n);
 		do {
 			written = write(atomic_load(&fd), line.p, line.n);
 		} while (written < 0 && errno == EINTR);

@@ -49,6 +49,13 @@ struct log_options {
 	enum log_format format;
 	bool color;            /* console format only */
 	const char *file_path; /* NULL: standard output */
+	/* A file that would grow beyond `rotate_bytes` (0: any size) is moved aside. Of such
+	 * backups the newest `backups_max` (0: all) that are not older than `backup_age_s` (0: any
+	 * age) stay.
+	 */
+	uint64_t rotate_bytes;
+	unsigned backups_max;
+	uint64_t backup_age_s;
 };
 
 /**

@@ -1,9 +1,11 @@
+#include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -115,6 +117,104 @@ static void a_failed_change_changes_nothing(void **state)
 	free(all);
 }
 
+static unsigned count_files(const char *prefix)
+{
+	DIR *d = opendir(directory);
+	const struct dirent *e;
+	unsigned n = 0;
+
+	assert_non_null(d);
+	while ((e = readdir(d)) != NULL)
+		n += strncmp(e->d_name, prefix, strlen(prefix)) == 0;
+	(void)closedir(d);
+	return n;
+}
+
+static void touch(const char *name)
+{
+	FILE *f = fopen(in_directory(name), "we");
+
+	assert_non_null(f);
+	(void)fclose(f);
+}
+
+/* What is not a backup stays, and so do the newest backups, compressed ones included. */
+static void a_file_that_grows_is_moved_aside(void **state)
+{
+	const struct log_options options = {.level = LOG_INFO,
+					    .file_path = in_directory("grow.log"),
+					    .rotate_bytes = 100,
+					    .backups_max = 2,
+					    .backup_age_s = 86400};
+	const struct log_options none = {.level = LOG_ERROR};
+	char *all;
+
+	(void)state;
+	touch("grow-2001-01-01T00-00-00.000.log");
+	touch("grow-2001-01-01T00-00-00.000.log.gz");
+	touch("grow-old.log");
+	assert_int_equal(log_configure(&options), 0);
+	for (unsigned i = 0; i < 6; i++) {
+		const struct timespec pause = {.tv_nsec = 2000000};
+
+		log_info("%u%s", i, "0123456789012345678901234567890123456789");
+		/* Names are of milliseconds. */
+		(void)nanosleep(&pause, NULL);
+	}
+	all = contents("grow.log");
+	assert_non_null(strstr(all, " INF 50123"));
+	assert_null(strstr(all, " INF 30123"));
+	free(all);
+	assert_int_equal(count_files("grow-2"), 2);
+	assert_int_equal(count_files("grow-2001"), 0);
+	assert_int_equal(count_files("grow-old"), 1);
+	/* Somebody else has moved it. */
+	assert_int_equal(rename(in_directory("grow.log"), in_directory("moved")), 0);
+	log_info("after");
+	expect_in("grow.log", " INF after\n");
+	assert_int_equal(log_configure(&none), 0);
+}
+
+static void fields_stand_in_traefiks_order(void **state)
+{
+	(void)state;
+	log_to("common", LOG_INFO, LOG_COMMON);
+	log_info_with((LOG_STRING("routerName", "r"), LOG_STRING("error", "e x"),
+		       LOG_INTEGER("aNumber", 1)),
+		      "m");
+	expect_in("common", " INF m error=\"e x\" aNumber=1 routerName=r\n");
+}
+
+/* As zerolog's console writer. */
+static void colors(void **state)
+{
+	const struct log_options options = {
+		.level = LOG_DEBUG, .color = true, .file_path = in_directory("common")};
+
+	(void)state;
+	assert_int_equal(log_configure(&options), 0);
+	log_info_with((LOG_STRING("a", "1")), "text");
+	expect_in("common", "\x1b[0m \x1b[32mINF\x1b[0m \x1b[1mtext\x1b[0m \x1b[36ma=\x1b[0m1\n");
+	log_debug("low");
+	expect_in("common", "\x1b[0m DBG low\n");
+	log_error_with((LOG_STRING("error", "e x")), "bad");
+	expect_in("common", "\x1b[0m \x1b[31mERR\x1b[0m \x1b[1mbad\x1b[0m "
+			    "\x1b[36merror=\x1b[0m\x1b[31m\x1b[1m\"e x\"\x1b[0m\x1b[0m\n");
+}
+
+static void remove_rotated(void)
+{
+	DIR *d = opendir(directory);
+	const struct dirent *e;
+
+	while (d != NULL && (e = readdir(d)) != NULL) {
+		if (strncmp(e->d_name, "grow", 4) == 0)
+			(void)unlinkat(dirfd(d), e->d_name, 0);
+	}
+	if (d != NULL)
+		(void)closedir(d);
+}
+
 static void lost_lines_are_counted(void **state)
 {
 	const struct log_options options = {.level = LOG_INFO, .file_path = "/dev/full"};
@@ -200,6 +300,7 @@ static int remove_directory(void **state)
 	(void)log_configure(&options);
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		(void)unlink(in_directory(names[i]));
+	remove_rotated();
 	return rmdir(directory);
 }
 
@@ -208,6 +309,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_strangers_say_cannot_break_a_line),
 		cmocka_unit_test(a_failed_change_changes_nothing),
+		cmocka_unit_test(a_file_that_grows_is_moved_aside),
+		cmocka_unit_test(fields_stand_in_traefiks_order),
+		cmocka_unit_test(colors),
 		cmocka_unit_test(lost_lines_are_counted),
 		cmocka_unit_test(writers_and_changes_do_not_meet),
 		cmocka_unit_test(levels_have_names),

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include "http/client_private.h"
+#include "http/h2_client.h"
 
 /* Idle connections that are passed over in search of one that needs no system call. */
 #define IDLE_LOOKS_MAX 8u
@@ -36,6 +37,8 @@ int client_create(struct client **client, struct loop *loop, slice host, uint16_
 	list_init(&k->idle);
 	list_init(&k->busy);
 	list_init(&k->resolving);
+	list_init(&k->shared);
+	list_init(&k->waiting);
 	k->numeric = resolver_is_address(name, port, &k->addresses);
 	*client = k;
 	return 0;
@@ -62,6 +65,9 @@ void client_destroy(struct client **client)
 	k->destroyed = true;
 	while (!list_empty(&k->idle))
 		client_connection_close(container_of(k->idle.next, struct client_connection, link));
+	while (!list_empty(&k->shared))
+		client_connection_close(
+			container_of(k->shared.next, struct client_connection, link));
 	maybe_free(k);
 }
 
@@ -107,6 +113,7 @@ void client_connection_close(struct client_connection *c)
 	list_remove(&c->link);
 	loop_disarm(k->loop, &c->timer);
 	loop_cancel(k->loop, &c->pump);
+	h2_client_free(&c->h2);
 	h1_sender_free(&c->out);
 	h1_receiver_free(&c->in);
 	if (c->has_socket)
@@ -240,14 +247,17 @@ static void attach(struct client_connection *c, struct client_call *call)
 	call->connection = c;
 }
 
-static void start_on_new(struct client *k, struct client_call *call)
+void client_start_on_new(struct client *k, struct client_call *call)
 {
 	struct client_connection *c = new_connection(k);
 
 	if (c == NULL) {
+		struct list waiting;
+
 		counter_add(&k->counters->refused, 1);
-		call->complete = true;
-		call->failed(call, -EBUSY);
+		h2_client_not_opened(k, &waiting);
+		client_call_fail(call, -EBUSY);
+		h2_client_fail_all(&waiting, -EBUSY);
 		return;
 	}
 	c->reused = false;
@@ -264,9 +274,13 @@ void client_start(struct client *k, struct client_call *call)
 	OBJ_CHECK(call, CALL_MAGIC);
 	call->client = k;
 	counter_add(&k->counters->calls, 1);
+	if (k->options.h2) {
+		h2_client_start(k, call);
+		return;
+	}
 	c = take_idle(k, call);
 	if (c == NULL) {
-		start_on_new(k, call);
+		client_start_on_new(k, call);
 		return;
 	}
 	counter_add(&k->counters->reused, 1);
@@ -283,6 +297,10 @@ void client_cancel(struct client_call *call)
 	OBJ_CHECK(call, CALL_MAGIC);
 	must(!call->complete);
 	call->complete = true;
+	if (call->client != NULL && call->client->options.h2) {
+		h2_client_cancel(call);
+		return;
+	}
 	if (c == NULL)
 		return;
 	client_connection_detach(c);
@@ -302,12 +320,28 @@ static bool may_retry(const struct client_connection *c, int code)
 	       (is_replayable(call) || (c->out.written == 0 && !c->send_failed));
 }
 
+void client_call_fail(struct client_call *call, int code)
+{
+	struct body *b = call->response_body;
+
+	call->complete = true;
+	if (!call->head_received) {
+		call->failed(call, code);
+		return;
+	}
+	body_abort(b, code);
+	call->done(call);
+	body_notify(b);
+}
+
 void client_connection_fail(struct client_connection *c, int code)
 {
 	struct client *k = c->client;
 	struct client_call *call = c->call;
-	bool retry = may_retry(c, code), received = call->head_received;
+	bool retry = may_retry(c, code);
+	struct list waiting;
 
+	h2_client_not_opened(k, &waiting);
 	counter_add(&k->counters->timeouts, code == -ETIMEDOUT);
 	counter_add(&k->counters->bad_responses, code == -EPROTO);
 	client_connection_detach(c);
@@ -315,19 +349,11 @@ void client_connection_fail(struct client_connection *c, int code)
 	if (retry) {
 		counter_add(&k->counters->retried, 1);
 		call->retried = true;
-		start_on_new(k, call);
+		client_start_on_new(k, call);
 		return;
 	}
-	call->complete = true;
-	if (received) {
-		struct body *b = call->response_body;
-
-		body_abort(b, code);
-		call->done(call);
-		body_notify(b);
-		return;
-	}
-	call->failed(call, code);
+	client_call_fail(call, code);
+	h2_client_fail_all(&waiting, code);
 }
 
 static void idle_timed_out(struct timer *t)

@@ -1,7 +1,8 @@
 /*
- * The client side of HTTP/1.1: kept-alive connections of one loop to one endpoint, and calls on
- * them. A call is a request with a body that streams in and a response whose body streams out; the
- * proxy's services and sub-requests are built on it.
+ * The client side of HTTP: kept-alive connections of one loop to one endpoint, and calls on them,
+ * one at a time with HTTP/1.1, many with HTTP/2 (h2_client.c). A call is a request with a body that
+ * streams in and a response whose body streams out; the proxy's services and sub-requests are built
+ * on it.
  */
 #ifndef HTTP_CLIENT_H
 #define HTTP_CLIENT_H
@@ -25,6 +26,8 @@ struct client_options {
 	struct h1_limits head;
 	uint64_t handshake_timeout_ms; /* weir.limits.upstreamHandshake */
 	struct tls_connector *tls;     /* borrowed; NULL: plain connections */
+	bool h2;                       /* HTTP/2, by prior knowledge */
+	uint32_t window_bytes;         /* with `h2`: what may wait for the receiver of a response */
 };
 
 /* X(NAME, kind, help): counters of one or more clients of a loop, written by the loop only. */
@@ -75,6 +78,9 @@ struct client {
 	struct list idle; /* the most recently used first */
 	struct list busy;
 	struct list resolving; /* connections that wait for the address */
+	struct list shared;    /* with `h2`: open connections */
+	struct list waiting;   /* with `h2`: calls, for the connection that is being opened */
+	bool opening;          /* one is */
 	size_t idle_count, connection_count;
 	size_t closing_count; /* of the connections: closed, but not yet freed by the loop */
 	struct resolved addresses;
@@ -97,6 +103,7 @@ void client_destroy(struct client **client);
 #define CALL_MAGIC 0x63616c6cu
 
 struct client_connection;
+struct h2_call;
 
 /**
  * One request and its response. The caller owns it and all it points to, until `complete` is set or
@@ -133,7 +140,9 @@ struct client_call {
 	bool complete; /* the client is done with it */
 	bool head_received;
 	bool retried;
-	bool sent; /* bytes of the request may have arrived at the server */
+	bool sent;          /* bytes of the request may have arrived at the server */
+	struct h2_call *h2; /* with HTTP/2; NULL: not on a connection yet */
+	struct list link;   /* among those that wait */
 };
 
 /** Takes a connection and sends the request. `failed` may be called within. */

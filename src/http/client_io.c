@@ -2,6 +2,7 @@
 
 #include "core/log.h"
 #include "http/client_private.h"
+#include "http/h2_client.h"
 
 void client_connection_watch(struct client_connection *c, bool readable, bool writable)
 {
@@ -116,8 +117,15 @@ static void flush(struct client_connection *c)
 void client_connection_send(struct client_connection *c)
 {
 	struct client_call *call = c->call;
-	size_t need = h1_request_bytes(call->request, call->target);
-	char *to = h1_sender_head(&c->out, c->client->loop, need);
+	size_t need;
+	char *to;
+
+	if (c->client->options.h2) {
+		h2_client_begin(c);
+		return;
+	}
+	need = h1_request_bytes(call->request, call->target);
+	to = h1_sender_head(&c->out, c->client->loop, need);
 
 	c->state = CLIENT_CALLING;
 	client_connection_watch(c, true, false);

@@ -20,6 +20,7 @@
 	X(HANDSHAKE)  /* connected; TLS is being agreed on */ \
 	X(CALLING)    /* a call is in progress */ \
 	X(TUNNEL)     /* the protocol is another one now */ \
+	X(SHARED)     /* HTTP/2: the calls are h2_client.c's */ \
 	X(IDLE)       /* kept alive */ \
 	X(CLOSED)
 
@@ -28,6 +29,8 @@ enum client_connection_state {
 	CLIENT_CONNECTION_STATES(X)
 #undef X
 };
+
+struct h2_client_connection;
 
 #define CLIENT_CONNECTION_MAGIC 0x636c636fu
 
@@ -38,7 +41,8 @@ struct client_connection {
 	struct client *client;
 	struct list link;
 	struct transport io;
-	struct tls *tls; /* owned by `io`; NULL: plain */
+	struct tls *tls;                 /* owned by `io`; NULL: plain */
+	struct h2_client_connection *h2; /* in SHARED */
 	bool has_socket;
 	struct timer timer; /* connecting, waiting for the head or for 100, idle */
 	struct task pump;   /* decodes body bytes that are already here */
@@ -65,6 +69,12 @@ void client_connection_close(struct client_connection *c);
 /** The call cannot succeed on this connection: repeats it elsewhere if that is safe, else fails it.
  * Closes the connection. */
 void client_connection_fail(struct client_connection *c, int code);
+
+/** Opens a connection for the call; `failed` may be called within. */
+void client_start_on_new(struct client *k, struct client_call *call);
+
+/** The call, which is on no connection any more, is over without a whole response. */
+void client_call_fail(struct client_call *call, int code);
 
 /** Whether what the socket has to say now was there before the call was sent: it is no answer. */
 bool client_connection_is_early(const struct client_connection *c);

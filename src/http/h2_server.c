@@ -46,6 +46,13 @@ void h2_connection_leave(struct h2_connection *h)
 	loop_arm(h->carrier->server->loop, &h->carrier->timer, NOTICE_MS, notice_is_over);
 }
 
+/* Requests have one head. */
+static bool on_head(struct h2_stream *stream)
+{
+	(void)stream;
+	return true;
+}
+
 static void on_changed(struct h2_stream *stream, unsigned changes)
 {
 	struct h2_request *r = h2_request_of(stream);
@@ -64,7 +71,7 @@ static void on_changed(struct h2_stream *stream, unsigned changes)
 	}
 	if (changes & H2_HEAD)
 		h2_request_start(r);
-	else if (r->begun && stream->in != NULL)
+	else if (r->begun && (changes & H2_BODY) && stream->in != NULL)
 		body_notify(stream->in);
 }
 
@@ -116,6 +123,7 @@ static void on_over(struct h2_session *s, int error)
 
 static const struct h2_session_ops ops = {.begin = h2_request_new,
 					  .field = h2_request_field,
+					  .head = on_head,
 					  .changed = on_changed,
 					  .blocked = on_blocked,
 					  .leaving = on_leaving,

@@ -164,7 +164,8 @@ static enum h1_result judge(struct h2_request *r)
 		return H1_NO_MEMORY;
 	result = h1_judge_request(q);
 	q->keep_alive = true;
-	if (result == H1_DONE && q->framing == FRAMING_NONE && !r->stream.in_done)
+	/* Of a short body all is here already. */
+	if (result == H1_DONE && q->framing == FRAMING_NONE && !h2_stream_is_empty(&r->stream))
 		q->framing = FRAMING_CHUNKED;
 	return result;
 }

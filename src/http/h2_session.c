@@ -63,18 +63,12 @@ static int on_begin_frame(nghttp2_session *ng, const nghttp2_frame_hd *head, voi
 static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
 {
 	struct h2_session *s = user;
-	struct h2_stream *stream = stream_of(ng, frame->hd.stream_id);
 
-	if (stream == NULL && s->server && frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
-		stream = s->ops->begin(s, frame->hd.stream_id);
-		if (stream == NULL) {
-			(void)nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
-							NGHTTP2_REFUSED_STREAM);
-			return 0;
-		}
-	}
-	if (stream != NULL)
-		stream->in_head = true;
+	if (s->server && frame->headers.cat == NGHTTP2_HCAT_REQUEST &&
+	    stream_of(ng, frame->hd.stream_id) == NULL &&
+	    s->ops->begin(s, frame->hd.stream_id) == NULL)
+		(void)nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
+						NGHTTP2_REFUSED_STREAM);
 	return 0;
 }
 
@@ -98,8 +92,8 @@ static void end_head(struct h2_session *s, const nghttp2_frame *frame)
 	if (stream == NULL)
 		return;
 	h2_stream_note(stream, stream->in_heads ? H2_BODY : H2_HEAD);
-	if (s->server)
-		stream->in_heads = true;
+	if (!stream->in_heads)
+		stream->in_heads = s->ops->head(stream);
 	if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM)
 		h2_stream_in_done(stream);
 }
@@ -203,6 +197,7 @@ static int on_sent(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
 	if (stream == NULL)
 		return 0;
 	stream->out_done = true;
+	h2_stream_note(stream, H2_SENT);
 	loop_disarm(s->loop, &stream->timer);
 	/* Answered before the request's body is here: the rest is of no use (RFC 9113 section 8.1).
 	 */

@@ -33,6 +33,7 @@ struct h2_options {
 enum h2_change {
 	H2_HEAD = 1,   /* a head is complete; `field` was called for each line */
 	H2_BODY = 2,   /* bytes, trailers or the end of the peer's body */
+	H2_SENT = 8,   /* this side's message is complete, and sent */
 	H2_CLOSED = 4, /* the last that is heard of it: both are done, or it was reset */
 };
 
@@ -45,6 +46,9 @@ struct h2_session_ops {
 	struct h2_stream *(*begin)(struct h2_session *, int32_t id);
 	/** Within nghttp2: one line of a head or (`trailer`) of the trailers. */
 	void (*field)(struct h2_stream *, slice name, slice value, bool trailer);
+	/** Within nghttp2: the lines of a head are complete. Returns whether it is the final one.
+	 */
+	bool (*head)(struct h2_stream *);
 	/** Something has happened; the stream may be given up and end its owner, but not free the
 	 * session. */
 	void (*changed)(struct h2_stream *, unsigned changes);
@@ -103,7 +107,6 @@ struct h2_stream {
 	struct fields *trailers; /* of `in`, may be NULL */
 	struct buffer *gather;   /* of small pieces */
 	uint64_t owed;           /* bytes for which the peer has not got credit again */
-	bool in_head;            /* a head was begun */
 	bool in_heads;           /* the final head is complete: what follows are trailers */
 	bool in_done;
 	/* To the peer. */
@@ -155,6 +158,9 @@ void h2_stream_detach(struct h2_stream *stream);
 /** Bytes of the peer go into `body`, which credits what is taken; `want` may be NULL. */
 void h2_stream_receive(struct h2_stream *stream, struct body *body, body_want_fn *want,
 		       struct fields *trailers);
+
+/** Whether the peer's message is complete, without a byte of a body and without trailers. */
+bool h2_stream_is_empty(const struct h2_stream *stream);
 
 /** The peer's bytes are thrown away from now on. */
 void h2_stream_drop_body(struct h2_stream *stream);

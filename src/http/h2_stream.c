@@ -88,6 +88,14 @@ void h2_stream_receive(struct h2_stream *stream, struct body *body, body_want_fn
 	body_set_credit(body, want, on_taken, stream);
 }
 
+bool h2_stream_is_empty(const struct h2_stream *stream)
+{
+	const struct body *b = stream->in;
+
+	return stream->in_done && b != NULL && b->bytes == 0 && b->taken_bytes == 0 &&
+	       b->trailers == NULL;
+}
+
 /* A block with room for `n` bytes behind what it has. What is gathered never passes the window. */
 static struct buffer *gatherer(struct h2_stream *stream, size_t n)
 {

@@ -106,7 +106,9 @@ static char *make_key(slice host, uint16_t port, const struct client_options *o)
 				    o->continue_timeout_ms,
 				    o->head.head_bytes_max,
 				    o->head.fields_max,
-				    o->handshake_timeout_ms};
+				    o->handshake_timeout_ms,
+				    o->h2,
+				    o->window_bytes};
 	struct str key = {0};
 
 	str_add(&key, host);

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "core/clock.h"
+#include "http/h2_session.h"
 #include "net/url.h"
 
 int build_keep_reason(struct build *b, struct outcome *o, int code, const struct weir_error *e)
@@ -26,6 +27,7 @@ struct client_options build_client_options(const struct build *b,
 		.handshake_timeout_ms = clock_ns_to_ms(limits->upstream_handshake_ns),
 		.head = {.head_bytes_max = (size_t)limits->response_head_bytes,
 			 .fields_max = (size_t)limits->header_fields},
+		.window_bytes = (uint32_t)MIN(limits->body_queue_bytes, H2_WINDOW_MAX),
 	};
 
 	if (t == NULL) {
@@ -60,12 +62,13 @@ static int make_server(struct build *b, struct server *to, const struct dynamic_
 			error_suffix(e, ", expected http://host[:port]");
 		return r;
 	}
+	options.h2 = slice_equal_nocase(u.scheme, SLICE("h2c"));
 	if (slice_equal_nocase(u.scheme, SLICE("https")))
 		r = build_connector(b, t, &options.tls, e);
-	else if (!slice_equal_nocase(u.scheme, SLICE("http")))
+	else if (!options.h2 && !slice_equal_nocase(u.scheme, SLICE("http")))
 		return error_set(e, -ENOTSUP,
-				 "server URL \"%.*s\": scheme \"%.*s\" is not available yet, "
-				 "expected http or https",
+				 "server URL \"%.*s\": found scheme \"%.*s\", expected http, "
+				 "https or h2c",
 				 SLICE_ARG(from->url), SLICE_ARG(u.scheme));
 	if (r < 0)
 		return r;

@@ -5,6 +5,7 @@ go 1.24.0
 require (
 	github.com/http-wasm/http-wasm-host-go v0.7.0
 	github.com/summerwind/h2spec v2.2.1+incompatible
+	google.golang.org/grpc v1.72.2
 )
 
 require (
@@ -14,4 +15,6 @@ require (
 	golang.org/x/net v0.43.0 // indirect
 	golang.org/x/sys v0.35.0 // indirect
 	golang.org/x/text v0.28.0 // indirect
+	google.golang.org/genproto/googleapis/rpc v0.0.0-20250218202821-56aae31c358a // indirect
+	google.golang.org/protobuf v1.36.5 // indirect
 )

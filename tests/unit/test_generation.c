@@ -163,8 +163,8 @@ static void what_is_wrong_is_reported_and_disabled(void **state)
 		 "router x@file: middleware \"nothing@file\""},
 		{"{rule: \"Path(`/x`)\", service: s, entryPoints: [nope]}",
 		 "router x@file on nope: EntryPoint doesn't exist"},
-		{"{rule: \"Path(`/x`)\", service: h2c}",
-		 "router x@file on web: service \"h2c@file\": server URL "},
+		{"{rule: \"Path(`/x`)\", service: ftp}",
+		 "router x@file on web: service \"ftp@file\": server URL "},
 		{"{rule: \"Path(`/x`)\", service: bad}",
 		 "router x@file on web: service \"bad@file\": "},
 		{"{rule: \"Path(`/x`)\", service: s, middlewares: [m]}",
@@ -186,7 +186,7 @@ static void what_is_wrong_is_reported_and_disabled(void **state)
 			       "    m: {plugin: {unknown: {a: 1}}}\n"
 			       "  services:\n"
 			       "    s: {loadBalancer: {servers: [{url: \"http://a:1\"}]}}\n"
-			       "    h2c: {loadBalancer: {servers: [{url: \"h2c://a:1\"}]}}\n"
+			       "    ftp: {loadBalancer: {servers: [{url: \"ftp://a:1\"}]}}\n"
 			       "    bad: {loadBalancer: {servers: [{url: \"http://a:1\"}, "
 			       "{url: \"http://a:70000\"}]}}\n",
 			       rows[i].router);

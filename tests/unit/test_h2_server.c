@@ -568,8 +568,9 @@ static char seen[1024];
 static void note_request(struct h1_server *s, struct exchange *x)
 {
 	const struct request *q = &x->request;
-	int n = snprintf(seen, sizeof seen, "%.*s %.*s %.*s %d;", SLICE_ARG(q->method),
-			 SLICE_ARG(q->target), SLICE_ARG(q->authority), q->version == HTTP_2);
+	int n = snprintf(seen, sizeof seen, "%.*s %.*s %.*s %d %d;", SLICE_ARG(q->method),
+			 SLICE_ARG(q->target), SLICE_ARG(q->authority), q->version == HTTP_2,
+			 (int)q->framing);
 
 	for (size_t i = 0; i < q->fields.count; i++)
 		n += snprintf(seen + n, sizeof seen - (size_t)n, " %.*s=%.*s;",
@@ -598,7 +599,30 @@ static void makes_one_message_of_all_versions(void **state)
 	site.server.handle = note_request;
 	wire_run(&site.loop, message_peer, NULL);
 	assert_string_equal(seen,
-			    "GET /hello?q a:1 1; Cookie=a=1; b=2; c=3; X-Some-Name=v; Host=a:1;");
+			    "GET /hello?q a:1 1 0; Cookie=a=1; b=2; c=3; X-Some-Name=v; Host=a:1;");
+}
+
+static void short_body_peer(void *context)
+{
+	struct wire_h2 *c = dial();
+	/* Both frames in one segment. */
+	static const char frames[] = "\0\0\x0b\1\4\0\0\0\1\x83\x86\x44\4/sum\x41\1h"
+				     "\0\0\3\0\1\0\0\0\1xyz";
+
+	(void)context;
+	wire_must(wire_send_bytes(c->r.fd, frames, sizeof frames - 1));
+	wire_h2_expect_head(c, 1, "200", NULL);
+	wire_h2_close(c);
+}
+
+/* It was taken for a request without a body. */
+static void a_short_body_is_one(void **state)
+{
+	(void)state;
+	site_open(&site, &options, 0);
+	site.server.handle = note_request;
+	wire_run(&site.loop, short_body_peer, NULL);
+	assert_string_equal(seen, "POST /sum h 1 2; Host=h;");
 }
 
 static void goaway_peer(void *context)
@@ -847,6 +871,7 @@ int main(void)
 		TEST(a_header_bomb_ends_the_connection),
 		TEST(refuses_what_is_malformed),
 		TEST(makes_one_message_of_all_versions),
+		TEST(a_short_body_is_one),
 		TEST(keep_alive_limits_end_in_a_goaway),
 		TEST(drains_without_losing_a_response),
 		TEST(idle_connections_are_closed),

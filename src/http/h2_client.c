@@ -1,0 +1,513 @@
+#include "http/h2_client.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "core/log.h"
+#include "http/h1_private.h"
+#include "http/h2_session.h"
+
+/* Calls of one connection, whatever its server allows. */
+#define CALLS_MAX 250u
+#define TABLE_BYTES 4096u
+#define LINE_BYTES 32u
+/* :method, :scheme, :authority, :path */
+#define PSEUDO_LINES 4u
+
+struct h2_client_connection {
+	struct client_connection *carrier;
+	struct h2_session session;
+	bool leaving; /* its server takes no further calls */
+};
+
+/** One call on a connection, in the call's arena. */
+struct h2_call {
+	struct h2_stream stream;
+	struct h2_client_connection *connection;
+	struct client_call *call;
+	struct timer timer; /* from the end of the request to the head of the response */
+	size_t head_bytes, lines;
+	bool refused; /* the head is not one that can be passed on */
+	bool heard;
+};
+
+static struct h2_call *call_of(struct h2_stream *stream)
+{
+	return container_of(stream, struct h2_call, stream);
+}
+
+static struct h2_client_connection *connection_of(struct h2_session *s)
+{
+	return container_of(s, struct h2_client_connection, session);
+}
+
+static void idle_timed_out(struct timer *t)
+{
+	client_connection_close(container_of(t, struct client_connection, timer));
+}
+
+/* The call is no longer on the connection, which may be the last one's end. */
+static struct client_call *detach(struct h2_call *h)
+{
+	struct client_connection *c = h->connection->carrier;
+	struct client_call *call = h->call;
+
+	loop_disarm(c->client->loop, &h->timer);
+	if (call->request_body->consumer == h)
+		body_set_consumer(call->request_body, NULL, NULL);
+	h2_stream_detach(&h->stream);
+	call->connection = NULL;
+	call->h2 = NULL;
+	if (h->connection->session.stream_count == 0)
+		loop_arm(c->client->loop, &c->timer, c->client->options.idle_timeout_ms,
+			 idle_timed_out);
+	return call;
+}
+
+/* The call is over without a whole response. Its connection has been left. */
+static void fail(struct client_call *call, int code)
+{
+	struct client_counters *counters = call->client->counters;
+
+	counter_add(&counters->timeouts, code == -ETIMEDOUT);
+	counter_add(&counters->bad_responses, code == -EPROTO);
+	client_call_fail(call, code);
+}
+
+/* What no server has looked at, or what may be asked twice, is asked once more. */
+static bool may_retry(const struct h2_call *h, int code)
+{
+	const struct client_call *call = h->call;
+
+	if (call->retried || h->heard || call->head_received ||
+	    call->request_body->taken_bytes > 0 || call->request_body->state == BODY_ABORTED)
+		return false;
+	return h->stream.error_code == NGHTTP2_REFUSED_STREAM ||
+	       (code == -ECONNRESET && method_is_idempotent(call->request->method_id) &&
+		call->request->framing == FRAMING_NONE);
+}
+
+static void fail_or_retry(struct h2_call *h, int code)
+{
+	bool retry = may_retry(h, code);
+	struct client_call *call = detach(h);
+
+	if (!retry) {
+		fail(call, code);
+		return;
+	}
+	counter_add(&call->client->counters->retried, 1);
+	call->retried = true;
+	h2_client_start(call->client, call);
+}
+
+static void give_up(struct h2_call *h, int code)
+{
+	h2_stream_reset(&h->stream, NGHTTP2_CANCEL);
+	fail(detach(h), code);
+}
+
+static void on_head_timeout(struct timer *t)
+{
+	give_up(container_of(t, struct h2_call, timer), -ETIMEDOUT);
+}
+
+static int add_line(struct h2_call *h, struct fields *to, slice name, slice value)
+{
+	enum field_id id = field_id_of(name);
+
+	value = arena_copy(h->call->arena, value);
+	if (value.p == NULL)
+		return -ENOMEM;
+	if (id != FIELD_OTHER)
+		return fields_add_id(to, id, value);
+	name = field_canonical(h->call->arena, name);
+	return name.p != NULL ? fields_add(to, name, value) : -ENOMEM;
+}
+
+static void on_field(struct h2_stream *stream, slice name, slice value, bool trailer)
+{
+	struct h2_call *h = call_of(stream);
+	const struct h1_limits *limits = &h->connection->carrier->client->options.head;
+	struct response *p = h->call->response;
+	uint64_t status;
+	int r = 0;
+
+	h->head_bytes += name.n + value.n + LINE_BYTES;
+	if (h->head_bytes > limits->head_bytes_max || ++h->lines > limits->fields_max)
+		h->refused = true;
+	else if (slice_equal(name, SLICE(":status")) && slice_to_u64(value, &status))
+		p->status = (int)status;
+	else if (!trailer)
+		r = add_line(h, &p->fields, name, value);
+	else if (!h1_trailer_is_forbidden(&(struct field){.name = name, .id = field_id_of(name)}))
+		r = add_line(h, h->call->response_trailers, name, value);
+	h->refused |= r < 0;
+}
+
+/* Of an interim response nothing is kept: the final one follows. */
+static bool on_head(struct h2_stream *stream)
+{
+	struct h2_call *h = call_of(stream);
+	struct client_call *call = h->call;
+
+	h->heard = true;
+	if (call->response->status >= 200)
+		return true;
+	if (call->informed != NULL && call->response->status > 101)
+		call->informed(call, call->response);
+	fields_init(&call->response->fields, call->arena);
+	return false;
+}
+
+static int judge(struct h2_call *h)
+{
+	struct response *p = h->call->response;
+
+	p->version = HTTP_2;
+	p->reason = slice_from(status_text(p->status));
+	if (h->refused || p->status < 200 || p->status > 999 ||
+	    h1_judge_response(p, h->call->request->method_id) != H1_DONE)
+		return -EPROTO;
+	if (p->framing == FRAMING_CLOSE && h2_stream_is_empty(&h->stream))
+		p->framing = FRAMING_NONE;
+	return 0;
+}
+
+/* Whether the response is complete, or will never be. */
+static bool settle(struct h2_call *h, unsigned changes)
+{
+	struct body *b = h->call->response_body;
+
+	if (b->state == BODY_OPEN && (changes & H2_CLOSED))
+		body_abort(b,
+			   h->stream.error_code == NGHTTP2_PROTOCOL_ERROR ? -EPROTO : -ECONNRESET);
+	if (b->state == BODY_OPEN)
+		return false;
+	/* Answered before all of the request was sent. */
+	if (!h->stream.out_done && !(changes & H2_CLOSED))
+		h2_stream_reset(&h->stream, NGHTTP2_CANCEL);
+	return true;
+}
+
+static void begin_response(struct h2_call *h, unsigned changes)
+{
+	struct client_call *call = h->call;
+
+	loop_disarm(call->client->loop, &h->timer);
+	if (judge(h) < 0) {
+		log_debug_with((LOG_STRING("host", call->client->host),
+				LOG_INTEGER("port", call->client->port)),
+			       "Bad response");
+		give_up(h, -EPROTO);
+		return;
+	}
+	call->head_received = true;
+	if (settle(h, changes)) {
+		(void)detach(h);
+		call->complete = true;
+	}
+	call->responded(call);
+}
+
+static int code_of(const struct h2_stream *stream)
+{
+	return stream->error_code == NGHTTP2_PROTOCOL_ERROR ? -EPROTO : -ECONNRESET;
+}
+
+static void on_changed(struct h2_stream *stream, unsigned changes)
+{
+	struct h2_call *h = call_of(stream);
+	struct client_call *call = h->call;
+	struct body *b = call->response_body;
+
+	if ((changes & H2_SENT) && !stream->in_heads)
+		loop_arm(call->client->loop, &h->timer,
+			 call->client->options.response_header_timeout_ms, on_head_timeout);
+	if (stream->in_heads && !call->head_received) {
+		begin_response(h, changes);
+		return;
+	}
+	if (!call->head_received) {
+		if (changes & H2_CLOSED)
+			fail_or_retry(h, code_of(stream));
+		return;
+	}
+	if (settle(h, changes)) {
+		(void)detach(h);
+		call->complete = true;
+		call->done(call);
+	}
+	if (changes & (H2_BODY | H2_CLOSED))
+		body_notify(b);
+}
+
+static void on_blocked(struct h2_session *s, bool blocked, bool progress)
+{
+	(void)s;
+	(void)blocked;
+	(void)progress;
+}
+
+static void on_leaving(struct h2_session *s, int32_t last)
+{
+	(void)last;
+	connection_of(s)->leaving = true;
+}
+
+static void on_pong(struct h2_session *s)
+{
+	(void)s;
+}
+
+/* The connection has ended: so have its calls. What they do then may begin others elsewhere. */
+static void on_over(struct h2_session *s, int error)
+{
+	struct h2_client_connection *conn = connection_of(s);
+	struct client_connection *c = conn->carrier;
+
+	conn->leaving = true;
+	while (!list_empty(&s->streams))
+		fail_or_retry(call_of(container_of(s->streams.next, struct h2_stream, link)),
+			      error == 0 ? -ECONNRESET : error);
+	client_connection_close(c);
+}
+
+static struct h2_stream *on_begin(struct h2_session *s, int32_t id)
+{
+	(void)s;
+	(void)id;
+	return NULL;
+}
+
+static const struct h2_session_ops ops = {.begin = on_begin,
+					  .field = on_field,
+					  .head = on_head,
+					  .changed = on_changed,
+					  .blocked = on_blocked,
+					  .leaving = on_leaving,
+					  .pong = on_pong,
+					  .over = on_over};
+
+static void on_ready(struct transport *t, int events)
+{
+	struct client_connection *c = container_of(t, struct client_connection, io);
+
+	OBJ_CHECK(c, CLIENT_CONNECTION_MAGIC);
+	h2_session_on_ready(&c->h2->session, events);
+}
+
+static nghttp2_nv line(slice name, slice value)
+{
+	return (nghttp2_nv){.name = (uint8_t *)(uintptr_t)name.p,
+			    .namelen = name.n,
+			    .value = (uint8_t *)(uintptr_t)value.p,
+			    .valuelen = value.n};
+}
+
+/* What HTTP/1 says of its connection has no place here (RFC 9113 section 8.2.2). */
+#define NOT_SENT \
+	(FIELD_BIT(FIELD_HOST) | FIELD_BIT(FIELD_CONNECTION) | FIELD_BIT(FIELD_KEEP_ALIVE) | \
+	 FIELD_BIT(FIELD_PROXY_CONNECTION) | FIELD_BIT(FIELD_TRANSFER_ENCODING) | \
+	 FIELD_BIT(FIELD_UPGRADE) | FIELD_BIT(FIELD_EXPECT))
+
+static nghttp2_nv *lines_of(const struct client_call *call, size_t *count)
+{
+	const struct request *q = call->request;
+	nghttp2_nv *list = ARENA_ARRAY(call->arena, nghttp2_nv, q->fields.count + PSEUDO_LINES);
+
+	if (list == NULL)
+		return NULL;
+	list[0] = line(SLICE(":method"), q->method);
+	list[1] = line(SLICE(":scheme"),
+		       call->client->options.tls != NULL ? SLICE("https") : SLICE("http"));
+	list[2] = line(SLICE(":authority"), fields_value_id(&q->fields, FIELD_HOST));
+	list[3] = line(SLICE(":path"), call->target);
+	*count = PSEUDO_LINES;
+	for (size_t i = 0; i < q->fields.count; i++) {
+		const struct field *f = &q->fields.list[i];
+
+		if (f->id == FIELD_OTHER || !(NOT_SENT & FIELD_BIT(f->id)))
+			list[(*count)++] = line(f->name, f->value);
+	}
+	return list;
+}
+
+static void on_request_body(struct body *b, void *consumer)
+{
+	struct h2_call *h = consumer;
+
+	(void)b;
+	h2_stream_wake(&h->stream);
+}
+
+/* Hands the request to nghttp2. Returns 0 or a negative errno value with the call not begun. */
+static int submit(struct h2_client_connection *conn, struct client_call *call)
+{
+	struct h2_call *h = ARENA_NEW(call->arena, struct h2_call);
+	const struct request *q = call->request;
+	nghttp2_data_provider body;
+	size_t count;
+	nghttp2_nv *list = lines_of(call, &count);
+	int32_t id;
+
+	if (h == NULL || list == NULL)
+		return -ENOMEM;
+	h->connection = conn;
+	h->call = call;
+	body = h2_stream_send(&h->stream, call->request_body, q->framing, q->content_length);
+	id = nghttp2_submit_request(conn->session.ng, NULL, list, count,
+				    q->framing == FRAMING_NONE ? NULL : &body, &h->stream);
+	if (id < 0)
+		return id == NGHTTP2_ERR_STREAM_ID_NOT_AVAILABLE ? -EBUSY : -ENOMEM;
+	call->response->status = 0;
+	fields_init(&call->response->fields, call->arena);
+	h2_stream_attach(&h->stream, &conn->session, id);
+	h2_stream_receive(&h->stream, call->response_body, NULL, call->response_trailers);
+	call->connection = conn->carrier;
+	call->h2 = h;
+	call->sent = true;
+	loop_disarm(call->client->loop, &conn->carrier->timer);
+	if (q->framing != FRAMING_NONE)
+		body_set_consumer(call->request_body, on_request_body, h);
+	h2_session_wake(&conn->session);
+	return 0;
+}
+
+static bool has_room(const struct h2_client_connection *conn)
+{
+	uint32_t allowed = nghttp2_session_get_remote_settings(
+		conn->session.ng, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+
+	return !conn->leaving && conn->session.error == 0 &&
+	       conn->session.stream_count < MIN(allowed, CALLS_MAX);
+}
+
+static void send_on(struct h2_client_connection *conn, struct client_call *call)
+{
+	int r = submit(conn, call);
+
+	if (r < 0)
+		fail(call, r);
+}
+
+void h2_client_start(struct client *k, struct client_call *call)
+{
+	LIST_FOR_EACH (e, &k->shared) {
+		struct client_connection *c = container_of(e, struct client_connection, link);
+
+		if (has_room(c->h2)) {
+			counter_add(&k->counters->reused, 1);
+			send_on(c->h2, call);
+			return;
+		}
+	}
+	if (k->opening) {
+		list_append(&k->waiting, &call->link);
+		return;
+	}
+	k->opening = true;
+	client_start_on_new(k, call);
+}
+
+static struct client_call *next_waiting(struct client *k)
+{
+	struct list *e = list_pop(&k->waiting);
+
+	return e != NULL ? container_of(e, struct client_call, link) : NULL;
+}
+
+void h2_client_not_opened(struct client *k, struct list *waiting)
+{
+	k->opening = false;
+	list_move(waiting, &k->waiting);
+}
+
+void h2_client_fail_all(struct list *waiting, int code)
+{
+	struct list *e;
+
+	while ((e = list_pop(waiting)) != NULL)
+		client_call_fail(container_of(e, struct client_call, link), code);
+}
+
+void h2_client_cancel(struct client_call *call)
+{
+	struct client_connection *c = call->connection;
+	struct client *k = call->client;
+	struct client_call *next;
+
+	if (call->h2 != NULL) {
+		h2_stream_reset(&call->h2->stream, NGHTTP2_CANCEL);
+		(void)detach(call->h2);
+		return;
+	}
+	if (list_linked(&call->link)) {
+		list_remove(&call->link);
+		return;
+	}
+	/* The connection is being opened for it: the next one takes its place. */
+	call->connection = NULL;
+	c->call = next = next_waiting(k);
+	if (next != NULL) {
+		next->connection = c;
+		return;
+	}
+	k->opening = false;
+	client_connection_close(c);
+}
+
+static struct h2_client_connection *make(struct client_connection *c)
+{
+	const struct client_options *o = &c->client->options;
+	const struct h2_options options = {.decoder_table_bytes = TABLE_BYTES,
+					   .encoder_table_bytes = TABLE_BYTES,
+					   .window_bytes = o->window_bytes,
+					   .head_bytes_max = o->head.head_bytes_max,
+					   .fields_max = o->head.fields_max};
+	struct h2_client_connection *conn = calloc(1, sizeof *conn);
+
+	if (conn == NULL)
+		return NULL;
+	conn->carrier = c;
+	if (h2_session_init(&conn->session, &c->io, false, &options, &ops) < 0) {
+		free(conn);
+		return NULL;
+	}
+	return conn;
+}
+
+void h2_client_begin(struct client_connection *c)
+{
+	struct client *k = c->client;
+	struct client_call *call = c->call;
+
+	c->h2 = make(c);
+	if (c->h2 == NULL) {
+		client_connection_fail(c, -ENOMEM);
+		return;
+	}
+	c->call = NULL;
+	c->state = CLIENT_SHARED;
+	c->io.on_ready = on_ready;
+	list_remove(&c->link);
+	list_push(&k->shared, &c->link);
+	k->opening = false;
+	transport_watch(&c->io, TRANSPORT_READABLE);
+	send_on(c->h2, call);
+	while (has_room(c->h2) && (call = next_waiting(k)) != NULL)
+		send_on(c->h2, call);
+	if ((call = next_waiting(k)) != NULL)
+		h2_client_start(k, call);
+}
+
+void h2_client_free(struct h2_client_connection **giver)
+{
+	struct h2_client_connection *conn = *giver;
+
+	*giver = NULL;
+	if (conn == NULL)
+		return;
+	h2_session_free(&conn->session);
+	free(conn);
+}

@@ -1,0 +1,392 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "http/client.h"
+#include "wire_h2.h"
+
+#define CALLS 8
+
+/* One request and what became of it. */
+struct trial {
+	struct client_call call;
+	struct arena arena;
+	struct request request;
+	struct response response;
+	struct fields trailers;
+	struct body in, out;
+	int code; /* of a failure */
+	bool responded, done;
+};
+
+static struct loop loop;
+static struct client *client;
+static struct trial trials[CALLS];
+static size_t count, over;
+static int listening;
+static uint16_t port;
+static struct client_options options;
+
+static void on_over(void)
+{
+	if (++over == count)
+		loop_stop(&loop);
+}
+
+static struct trial *trial_of(struct client_call *call)
+{
+	return container_of(call, struct trial, call);
+}
+
+static void on_failed(struct client_call *call, int code)
+{
+	trial_of(call)->code = code;
+	on_over();
+}
+
+static void on_done(struct client_call *call)
+{
+	trial_of(call)->done = true;
+	on_over();
+}
+
+static void on_responded(struct client_call *call)
+{
+	trial_of(call)->responded = true;
+	if (call->complete)
+		on_done(call);
+}
+
+static void begin(struct trial *t, const char *method, const char *target, const char *text)
+{
+	memset(t, 0, sizeof *t);
+	arena_init(&t->arena, 4096, 1 << 20);
+	t->request.method = slice_from(method);
+	t->request.method_id = method_of(t->request.method);
+	fields_init(&t->request.fields, &t->arena);
+	fields_init(&t->trailers, &t->arena);
+	(void)fields_add_id(&t->request.fields, FIELD_HOST, SLICE("h"));
+	(void)fields_add_id(&t->request.fields, FIELD_CONNECTION, SLICE("close"));
+	body_init(&t->in, 65536);
+	body_init(&t->out, 65536);
+	if (text != NULL) {
+		t->request.framing = FRAMING_CHUNKED;
+		body_push(&t->in, NULL, slice_from(text));
+	}
+	body_end(&t->in);
+	t->call = (struct client_call){.magic = CALL_MAGIC,
+				       .request = &t->request,
+				       .target = slice_from(target),
+				       .request_body = &t->in,
+				       .arena = &t->arena,
+				       .response = &t->response,
+				       .response_body = &t->out,
+				       .response_trailers = &t->trailers,
+				       .responded = on_responded,
+				       .failed = on_failed,
+				       .done = on_done};
+	client_start(client, &t->call);
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	options = (struct client_options){
+		.connections_max = 100,
+		.h2 = true,
+		.window_bytes = 65536,
+		.head = {.head_bytes_max = 16384, .fields_max = 100},
+	};
+	count = over = 0;
+	wire_must(loop_init(&loop, (size_t)8 << 20) == 0);
+	listening = wire_listen(&port, 0);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	client_destroy(&client);
+	for (size_t i = 0; i < count; i++) {
+		body_free(&trials[i].in);
+		body_free(&trials[i].out);
+		arena_free(&trials[i].arena);
+	}
+	loop_close(&loop);
+	(void)close(listening);
+	return 0;
+}
+
+/* `n` calls to a server that `peer` plays; returns when all are over and it has ended. */
+static void run(void *(*peer)(void *), size_t n, const char *method, const char *text)
+{
+	pthread_t thread;
+
+	wire_must(client_create(&client, &loop, SLICE("127.0.0.1"), port, &options, NULL) == 0);
+	wire_must(pthread_create(&thread, NULL, peer, NULL) == 0);
+	count = n;
+	for (size_t i = 0; i < n; i++)
+		begin(&trials[i], method, "/x?y", text);
+	if (over < n)
+		loop_run(&loop);
+	client_destroy(&client);
+	(void)uv_run(&loop.uv, UV_RUN_NOWAIT);
+	wire_must(pthread_join(thread, NULL) == 0);
+	wire_must(client_create(&client, &loop, SLICE("127.0.0.1"), port, &options, NULL) == 0);
+}
+
+/* The server's side of a connection, after the preface and the settings of both. */
+static struct wire_h2 *answer_preface(const uint8_t *settings, size_t n)
+{
+	struct wire_h2 *c = malloc(sizeof *c);
+
+	wire_must(c != NULL);
+	wire_h2_init(c, wire_accept(listening));
+	for (size_t i = 0; i < sizeof H2_PREFACE - 1; i++)
+		wire_must(wire_get(&c->r) == H2_PREFACE[i]);
+	wire_h2_send(c, NGHTTP2_SETTINGS, 0, 0, settings, n);
+	return c;
+}
+
+static void expect_request(struct wire_h2 *c, uint32_t id, const char *method)
+{
+	char want[128];
+
+	wire_h2_expect(c, NGHTTP2_HEADERS, id);
+	(void)snprintf(want, sizeof want,
+		       ":method: %s\n:scheme: http\n:authority: h\n:path: /x?y\n", method);
+	/* Nothing of what HTTP/1 says of its connections. */
+	wire_must(strcmp(c->fields, want) == 0);
+}
+
+static void *simple_peer(void *unused)
+{
+	struct wire_h2 *c = answer_preface(NULL, 0);
+
+	(void)unused;
+	expect_request(c, 1, "POST");
+	wire_h2_expect(c, NGHTTP2_DATA, 1);
+	wire_must(c->n == 5 && memcmp(c->payload, "hello", 5) == 0);
+	wire_must(c->flags & NGHTTP2_FLAG_END_STREAM);
+	wire_h2_head(c, 1, false, WIRE_LINES(":status: 103", "link: x"));
+	wire_h2_head(c, 1, false, WIRE_LINES(":status: 200", "x-a: b", "grpc-encoding: c"));
+	wire_h2_data(c, 1, "body", 4, false);
+	wire_h2_head(c, 1, true, WIRE_LINES("grpc-status: 0", "host: no"));
+	while (wire_h2_next(c))
+		;
+	wire_h2_close(c);
+	return NULL;
+}
+
+static void a_call_and_its_response(void **state)
+{
+	const struct trial *t = &trials[0];
+
+	(void)state;
+	run(simple_peer, 1, "POST", "hello");
+	assert_true(t->responded && t->done && t->code == 0);
+	assert_int_equal(t->response.status, 200);
+	assert_int_equal(t->response.framing, FRAMING_CLOSE);
+	assert_int_equal(t->response.fields.count, 2);
+	assert_true(slice_equal(t->response.fields.list[0].name, SLICE("X-A")));
+	assert_int_equal(t->out.bytes, 4);
+	assert_int_equal(t->out.state, BODY_ENDED);
+	assert_int_equal(t->trailers.count, 1);
+	assert_true(slice_equal(t->trailers.list[0].name, SLICE("Grpc-Status")));
+}
+
+static void *shared_peer(void *unused)
+{
+	struct wire_h2 *c = answer_preface(NULL, 0);
+
+	(void)unused;
+	for (uint32_t id = 1; id < 2 * CALLS; id += 2)
+		expect_request(c, id, "GET");
+	/* The last one first. */
+	for (uint32_t id = 2 * CALLS - 1; id < 2 * CALLS; id -= 2)
+		wire_h2_head(c, id, true, WIRE_LINES(":status: 204"));
+	while (wire_h2_next(c))
+		;
+	wire_h2_close(c);
+	return NULL;
+}
+
+static void calls_share_a_connection(void **state)
+{
+	(void)state;
+	run(shared_peer, CALLS, "GET", NULL);
+	for (size_t i = 0; i < CALLS; i++) {
+		assert_true(trials[i].done);
+		assert_int_equal(trials[i].response.status, 204);
+		assert_int_equal(trials[i].response.framing, FRAMING_NONE);
+	}
+}
+
+static void *refusing_peer(void *unused)
+{
+	struct wire_h2 *c = answer_preface(NULL, 0), *again;
+
+	(void)unused;
+	/* Nobody has looked at it: it may be asked again, whatever it is. */
+	expect_request(c, 1, "PATCH");
+	wire_h2_send(c, NGHTTP2_GOAWAY, 0, 0, "\0\0\0\0\0\0\0\0", 8);
+	again = answer_preface(NULL, 0);
+	expect_request(again, 1, "PATCH");
+	wire_h2_head(again, 1, true, WIRE_LINES(":status: 200"));
+	while (wire_h2_next(again))
+		;
+	wire_h2_close(again);
+	wire_h2_close(c);
+	return NULL;
+}
+
+static void what_a_leaving_server_has_not_seen_is_repeated(void **state)
+{
+	(void)state;
+	run(refusing_peer, 1, "PATCH", NULL);
+	assert_true(trials[0].done && trials[0].call.retried);
+	assert_int_equal(trials[0].response.status, 200);
+}
+
+static void *resetting_peer(void *unused)
+{
+	struct wire_h2 *c = answer_preface(NULL, 0);
+
+	(void)unused;
+	expect_request(c, 1, "PATCH");
+	wire_h2_reset(c, 1);
+	while (wire_h2_next(c))
+		;
+	wire_h2_close(c);
+	return NULL;
+}
+
+static void what_was_reset_is_not_repeated(void **state)
+{
+	(void)state;
+	run(resetting_peer, 1, "PATCH", NULL);
+	assert_int_equal(trials[0].code, -ECONNRESET);
+	assert_false(trials[0].call.retried);
+}
+
+static void *breaking_peer(void *unused)
+{
+	struct wire_h2 *c = answer_preface(NULL, 0);
+
+	(void)unused;
+	expect_request(c, 1, "GET");
+	wire_h2_head(c, 1, false, WIRE_LINES(":status: 200", "content-length: 10"));
+	wire_h2_data(c, 1, "half", 4, false);
+	wire_h2_reset(c, 1);
+	while (wire_h2_next(c))
+		;
+	wire_h2_close(c);
+	return NULL;
+}
+
+static void a_broken_response_is_no_whole_one(void **state)
+{
+	(void)state;
+	run(breaking_peer, 1, "GET", NULL);
+	assert_true(trials[0].responded && trials[0].done);
+	assert_int_equal(trials[0].out.state, BODY_ABORTED);
+	assert_int_equal(trials[0].out.bytes, 4);
+}
+
+static void *dying_peer(void *unused)
+{
+	struct wire_h2 *c = answer_preface(NULL, 0);
+
+	(void)unused;
+	for (uint32_t id = 1; id < 2 * CALLS; id += 2)
+		expect_request(c, id, "PATCH");
+	wire_h2_close(c);
+	return NULL;
+}
+
+static void a_connection_that_ends_ends_its_calls(void **state)
+{
+	(void)state;
+	run(dying_peer, CALLS, "PATCH", NULL);
+	for (size_t i = 0; i < CALLS; i++)
+		assert_int_equal(trials[i].code, -ECONNRESET);
+}
+
+static void *no_peer(void *unused)
+{
+	return unused;
+}
+
+static void calls_that_wait_fail_with_their_connection(void **state)
+{
+	(void)state;
+	(void)close(listening);
+	run(no_peer, CALLS, "GET", NULL);
+	for (size_t i = 0; i < CALLS; i++)
+		assert_int_equal(trials[i].code, -ECONNREFUSED);
+	listening = wire_listen(&port, 0);
+}
+
+static void *silent_peer(void *unused)
+{
+	struct wire_h2 *c = answer_preface(NULL, 0);
+
+	(void)unused;
+	expect_request(c, 1, "GET");
+	wire_h2_expect_code(c, NGHTTP2_RST_STREAM, 1, NGHTTP2_CANCEL);
+	while (wire_h2_next(c))
+		;
+	wire_h2_close(c);
+	return NULL;
+}
+
+static void a_head_that_does_not_come_is_a_timeout(void **state)
+{
+	(void)state;
+	options.response_header_timeout_ms = 50;
+	run(silent_peer, 1, "GET", NULL);
+	assert_int_equal(trials[0].code, -ETIMEDOUT);
+}
+
+static void *large_peer(void *unused)
+{
+	struct wire_h2 *c = answer_preface(NULL, 0);
+	static char line[9000] = "x-long: ";
+
+	(void)unused;
+	memset(line + 8, 'a', sizeof line - 9);
+	expect_request(c, 1, "GET");
+	wire_h2_head(c, 1, true, WIRE_LINES(":status: 200", line, line));
+	while (wire_h2_next(c))
+		;
+	wire_h2_close(c);
+	return NULL;
+}
+
+static void a_head_that_is_too_large_is_refused(void **state)
+{
+	(void)state;
+	run(large_peer, 1, "GET", NULL);
+	assert_int_equal(trials[0].code, -EPROTO);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		TEST(a_call_and_its_response),
+		TEST(calls_share_a_connection),
+		TEST(what_a_leaving_server_has_not_seen_is_repeated),
+		TEST(what_was_reset_is_not_repeated),
+		TEST(a_broken_response_is_no_whole_one),
+		TEST(a_connection_that_ends_ends_its_calls),
+		TEST(calls_that_wait_fail_with_their_connection),
+		TEST(a_head_that_does_not_come_is_a_timeout),
+		TEST(a_head_that_is_too_large_is_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -119,4 +119,14 @@ static void respond(struct exchange *x)
 	h2_session_wake(&r->connection->session);
 }
 
-const struct exchange_client h2_request_client = {.respond = respond, .inform = inform};
+static void drop(struct exchange *x)
+{
+	struct h2_request *r = x->connection;
+
+	OBJ_CHECK(&r->stream, H2_STREAM_MAGIC);
+	if (!r->stream.reset)
+		h2_stream_reset(&r->stream, NGHTTP2_INTERNAL_ERROR);
+}
+
+const struct exchange_client h2_request_client = {
+	.respond = respond, .inform = inform, .drop = drop};

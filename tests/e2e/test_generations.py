@@ -2,6 +2,8 @@
 
 import json
 import os
+import shutil
+import subprocess
 import threading
 
 import pytest
@@ -176,3 +178,23 @@ def test_the_oldest_of_too_many_configurations_ends(streams, proxy):
     streams.released.set()
     assert [client.response().status for client in held[2:]] == [200, 200]
     wait_metric(p, "weir_config_generations_live", 1)
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+def test_streams_of_http2(streams, proxy):
+    """A stream is reset, and the connection goes on: nobody else on it is ended."""
+    p = proxy(one_router(streams.url, plugin={"sleeper": {}}), plugins={"sleeper": Plugin("sleeper")}, static=generations(drainTimeout="1s"))
+    targets = ["/stream", "/slow", "/evil/"]
+    asked = [subprocess.Popen(["curl", "-sS", "-N", "--http2-prior-knowledge", "--max-time", "90", "-w", "%{http_code}", f"http://127.0.0.1:{p.port}{target}"],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE) for target in targets]
+    wait_metric(p, "weir_exchanges_live", 4)
+    assert asked[0].stdout.read(len(FIRST)) == FIRST
+    p.apply(one_router(streams.url))
+    assert asked[1].communicate(timeout=60)[0] == b"Service Unavailable503"
+    asked[2].communicate(timeout=60)
+    assert asked[2].returncode != 0
+    wait_metric(p, "weir_config_generations_live", 1)
+    wait_metric(p, "weir_exchanges_expired_total", 2)
+    streams.released.set()
+    assert asked[0].communicate(timeout=60)[0] == LAST + b"200"
+    wait_metric(p, "weir_exchanges_live", 1)

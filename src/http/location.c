@@ -175,9 +175,10 @@ static char *put_parts(char *to, const struct parts *p)
 		to = put_encoded(to, p->host, "");
 	}
 	to = put_encoded(to, p->path, ODD);
-	if (p->query.p != NULL)
+	if (p->query.p != NULL) {
 		*to++ = '?';
-	to = put(to, p->query);
+		to = put(to, p->query);
+	}
 	if (p->fragment.n > 0)
 		*to++ = '#';
 	return put_encoded(to, p->fragment, ODD);
@@ -280,8 +281,7 @@ int location_resolve(slice text, const struct url *base, struct arena *arena, sl
 		r = resolve_path(&p, base->path, arena);
 		p.host = base->authority;
 		if (only_fragment && base->has_query)
-			p.query =
-				slice_of(base->query.p != NULL ? base->query.p : "", base->query.n);
+			p.query = base->query;
 	}
 	if (p.scheme.p == NULL)
 		p.scheme = base->scheme;

@@ -87,7 +87,7 @@ static enum middleware_verdict fail(struct forward_auth_visit *v, int code)
 		       "The server that decides has not answered");
 	if (code == -EFBIG)
 		return answer(v, 401);
-	return answer(v, code == -EBUSY ? 503 : 500);
+	return answer(v, code == -EBUSY || code == -EDQUOT ? 503 : 500);
 }
 
 static void on_request_body(struct body *b, void *consumer)
@@ -194,6 +194,8 @@ static int status_of_body(int code)
 {
 	if (code == -EFBIG)
 		return 401;
+	if (code == -EDQUOT)
+		return 503;
 	return code == -EPROTO ? 400 : 500;
 }
 

@@ -83,6 +83,17 @@ static void add_object(struct rendering *r, enum family_group_id id, const void 
 	}
 }
 
+/* Bodies that are kept: many threads write these numbers. */
+static void add_kept(struct rendering *r)
+{
+	struct spool_counters copy;
+
+#define X(name, kind, help) atomic_init(&copy.name, counter_get(&spool_counters.name));
+	SPOOL_COUNTERS(X)
+#undef X
+	add_object(r, FAMILIES_KEPT, &copy);
+}
+
 /* Objects that one label names. */
 static void add_objects(struct rendering *r, enum family_group_id id, const char *label,
 			const struct object *objects, size_t count)
@@ -372,7 +383,7 @@ int metrics_render(struct str *out, struct proxy *p, const struct access_log *lo
 	add_object(&r, FAMILIES_RELOADS, &stats);
 	add_object(&r, FAMILIES_EXCHANGES, &stats.exchanges);
 	add_object(&r, FAMILIES_BUFFERS, &stats.buffers);
-	add_object(&r, FAMILIES_KEPT, &spool_counters);
+	add_kept(&r);
 	add_object(&r, FAMILIES_UPSTREAMS, &stats.upstreams);
 	add_object(&r, FAMILIES_COMPRESSIONS, proxy_compressions(p));
 	add_object(&r, FAMILIES_SCRAPES, scrapes);

@@ -119,6 +119,18 @@ def test_bodies_are_limited(upstream, proxy, chunked):
     assert [counted(door, name) for name in ("asked", "asking", "refused", "failed")] == [2, 0, 2, 0]
 
 
+@pytest.mark.differs("limits of weir's own")
+def test_bodies_have_no_more_room_than_all_together(upstream, proxy):
+    big = b"x" * 300_000
+    server, auth = upstream(), upstream(answering(403, body=big))
+    door = proxy(guarded(server.url, auth.url, forwardBody=True), static=limits(keptBodies="200000"))
+    for _ in range(3):
+        answer = door.fetch()
+        assert (answer.status, answer.get("Retry-After")) == (503, "1")
+        assert door.fetch(method="POST", body=big).status == 503
+    assert len(auth.requests) == 3 and not server.requests
+
+
 def test_bodies_that_do_not_fit_into_memory_are_kept_whole(upstream, proxy):
     """Beyond a mebibyte they are in a file, which two read: the one that decides and the one that serves."""
     body = bytes(i * 7 % 251 for i in range(3_000_000))

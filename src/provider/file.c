@@ -134,6 +134,7 @@ static void take_contents(struct file_provider *f, struct file_paths *contents)
 	if (same)
 		return;
 	f->contents = *contents;
+	*contents = (struct file_paths){0};
 	f->renamed = true;
 }
 

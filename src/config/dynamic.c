@@ -133,6 +133,7 @@ static int take_objects(struct dynamic_config *c, enum dynamic_kind kind,
 		objects[i] = e->value;
 		objects[i]->name = e->name;
 		objects[i]->place = e->node->key_place;
+		objects[i]->node = e->node;
 		apply_refusals(objects[i], e->node, refusals);
 	}
 	return dynamic_set(c, kind, objects, map->count);

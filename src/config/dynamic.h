@@ -20,7 +20,9 @@ struct dynamic_object {
 	slice name;     /* "r1" as a provider says it; "r1@file" after a merge with providers */
 	slice provider; /* "file", or empty before that merge */
 	slice disabled; /* why it must not be used, in words for people; empty: it is usable */
-	struct tree_place place; /* where it was written */
+	slice cause;    /* the same in Traefik's words, where `disabled` says more */
+	struct tree_place place;      /* where it was written */
+	const struct tree_node *node; /* as it was written; NULL: it is implied */
 	struct dynamic_hash hash;
 };
 
@@ -272,10 +274,15 @@ struct dynamic_config {
 		certificates; /* struct dynamic_certificate, in the order of the files */
 
 	struct dynamic_hash hash; /* of everything */
+	bool settled; /* the proxy's: its own routers are there, references are followed */
 };
 
 /** The root table: every key of Traefik's dynamic configuration, for documentation and checks. */
 extern const struct option dynamic_options[];
+
+/** The rows of one router and of one service. */
+extern const struct option dynamic_router_options[];
+extern const struct option dynamic_service_options[];
 
 /** An empty configuration with one reference whose arena may take `memory_bytes_max` (0: 256 MiB);
  * NULL when memory is short. */
@@ -314,6 +321,22 @@ struct dynamic_part {
  */
 int dynamic_merge(const struct dynamic_part *parts, size_t count, struct config_report *report,
 		  struct dynamic_config **merged);
+
+/** Adds routers, or middlewares, which live as long as the configuration. Return 0 or -ENOMEM. */
+int dynamic_add_routers(struct dynamic_config *config, struct dynamic_router *const *routers,
+			size_t count);
+int dynamic_add_middlewares(struct dynamic_config *config,
+			    struct dynamic_middleware *const *middlewares, size_t count);
+
+struct static_config;
+
+/**
+ * Gives routers of a merged configuration what their entry points add (middlewares, what is
+ * observed) and names the default entry points where there are none. A router on several entry
+ * points becomes, for each that adds something, a router of its own, "web-r1@file", as in Traefik.
+ * Before `dynamic_link`. Returns 0 or -ENOMEM.
+ */
+int dynamic_apply_models(struct dynamic_config *config, const struct static_config *settings);
 
 /**
  * Follows all references of a merged configuration: a router, service or chain that names something

@@ -17,6 +17,27 @@ enum visit { UNSEEN, OPEN, DONE };
 
 #define DEPTH_MAX 100 /* of chains in chains */
 
+/* Traefik says of a user of something disabled what it says of that. */
+static void take_cause(struct dynamic_object *object, const struct dynamic_object *from)
+{
+	if (object->cause.n == 0)
+		object->cause = from->cause.n > 0 ? from->cause : from->disabled;
+}
+
+/* Traefik names the first server that would be reached by it. */
+static void tell_no_transport(struct linker *l, struct dynamic_service *s)
+{
+	const struct dynamic_load_balancer *lb = s->load_balancer;
+	const struct dynamic_server *server = lb->servers.count > 0 ? lb->servers.items[0] : NULL;
+
+	if (server != NULL && s->object.disabled.n == 0)
+		s->object.cause =
+			arena_format(&l->config->arena,
+				     "error building proxy for server URL %.*s: getting "
+				     "RoundTripper: servers transport not found %.*s",
+				     SLICE_ARG(server->url), SLICE_ARG(lb->servers_transport));
+}
+
 static void link_transport(struct linker *l, struct dynamic_service *s)
 {
 	const struct dynamic_object *t;
@@ -28,10 +49,11 @@ static void link_transport(struct linker *l, struct dynamic_service *s)
 	if (slice_equal(name, SLICE("default@internal")))
 		return;
 	t = dynamic_find(l->config, DYNAMIC_TRANSPORT, name);
-	if (t == NULL)
+	if (t == NULL) {
+		tell_no_transport(l, s);
 		dynamic_disable(&l->config->arena, &s->object, "servers transport not found %.*s",
 				SLICE_ARG(name));
-	else if (t->disabled.n > 0)
+	} else if (t->disabled.n > 0)
 		dynamic_disable(&l->config->arena, &s->object,
 				"servers transport \"%.*s\" is disabled: %.*s", SLICE_ARG(name),
 				SLICE_ARG(t->disabled));
@@ -42,6 +64,10 @@ static void need_middleware(struct linker *l, struct dynamic_object *object, sli
 {
 	const struct dynamic_object *m = dynamic_find(l->config, DYNAMIC_MIDDLEWARE, name);
 
+	if (object->disabled.n > 0)
+		return;
+	if (m != NULL && m->disabled.n > 0)
+		take_cause(object, m);
 	if (m == NULL)
 		dynamic_disable(&l->config->arena, object, "middleware \"%.*s\" does not exist",
 				SLICE_ARG(name));
@@ -87,7 +113,7 @@ static void link_chain(struct linker *l, size_t index, unsigned depth)
 	l->seen[index] = OPEN;
 	l->open[depth] = index;
 	list = &m->chain->middlewares;
-	for (size_t i = 0; i < list->count; i++) {
+	for (size_t i = list->count; i-- > 0;) {
 		size_t inner;
 
 		if (dynamic_index(l->config, DYNAMIC_MIDDLEWARE, list->items[i], &inner))
@@ -95,6 +121,16 @@ static void link_chain(struct linker *l, size_t index, unsigned depth)
 		need_middleware(l, &m->object, list->items[i]);
 	}
 	l->seen[index] = DONE;
+}
+
+static void link_chains_of(struct linker *l, const struct option_list *names)
+{
+	size_t index;
+
+	for (size_t i = names->count; i-- > 0;)
+		if (dynamic_index(l->config, DYNAMIC_MIDDLEWARE, names->items[i], &index) &&
+		    l->seen[index] == UNSEEN)
+			link_chain(l, index, 0);
 }
 
 static bool is_internal(const struct linker *l, slice name)
@@ -109,11 +145,16 @@ static bool is_internal(const struct linker *l, slice name)
 static void need_service(struct linker *l, struct dynamic_object *object, slice service)
 {
 	const struct dynamic_object *s = dynamic_find(l->config, DYNAMIC_SERVICE, service);
+	const bool own = slice_ends(service, SLICE("@internal"));
 
-	if (s == NULL && !is_internal(l, service))
-		dynamic_disable(&l->config->arena, object, "the service \"%.*s\" does not exist%s",
-				SLICE_ARG(service),
-				slice_ends(service, SLICE("@internal")) ? " in weir" : "");
+	if (s != NULL && s->disabled.n > 0 && object->disabled.n == 0)
+		take_cause(object, s);
+	if (s == NULL && own && !is_internal(l, service))
+		dynamic_disable(&l->config->arena, object, "unknown internal service %.*s",
+				SLICE_ARG(service));
+	else if (s == NULL && !own)
+		dynamic_disable(&l->config->arena, object, "the service \"%.*s\" does not exist",
+				SLICE_ARG(service));
 	else if (s != NULL && s->disabled.n > 0)
 		dynamic_disable(&l->config->arena, object, "the service \"%.*s\" is disabled: %.*s",
 				SLICE_ARG(service), SLICE_ARG(s->disabled));
@@ -121,9 +162,10 @@ static void need_service(struct linker *l, struct dynamic_object *object, slice 
 
 static void link_router(struct linker *l, struct dynamic_router *r)
 {
-	for (size_t i = 0; i < r->middlewares.count; i++)
-		need_middleware(l, &r->object, r->middlewares.items[i]);
 	need_service(l, &r->object, r->service);
+	/* As Traefik makes them: the innermost first. */
+	for (size_t i = r->middlewares.count; i-- > 0;)
+		need_middleware(l, &r->object, r->middlewares.items[i]);
 }
 
 int dynamic_link(struct dynamic_config *config, const slice *internal, size_t count)
@@ -143,6 +185,9 @@ int dynamic_link(struct dynamic_config *config, const slice *internal, size_t co
 		if (m->errors != NULL)
 			need_service(&l, &m->object, m->errors->service);
 	}
+	/* A loop is told of from where a router enters it. */
+	for (size_t i = 0; i < config->router_count; i++)
+		link_chains_of(&l, &config->routers[i]->middlewares);
 	for (size_t i = 0; i < config->middleware_count; i++)
 		link_chain(&l, i, 0);
 	for (size_t i = 0; i < config->router_count; i++)

@@ -42,7 +42,8 @@ const struct option dynamic_router_options[] = {
 		 "Entry points that the router listens on; empty: the default ones."),
 	OPT_LIST("middlewares", struct dynamic_router, middlewares, NULL,
 		 "Middlewares that a request passes before the service, in order."),
-	OPT_STRING("service", struct dynamic_router, service, NULL, "Where requests go."),
+	OPT_STRING("service", struct dynamic_router, service, NULL, "Where requests go.",
+		   .flags = OPTION_AS_WRITTEN),
 	OPT_STRING("rule", struct dynamic_router, rule, NULL, "Which requests the router takes."),
 	OPT_LIST("parentRefs", struct dynamic_router, parent_refs, NULL,
 		 "Routers that hand their requests to this one.",
@@ -67,7 +68,7 @@ static const struct option cookie_rows[] = {
 		   "`none`, `lax` or `strict`."),
 	OPT_INT("maxAge", struct dynamic_cookie, max_age, "0",
 		"Seconds; 0: until the browser closes."),
-	OPT_STRING("path", struct dynamic_cookie, path, "/", "Path."),
+	OPT_STRING("path", struct dynamic_cookie, path, "/", "Path.", .flags = OPTION_SHOWN),
 	OPT_STRING("domain", struct dynamic_cookie, domain, NULL, "Domain."),
 	OPT_END,
 };
@@ -81,7 +82,8 @@ static const struct option sticky_rows[] = {
 static const struct option server_rows[] = {
 	OPT_STRING("url", struct dynamic_server, url, NULL,
 		   "Scheme, host and port; the path is ignored unless `preservePath` is set."),
-	OPT_INT("weight", struct dynamic_server, weight, "1", "Share of the requests; 0: none."),
+	OPT_INT("weight", struct dynamic_server, weight, "1", "Share of the requests; 0: none.",
+		.flags = OPTION_SHOWN | OPTION_SHOWN_SET),
 	OPT_BOOL("preservePath", struct dynamic_server, preserve_path, "false",
 		 "Put the path of the URL in front of the request's."),
 	OPT_END,
@@ -105,7 +107,7 @@ static const struct option health_check_rows[] = {
 		     "Time that a probe may take."),
 	OPT_STRING("hostname", struct dynamic_health_check, hostname, NULL, "Host of the probe."),
 	OPT_BOOL("followRedirects", struct dynamic_health_check, follow_redirects, "true",
-		 "Follow redirections."),
+		 "Follow redirections.", .flags = OPTION_SHOWN),
 	OPT_PAIRS("headers", struct dynamic_health_check, headers, "Headers of the probe."),
 	OPT_END,
 };
@@ -140,7 +142,8 @@ static const struct option load_balancer_rows[] = {
 		    passive_health_check_rows, "Leave servers out that failed.",
 		    HARMLESS("all servers count as healthy")),
 	OPT_BOOL("passHostHeader", struct dynamic_load_balancer, pass_host_header, "true",
-		 "Send the client's Host header on; otherwise the server's address."),
+		 "Send the client's Host header on; otherwise the server's address.",
+		 .flags = OPTION_SHOWN),
 	OPT_OBJECT("responseForwarding", struct dynamic_load_balancer, response_forwarding,
 		   response_forwarding_rows, "How responses are passed on."),
 	OPT_STRING("serversTransport", struct dynamic_load_balancer, servers_transport, NULL,
@@ -158,8 +161,10 @@ static const struct option no_rows[] = {
 		    .flags = OPTION_ALLOW_EMPTY)
 
 static const struct option weighted_service_rows[] = {
-	OPT_STRING("name", struct dynamic_weighted_service, name, NULL, "Name of the service."),
-	OPT_INT("weight", struct dynamic_weighted_service, weight, "1", "Share of the requests."),
+	OPT_STRING("name", struct dynamic_weighted_service, name, NULL, "Name of the service.",
+		   .flags = OPTION_AS_WRITTEN),
+	OPT_INT("weight", struct dynamic_weighted_service, weight, "1", "Share of the requests.",
+		.flags = OPTION_SHOWN),
 	OPT_END,
 };
 
@@ -180,18 +185,20 @@ static const struct option highest_random_weight_rows[] = {
 };
 
 static const struct option mirror_rows[] = {
-	OPT_STRING("name", struct dynamic_weighted_service, name, NULL, "Name of the service."),
+	OPT_STRING("name", struct dynamic_weighted_service, name, NULL, "Name of the service.",
+		   .flags = OPTION_AS_WRITTEN),
 	OPT_INT("percent", struct dynamic_weighted_service, percent, "0",
 		"Share of the requests that are copied to it."),
 	OPT_END,
 };
 
 static const struct option mirroring_rows[] = {
-	OPT_STRING("service", struct dynamic_mirroring, service, NULL, "Service that answers."),
+	OPT_STRING("service", struct dynamic_mirroring, service, NULL, "Service that answers.",
+		   .flags = OPTION_AS_WRITTEN),
 	OPT_BOOL("mirrorBody", struct dynamic_mirroring, mirror_body, "true",
-		 "Copy the bodies too."),
+		 "Copy the bodies too.", .flags = OPTION_SHOWN),
 	OPT_INT("maxBodySize", struct dynamic_mirroring, max_body_size_bytes, "-1",
-		"Largest body that is copied, in bytes; -1: any."),
+		"Largest body that is copied, in bytes; -1: any.", .flags = OPTION_SHOWN),
 	OPT_ARRAY("mirrors", struct dynamic_mirroring, mirrors, struct dynamic_weighted_service,
 		  mirror_rows, "Services that get copies."),
 	CHILD_HEALTH(dynamic_mirroring),
@@ -200,16 +207,17 @@ static const struct option mirroring_rows[] = {
 
 static const struct option failover_errors_rows[] = {
 	OPT_INT("maxRequestBodyBytes", struct dynamic_failover_errors, max_request_body_bytes, "-1",
-		"Largest body that is kept for the fallback; -1: any."),
+		"Largest body that is kept for the fallback; -1: any.", .flags = OPTION_SHOWN),
 	OPT_LIST("status", struct dynamic_failover_errors, status, NULL,
 		 "Statuses that the fallback's answer replaces."),
 	OPT_END,
 };
 
 static const struct option failover_rows[] = {
-	OPT_STRING("service", struct dynamic_failover, service, NULL, "Service that answers."),
+	OPT_STRING("service", struct dynamic_failover, service, NULL, "Service that answers.",
+		   .flags = OPTION_AS_WRITTEN),
 	OPT_STRING("fallback", struct dynamic_failover, fallback, NULL,
-		   "Service that answers while the first one is down."),
+		   "Service that answers while the first one is down.", .flags = OPTION_AS_WRITTEN),
 	CHILD_HEALTH(dynamic_failover),
 	OPT_POINTER("errors", struct dynamic_failover, errors, failover_errors_rows,
 		    "Fall back on certain statuses."),
@@ -218,7 +226,8 @@ static const struct option failover_rows[] = {
 
 const struct option dynamic_service_options[] = {
 	OPT_LIST("middlewares", struct dynamic_service, middlewares, NULL,
-		 "Middlewares in front of the service, whichever router leads to it."),
+		 "Middlewares in front of the service, whichever router leads to it.",
+		 .flags = OPTION_AS_WRITTEN),
 	OPT_POINTER("loadBalancer", struct dynamic_service, load_balancer, load_balancer_rows,
 		    "Servers that share the requests."),
 	OPT_POINTER("weighted", struct dynamic_service, weighted, weighted_rows,

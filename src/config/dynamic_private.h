@@ -54,8 +54,6 @@ enum dynamic_kind {
 		DYNAMIC_KIND_COUNT
 };
 
-extern const struct option dynamic_router_options[];
-extern const struct option dynamic_service_options[];
 extern const struct option dynamic_servers_transport_options[];
 extern const struct option dynamic_tls_options_options[];
 extern const struct option dynamic_tls_store_options[];

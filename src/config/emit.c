@@ -136,7 +136,7 @@ void tree_add_yaml(struct str *out, const struct tree_node *node, unsigned inden
 	}
 }
 
-static void add_json_string(struct str *out, slice s)
+void tree_add_json_string(struct str *out, slice s)
 {
 	str_add_char(out, '"');
 	for (size_t i = 0; i < s.n;) {
@@ -178,20 +178,11 @@ static void add_json_string(struct str *out, slice s)
 	str_add_char(out, '"');
 }
 
-/* As Go's encoding/json writes a float64. */
-static void add_json_number(struct str *out, const struct tree_node *node)
+void tree_add_json_number(struct str *out, double v)
 {
-	double v = node->number, size = fabs(v);
+	double size = fabs(v);
 	char text[400];
 
-	if (node->type == TREE_INT) {
-		str_add(out, node->text);
-		return;
-	}
-	if (!isfinite(v)) {
-		add_json_string(out, node->text);
-		return;
-	}
 	if (v == 0 || (size >= 1e-6 && size < 1e21)) {
 		for (int digits = 0; digits <= 30; digits++) {
 			(void)snprintf(text, sizeof text, "%.*f", digits, v);
@@ -212,6 +203,16 @@ static void add_json_number(struct str *out, const struct tree_node *node)
 	if (e != NULL && e[2] == '0' && e[3] != '\0')
 		memmove(e + 2, e + 3, strlen(e + 3) + 1);
 	str_add(out, slice_from(text));
+}
+
+static void add_json_number(struct str *out, const struct tree_node *node)
+{
+	if (node->type == TREE_INT)
+		str_add(out, node->text);
+	else if (!isfinite(node->number))
+		tree_add_json_string(out, node->text);
+	else
+		tree_add_json_number(out, node->number);
 }
 
 enum list_of { LIST_OF_STRINGS, LIST_OF_BOOLS, LIST_OF_NUMBERS };
@@ -241,7 +242,7 @@ static void add_json_scalar(struct str *out, const struct tree_node *node, bool 
 	else if (typed && (node->type == TREE_INT || node->type == TREE_FLOAT))
 		add_json_number(out, node);
 	else
-		add_json_string(out, node->text);
+		tree_add_json_string(out, node->text);
 }
 
 static void add_json_list(struct str *out, const struct tree_node *list, bool as_traefik)
@@ -287,7 +288,7 @@ static void add_json_map(struct str *out, const struct tree_node *map, bool as_t
 		if (!first)
 			str_add_char(out, ',');
 		first = false;
-		add_json_string(out, sorted[i]->key);
+		tree_add_json_string(out, sorted[i]->key);
 		str_add_char(out, ':');
 		add_json(out, sorted[i], as_traefik, false);
 	}

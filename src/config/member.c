@@ -49,6 +49,11 @@ bool value_is_plain(enum option_type type)
 	return types[type].size > 0;
 }
 
+size_t value_size(enum option_type type)
+{
+	return types[type].size;
+}
+
 void value_clear(const struct option *row, void *to)
 {
 	memset(to, 0, types[row->type].size);

@@ -139,6 +139,11 @@ enum option_flags {
 	OPTION_NOWHERE = 8,  /* checked, but kept nowhere */
 	OPTION_PATH = 16,    /* strings: a file or directory (documentation only) */
 	OPTION_SECRET = 32,  /* dumped as "xxxx" unless asked otherwise */
+
+	/* What Traefik's API shows (`option_json`), where that is not "all but zero values". */
+	OPTION_SHOWN = 64,       /* also when it is zero */
+	OPTION_SHOWN_SET = 128,  /* only where it is written, whatever the default */
+	OPTION_AS_WRITTEN = 256, /* references: shown without a provider that was not written */
 };
 
 /** The names of an enumeration, in the order of its values from 0. */
@@ -315,6 +320,20 @@ struct option_dump {
 /** Appends the structure as YAML that decodes to the same structure. */
 void option_dump(struct str *out, const struct option *table, const void *object,
 		 const struct option_dump *how);
+
+/** How `option_json` shows a structure. */
+struct option_json {
+	bool set_only; /* only what is written, no defaults */
+	bool hide;     /* "xxxx" for secrets */
+};
+
+/**
+ * Appends the structure as the members of a JSON object, without the braces, in the names and by
+ * the rules of Traefik's API; `node` is where it was written (NULL: nowhere). Rows that are kept
+ * nowhere are shown from the node. Returns whether there was any member.
+ */
+bool option_json(struct str *out, const struct option *table, const void *object,
+		 const struct tree_node *node, const struct option_json *how);
 
 /** Appends the table for people: `prefix` stands before each name; one line per option with type,
  * default and text. */

@@ -7,7 +7,6 @@
 #include "config/static_rows.h"
 #include "net/address.h"
 
-#define INTERNAL_ENTRY_POINT SLICE("traefik")
 #define DEFAULT_HEADER_BYTES INT64_C(1048576)
 
 const struct weir_plugin_config *static_plugin_limits(const struct static_config *c,
@@ -68,30 +67,29 @@ static bool is_enabled(const struct tree_node *node)
 }
 
 /* Whether something is served on the internal entry point without the user having declared it. */
-static bool needs_internal(const struct static_config *c, const struct tree_node *root)
+static bool needs_internal(const struct static_config *c)
 {
-	const struct tree_node *api = tree_child(root, SLICE("api"));
 	const struct prometheus_config *prometheus = static_prometheus(c);
 
-	if (is_true(tree_child(api, SLICE("insecure"))) && is_enabled(api))
+	if ((c->api != NULL && c->api->insecure) ||
+	    (c->providers.rest != NULL && c->providers.rest->insecure))
 		return true;
 	if (prometheus != NULL && !prometheus->manual_routing &&
-	    slice_equal(prometheus->entry_point, INTERNAL_ENTRY_POINT))
+	    slice_equal(prometheus->entry_point, STATIC_INTERNAL_ENTRY_POINT))
 		return true;
 	return c->ping != NULL && !c->ping->manual_routing &&
-	       slice_equal(c->ping->entry_point, INTERNAL_ENTRY_POINT);
+	       slice_equal(c->ping->entry_point, STATIC_INTERNAL_ENTRY_POINT);
 }
 
-static int imply_entry_points(struct static_config *c, const struct tree_node *root,
-			      struct config_report *report)
+static int imply_entry_points(struct static_config *c, struct config_report *report)
 {
 	int r = 0;
 
 	if (c->entry_points.count == 0)
 		r = add_entry_point(c, SLICE("http"), SLICE(":80"), report);
-	if (r == 0 && needs_internal(c, root) &&
-	    static_entry_point(c, INTERNAL_ENTRY_POINT) == NULL)
-		r = add_entry_point(c, INTERNAL_ENTRY_POINT, SLICE(":8080"), report);
+	if (r == 0 && needs_internal(c) &&
+	    static_entry_point(c, STATIC_INTERNAL_ENTRY_POINT) == NULL)
+		r = add_entry_point(c, STATIC_INTERNAL_ENTRY_POINT, SLICE(":8080"), report);
 	return r;
 }
 
@@ -113,7 +111,8 @@ static int find_defaults(struct static_config *c, struct config_report *report)
 	OPTION_MAP_FOR_EACH (e, &c->entry_points) {
 		const struct entry_point_config *ep = e->value;
 
-		if ((!flagged || ep->as_default) && !slice_equal(e->name, INTERNAL_ENTRY_POINT))
+		if ((!flagged || ep->as_default) &&
+		    !slice_equal(e->name, STATIC_INTERNAL_ENTRY_POINT))
 			names[count++] = e->name;
 	}
 	qsort(names, count, sizeof *names, by_name);
@@ -303,6 +302,20 @@ static void check_ping(const struct static_config *c, const struct tree_node *ro
 			    SLICE_ARG(ping->entry_point));
 }
 
+/* Once, and not where it was switched off. */
+static void check_api(const struct static_config *c, const struct tree_node *root,
+		      struct config_report *report)
+{
+	const struct tree_node *api = tree_child(root, SLICE("api"));
+	const struct tree_node *node = tree_child(api, SLICE("dashboard"));
+
+	if (c->api == NULL || !c->api->dashboard || api == NULL)
+		return;
+	config_warn(report, NULL, node != NULL ? node->place : api->place,
+		    "api.dashboard: weir has no dashboard, only the API that it would use; false "
+		    "says that none is expected");
+}
+
 static void check_otlp(const struct tree_node *owner, bool log, bool allowed,
 		       struct config_report *report)
 {
@@ -360,7 +373,7 @@ int static_decode(struct static_config *c, const struct tree *tree, struct confi
 	if (option_decode(static_options, root, c, &context) == -ENOMEM)
 		return no_memory(report);
 	inherit_limits(c, report);
-	if (imply_entry_points(c, root, report) < 0 || find_defaults(c, report) < 0)
+	if (imply_entry_points(c, report) < 0 || find_defaults(c, report) < 0)
 		return -ENOMEM;
 	OPTION_MAP_FOR_EACH (e, &c->entry_points)
 		settle_entry_point(e, report);
@@ -370,6 +383,7 @@ int static_decode(struct static_config *c, const struct tree *tree, struct confi
 	settle_access_log(c->access_log, root, report);
 	check_providers(c, root, report);
 	check_ping(c, root, report);
+	check_api(c, root, report);
 	check_prometheus(c, root, report);
 	check_plugin_limits(c, report);
 	check_combinations(root, report);

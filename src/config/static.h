@@ -123,11 +123,16 @@ struct http_provider_config {
 	struct client_tls_config *tls; /* NULL: defaults */
 };
 
+struct rest_provider_config {
+	bool insecure;
+};
+
 struct providers_config {
 	int64_t throttle_ns;
 	struct option_list precedence;
 	struct file_provider_config *file; /* NULL: no file provider */
 	struct http_provider_config *http; /* NULL: no http provider */
+	struct rest_provider_config *rest; /* NULL: no rest provider */
 };
 
 struct log_config {
@@ -176,6 +181,15 @@ struct access_log_config {
 	bool add_internals;
 	struct access_log_filters_config filters;
 	struct access_log_fields_config fields;
+};
+
+struct api_config {
+	slice base_path;
+	bool insecure;
+	bool dashboard;
+	bool debug;
+	bool disable_dashboard_ad;
+	slice dashboard_name;
 };
 
 struct ping_config {
@@ -255,6 +269,8 @@ struct weir_limits_config {
 	int64_t compressions;     /* responses at the same time, all workers together */
 	int64_t compress_window_bytes;
 	int64_t access_log_bytes; /* of lines that wait to be written, per worker */
+	int64_t api_bytes;        /* of one answer of the API */
+	int64_t rest_bytes;       /* of one configuration for the rest provider */
 };
 
 /**
@@ -345,6 +361,9 @@ struct weir_config {
 	struct weir_plugins_config plugins;
 };
 
+/** The entry point that is made when something internal needs it. */
+#define STATIC_INTERNAL_ENTRY_POINT SLICE("traefik")
+
 #define STATIC_CONFIG_MAGIC 0x73746174u
 
 struct static_config {
@@ -359,6 +378,7 @@ struct static_config {
 	struct ping_config *ping;             /* NULL: off */
 	struct metrics_config *metrics;       /* NULL: off */
 	struct access_log_config *access_log; /* NULL: off */
+	struct api_config *api;               /* NULL: off */
 	struct servers_transport_config servers_transport;
 	struct experimental_config experimental;
 	struct weir_config weir;

@@ -152,7 +152,7 @@ static const struct option http_rows[] = {
 	OPT_BOOL("encodeQuerySemicolons", struct entry_point_http_config, encode_query_semicolons,
 		 NULL, "Turn `;` in queries into `%3B` instead of `&`."),
 	OPT_BOOL("sanitizePath", struct entry_point_http_config, sanitize_path, "true",
-		 "Collapse `//` and resolve `.` and `..` before routing."),
+		 "Collapse `//` and resolve `.` and `..` before routing.", .flags = OPTION_SHOWN),
 	OPT_INT("maxHeaderBytes", struct entry_point_http_config, max_header_bytes, "1048576",
 		"Longest request head in bytes; a longer one gets 431. 0 or less: the default."),
 	OPT_ENUM("aliasHeadersStrategy", struct entry_point_http_config, alias_strategy,
@@ -163,9 +163,10 @@ static const struct option http_rows[] = {
 	OPT_ENUM("underscoreHeadersStrategy", struct entry_point_http_config, underscore_strategy,
 		 alias_headers_names, "", "Older name of `aliasHeadersStrategy`."),
 	OPT_OBJECT("encodedCharacters", struct entry_point_http_config, encoded_characters,
-		   encoded_characters_rows, "Which characters may be percent-encoded in paths."),
+		   encoded_characters_rows, "Which characters may be percent-encoded in paths.",
+		   .flags = OPTION_SHOWN_SET),
 	OPT_OBJECT("redirections", struct entry_point_http_config, redirections, redirections_rows,
-		   "Redirections."),
+		   "Redirections.", .flags = OPTION_SHOWN_SET),
 	OPT_POINTER("tls", struct entry_point_http_config, tls, tls_rows,
 		    "Routers take TLS connections, and no others, unless they have a `tls` of "
 		    "their own.",
@@ -199,11 +200,17 @@ static const struct option udp_rows[] = {
 	OPT_END,
 };
 
+#define OBSERVED(key) \
+	{ \
+		.name = (key), .type = OPTION_BOOL, .status = ACCEPTED, \
+		.flags = OPTION_NOWHERE | OPTION_SHOWN, .initial = "true" \
+	}
+
 static const struct option observability_rows[] = {
 	OPT_BOOL("accessLogs", struct observability_config, access_logs, "true",
-		 "Write requests to the access log."),
-	ROW("metrics", BOOL, "true"),
-	ROW("tracing", BOOL, "true"),
+		 "Write requests to the access log.", .flags = OPTION_SHOWN),
+	OBSERVED("metrics"),
+	OBSERVED("tracing"),
 	ROW("traceVerbosity", STRING, "minimal"),
 	OPT_END,
 };
@@ -227,8 +234,8 @@ const struct option entry_point_rows[] = {
 	OPT_OBJECT("http", struct entry_point_config, http, http_rows, "HTTP."),
 	OPT_OBJECT("http2", struct entry_point_config, http2, http2_rows, "HTTP/2."),
 	OPT_NOWHERE_TABLE("http3", POINTER, REFUSED, http3_rows, OPTION_ALLOW_EMPTY, "HTTP/3."),
-	OPT_NOWHERE_TABLE("udp", POINTER, ACCEPTED, udp_rows, 0, "UDP."),
+	OPT_NOWHERE_TABLE("udp", POINTER, ACCEPTED, udp_rows, OPTION_SHOWN, "UDP."),
 	OPT_OBJECT("observability", struct entry_point_config, observability, observability_rows,
-		   "Defaults of the routers' `observability`."),
+		   "Defaults of the routers' `observability`.", .flags = OPTION_SHOWN_SET),
 	OPT_END,
 };

@@ -84,12 +84,19 @@ static int check_base_path(const void *value, struct weir_error *error)
 }
 
 static const struct option api_rows[] = {
-	OPT_NOWHERE("basePath", STRING, ACCEPTED, "/", NULL, .check = check_base_path),
-	ROW("insecure", BOOL, NULL),
-	ROW("dashboard", BOOL, "true"),
-	ROW("debug", BOOL, NULL),
-	ROW("disableDashboardAd", BOOL, NULL),
-	ROW("dashboardName", STRING, NULL),
+	OPT_STRING("basePath", struct api_config, base_path, "/",
+		   "Path in front of `/api`; also that of the router for `insecure`.",
+		   .check = check_base_path),
+	OPT_BOOL("insecure", struct api_config, insecure, NULL,
+		 "Serve the API on the entry point `traefik`, to everybody who reaches it. Without "
+		 "it only routers to the service `api@internal` lead there."),
+	OPT_BOOL("dashboard", struct api_config, dashboard, "true",
+		 "weir has no dashboard: where Traefik's would be, 404 says so."),
+	OPT_BOOL("debug", struct api_config, debug, NULL, "Also serve what is below `/debug`."),
+	OPT_BOOL("disableDashboardAd", struct api_config, disable_dashboard_ad, NULL,
+		 "Shown by `/api/version`, for dashboards."),
+	OPT_STRING("dashboardName", struct api_config, dashboard_name, NULL,
+		   "Shown by `/api/version`, for dashboards."),
 	OPT_END,
 };
 
@@ -228,8 +235,9 @@ const struct option static_options[] = {
 		entry_point_rows, "Where weir listens. Without any: one named `http` on `:80`."),
 	OPT_OBJECT("providers", struct static_config, providers, providers_rows,
 		   "Where the dynamic configuration comes from."),
-	OPT_NOWHERE_TABLE("api", POINTER, ACCEPTED, api_rows, OPTION_ALLOW_EMPTY,
-			  "API and dashboard."),
+	OPT_POINTER("api", struct static_config, api, api_rows,
+		    "The configuration and its state as JSON, below `/api`.",
+		    .flags = OPTION_ALLOW_EMPTY),
 	OPT_POINTER("metrics", struct static_config, metrics, metrics_rows,
 		    "Numbers about what weir does."),
 	OPT_POINTER("ping", struct static_config, ping, ping_rows,

@@ -202,7 +202,9 @@ static const struct option knative_rows[] = {
 };
 
 static const struct option rest_rows[] = {
-	ROW("insecure", BOOL, NULL),
+	OPT_BOOL("insecure", struct rest_provider_config, insecure, NULL,
+		 "Take configurations on the entry point `traefik` from everybody who reaches it. "
+		 "Without it only routers to the service `rest@internal` lead there."),
 	OPT_END,
 };
 
@@ -415,7 +417,9 @@ const struct option providers_rows[] = {
 	PROVIDER("kubernetesCRD", kubernetes_crd_rows),
 	PROVIDER("kubernetesGateway", kubernetes_gateway_rows),
 	PROVIDER("knative", knative_rows),
-	PROVIDER("rest", rest_rows),
+	OPT_POINTER("rest", struct providers_config, rest, rest_rows,
+		    "Dynamic configuration by `PUT /api/providers/rest`.",
+		    .flags = OPTION_ALLOW_EMPTY),
 	PROVIDER("consulCatalog", consul_catalog_rows),
 	PROVIDER("nomad", nomad_rows),
 	PROVIDER("ecs", ecs_rows),

@@ -95,6 +95,13 @@ static const struct option limits_rows[] = {
 		"Most memory for routers and services of one dynamic configuration; one that needs "
 		"more is not taken.",
 		AT_LEAST(1 << 20)),
+	OPT_SIZE("apiAnswer", struct weir_limits_config, api_bytes, "64MiB",
+		 "Longest answer of the API; a longer one is refused with 500.",
+		 AT_LEAST(64 << 10)),
+	OPT_SIZE("restBody", struct weir_limits_config, rest_bytes, "16MiB",
+		 "Longest configuration that the provider `rest` takes; a longer one is refused "
+		 "with 413.",
+		 .min = 1 << 10, .max = 1 << 30),
 	OPT_SIZE("metricsText", struct weir_limits_config, metrics_bytes, "64MiB",
 		 "Longest answer at `/metrics`; a longer one is refused with 500.",
 		 AT_LEAST(64 << 10)),

@@ -147,6 +147,12 @@ void tree_add_yaml_key(struct str *out, slice key, unsigned indent);
 /** Appends one YAML scalar, quoted if it must be to come back as the string that it is. */
 void tree_add_yaml_string(struct str *out, slice text);
 
+/** Appends a string in quotes, with Go's escapes; bytes that are not UTF-8 become U+FFFD. */
+void tree_add_json_string(struct str *out, slice text);
+
+/** Appends a number as Go's encoding/json does. */
+void tree_add_json_number(struct str *out, double value);
+
 /**
  * Appends a free-form node as JSON, with sorted keys and Go's escapes. `as_traefik`: the types that
  * Traefik's file provider gives to plugins: scalars become strings, lists of one kind of scalar

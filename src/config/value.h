@@ -29,6 +29,9 @@ const char *value_expected(enum option_type type);
 /** Whether the type is a scalar or a list of scalars, the ones that have a default and a text. */
 bool value_is_plain(enum option_type type);
 
+/** The size of the member of such a row. */
+size_t value_size(enum option_type type);
+
 /** Sets the member at `to` from the notation of flags. Returns 0, -ENOMEM, or -EINVAL with "found
  * ..., expected ...". */
 int value_from_text(const struct option *row, slice text, void *to, struct arena *arena,

@@ -47,6 +47,15 @@ size_t plugin_totals_count(const struct plugin_registry *r)
 	return r->source_count;
 }
 
+/* A use's key begins with its plugin's name and the hash of the binary. */
+static void note_content(struct plugin_totals *t, const struct plugin_use *u)
+{
+	if (t->content[0] != '\0' && u->wanted < t->newest)
+		return;
+	t->newest = u->wanted;
+	memcpy(t->content, u->key + u->alias.n + 1, SHA256_HEX - 1);
+}
+
 static struct held *hold_all(struct plugin_registry *r, struct plugin_totals *totals, size_t *count)
 {
 	struct held *all;
@@ -62,6 +71,7 @@ static struct held *hold_all(struct plugin_registry *r, struct plugin_totals *to
 		LIST_FOR_EACH (at, &r->all) {
 			struct plugin_use *u = container_of(at, struct plugin_use, link);
 
+			note_content(&totals[u->source], u);
 			all[(*count)++] = (struct held){u->source, weir_plugin_ref(u->plugin)};
 		}
 	}

@@ -7,6 +7,7 @@
 #define MIDDLEWARE_PLUGIN_TOTALS_H
 
 #include "core/counter.h"
+#include "core/sha256.h"
 #include "middleware/plugin_registry.h"
 
 /* X(member of struct weir_plugin_stats, kind, help) */
@@ -47,9 +48,11 @@
 /** One declared plugin. */
 struct plugin_totals {
 	slice alias;
-	uint64_t configurations; /* in use, or draining */
-	uint64_t image_bytes;    /* of all of them */
-	uint64_t passed;         /* requests and responses that went on without the plugin */
+	char content[SHA256_HEX]; /* of the binary of the newest use; "" while there is none */
+	uint64_t newest;          /* of the uses, as `plugin_use.wanted` */
+	uint64_t configurations;  /* in use, or draining */
+	uint64_t image_bytes;     /* of all of them */
+	uint64_t passed;          /* requests and responses that went on without the plugin */
 	struct weir_plugin_stats stats;
 };
 

@@ -146,6 +146,12 @@ static const struct family access_log_families[] = {
 #undef X
 };
 
+static const struct family api_families[] = {
+#define X(name, kind, help) METRIC("weir_api_" #name, kind, help, struct api_counters, name),
+	API_COUNTERS(X)
+#undef X
+};
+
 #define PROCESS(stem, kind, help, member) \
 	METRIC("process_" stem, kind, help, struct process_numbers, member)
 
@@ -237,6 +243,7 @@ const struct family_group family_groups[FAMILY_GROUP_COUNT] = {
 		GROUP(compression_families, "", "All `compress` middlewares together"),
 	[FAMILIES_SCRAPES] = GROUP(scrape_families, "", "Scrapes"),
 	[FAMILIES_ACCESS_LOG] = GROUP(access_log_families, "", "The access log, if there is one"),
+	[FAMILIES_API] = GROUP(api_families, "", "The API"),
 	[FAMILIES_PROCESS] = GROUP(process_families, "", "As in all programs"),
 	[FAMILIES_CONNECTIONS] =
 		GROUP(connection_families, "entrypoint, protocol", "As in Traefik: connections"),

@@ -42,6 +42,7 @@ struct family_group {
 	X(COMPRESSIONS) \
 	X(SCRAPES) \
 	X(ACCESS_LOG) \
+	X(API) \
 	X(PROCESS) \
 	X(CONNECTIONS) \
 	X(RELOADS) \

@@ -389,6 +389,7 @@ int metrics_render(struct str *out, struct proxy *p, const struct access_log *lo
 	add_object(&r, FAMILIES_SCRAPES, scrapes);
 	if (log != NULL)
 		add_access_log(&r, log);
+	add_object(&r, FAMILIES_API, &stats.api);
 	add_object(&r, FAMILIES_PROCESS, &process);
 	add_providers(&r);
 	result = add_entry_points(&r, p);

@@ -28,8 +28,8 @@ static bool is_logged(const struct generation_world *w, const struct dynamic_rou
 	return route->entry_point->config->observability.access_logs;
 }
 
-int build_add_route(struct build *b, const struct dynamic_router *r, const struct entry_point *p,
-		    const struct build_end *end, struct weir_error *e)
+static int add_route(struct build *b, const struct dynamic_router *r, const struct entry_point *p,
+		     struct weir_error *e)
 {
 	struct generation *g = b->g;
 	struct route *route = ARENA_NEW(&g->arena, struct route);
@@ -38,10 +38,11 @@ int build_add_route(struct build *b, const struct dynamic_router *r, const struc
 
 	if (route == NULL)
 		return error_set(e, -ENOMEM, "out of memory");
-	tls = r->tls != NULL || p->config->http.tls != NULL;
+	tls = r->tls != NULL;
 	*route = (struct route){.generation = g, .entry_point = p, .name = r->object.name};
 	result = rule_compile(r->rule, syntax_of(r->rule_syntax), NULL, &route->rule, e);
 	if (result < 0) {
+		b->cause = arena_copy(&g->arena, slice_from(e->text));
 		error_suffix(e, "; expected matchers such as Host(`example.com`) and "
 				"PathPrefix(`/api`), combined with &&, "
 				"|| and !");
@@ -50,10 +51,10 @@ int build_add_route(struct build *b, const struct dynamic_router *r, const struc
 	g->routes[g->route_count++] = route;
 	if (tls && build_tls_route(b, r, p, route->rule) < 0)
 		return error_set(e, -ENOMEM, "out of memory");
-	result = build_chain(b, &route->chain, r, p, end, e);
+	result = build_chain(b, &route->chain, r, e);
 	if (result < 0)
 		return result;
-	route->internal = end != NULL || build_find_internal(g->world, r->service) != NULL;
+	route->internal = build_find_internal(g->world, r->service) != NULL;
 	route->logged = is_logged(g->world, r, route);
 	if (build_counts(b, SERIES_ROUTER) &&
 	    series_get(&route->series, g->world->series, SERIES_ROUTER, r->object.name,
@@ -120,66 +121,104 @@ static bool is_repeated(struct option_list names, size_t at)
 	return false;
 }
 
+/* Notes on the router's entry points; returns how many there are. */
+static size_t note_entry_points(struct build *b, const struct dynamic_router *r,
+				struct view_state *state)
+{
+	struct view *v = b->g->view;
+	size_t count = 0;
+
+	for (size_t i = 0; i < r->entry_points.count; i++) {
+		slice name = r->entry_points.items[i];
+		struct str text = {0};
+
+		if (find_entry_point(b->g->world, name) != NULL) {
+			count++;
+			continue;
+		}
+		str_format(&text, "entryPoint \"%.*s\" doesn't exist", SLICE_ARG(name));
+		view_add(v, state, str_slice(&text), false);
+		str_free(&text);
+		if (!is_repeated(r->entry_points, i))
+			tell_no_entry_point(b, r, name);
+	}
+	if (count == 0)
+		view_add(v, state, SLICE("no valid entryPoint for this router"), true);
+	return count;
+}
+
+static void note_disabled(struct build *b, const struct dynamic_object *o, struct view_state *state)
+{
+	if (o->disabled.n > 0)
+		view_add(b->g->view, state, o->cause.n > 0 ? o->cause : o->disabled, true);
+}
+
 /* Lack of memory and the end of the build are errors here: everything else disables the router. */
-static int add_router(struct build *b, const struct dynamic_router *r)
+static int add_routes(struct build *b, const struct dynamic_router *r, struct view_state *state)
 {
 	const struct generation_world *w = b->g->world;
-	struct option_list names =
-		r->entry_points.count > 0 ? r->entry_points : w->config->default_entry_points;
 
-	if (r->object.disabled.n > 0) {
-		build_tell_router(b, r, (slice){NULL, 0}, r->object.disabled.p, NULL);
-		return 0;
-	}
-	for (size_t i = 0; i < names.count; i++) {
-		const struct entry_point *p = find_entry_point(w, names.items[i]);
+	for (size_t i = 0; i < r->entry_points.count; i++) {
+		const struct entry_point *p = find_entry_point(w, r->entry_points.items[i]);
 		struct weir_error e = {0};
 		int result;
 
-		if (is_repeated(names, i))
+		if (p == NULL || is_repeated(r->entry_points, i))
 			continue;
-		if (p == NULL) {
-			tell_no_entry_point(b, r, names.items[i]);
-			continue;
-		}
-		result = build_add_route(b, r, p, NULL, &e);
+		b->cause = (slice){NULL, 0};
+		result = add_route(b, r, p, &e);
 		if (result == -ENOMEM)
 			return result;
 		/* What failed because of that is nobody's mistake. */
 		if (result < 0 && atomic_load(w->cancelled))
 			return -ECANCELED;
-		if (result < 0)
+		if (result < 0) {
 			build_tell_router(b, r, p->name, e.text, NULL);
+			view_add(b->g->view, state, b->cause.n > 0 ? b->cause : slice_from(e.text),
+				 true);
+		}
 	}
 	return 0;
 }
 
-/* As in Traefik a router that comes before all others on the service's entry point. */
-static int add_internal(struct build *b, enum internal_service which)
+static int add_router(struct build *b, size_t i)
 {
-	struct generation *g = b->g;
-	slice entry_point = internal_service_entry_point(which, g->world->config);
-	const struct entry_point *p = find_entry_point(g->world, entry_point);
-	struct route *route;
+	const struct dynamic_router *r = b->g->config->routers[i];
+	struct view_state *state = &b->g->view->routers[i];
 
-	if (p == NULL || g->world->internals[which] == NULL)
+	b->router = state;
+	if (r->service.n == 0)
+		note_disabled(b, &r->object, state);
+	if (note_entry_points(b, r, state) == 0)
 		return 0;
-	route = ARENA_NEW(&g->arena, struct route);
-	if (route == NULL)
-		return -ENOMEM;
-	*route = (struct route){.generation = g,
-				.entry_point = p,
-				.name = internal_service_names[which],
-				.internal = true,
-				.logged = g->world->log_internals &&
-					  p->config->observability.access_logs};
-	route->chain.service = g->world->internals[which];
-	chain_finish(&route->chain);
-	if (rule_compile(internal_service_rule(which), RULE_V3, NULL, &route->rule, NULL) < 0)
-		return -ENOMEM;
-	g->routes[g->route_count++] = route;
-	add_entry(b, route, p->config->http.tls != NULL, INT64_MAX);
+	if (r->object.disabled.n == 0)
+		return add_routes(b, r, state);
+	build_tell_router(b, r, (slice){NULL, 0}, r->object.disabled.p, NULL);
+	note_disabled(b, &r->object, state);
+	if (r->service.n == 0)
+		view_add(b->g->view, state,
+			 SLICE("router must have either a service or child routers"), true);
 	return 0;
+}
+
+/* What came of services and middlewares. */
+static void note_others(struct build *b)
+{
+	struct view *v = b->g->view;
+
+	for (size_t i = 0; i < b->g->service_count; i++) {
+		const struct outcome *o = &b->services[i];
+
+		note_disabled(b, &b->g->config->services[i]->object, &v->services[i]);
+		if (o->reason != NULL)
+			view_add(v, &v->services[i], slice_from(o->reason), true);
+		v->services[i].made = o->tried && o->reason == NULL;
+	}
+	for (size_t i = 0; i < b->g->middleware_count; i++) {
+		note_disabled(b, &b->g->config->middlewares[i]->object, &v->middlewares[i]);
+		if (b->middlewares[i].reason != NULL)
+			view_add(v, &v->middlewares[i], slice_from(b->middlewares[i].reason), true);
+	}
 }
 
 static int prepare(struct build *b)
@@ -196,11 +235,8 @@ static int prepare(struct build *b)
 	g->middlewares = ARENA_ARRAY(&g->arena, struct middleware *, c->middleware_count);
 	g->origins = ARENA_ARRAY(&g->arena, struct middleware_origin, c->middleware_count);
 	g->kept = ARENA_ARRAY(&g->arena, struct dynamic_config *, c->middleware_count);
-	/* Each router at most once on each entry point, redirections, and those of internal
-	 * services. */
-	g->routes = ARENA_ARRAY(&g->arena, struct route *,
-				c->router_count * points + points + INTERNAL_SERVICE_COUNT);
-	g->redirections = ARENA_ARRAY(&g->arena, struct middleware *, points);
+	/* Each router at most once on each entry point. */
+	g->routes = ARENA_ARRAY(&g->arena, struct route *, c->router_count * points);
 	g->routers = ARENA_ARRAY(&g->arena, struct router_set *, 2 * points);
 	g->shares = ARENA_ARRAY(&g->arena, struct generation_share, g->world->workers);
 	b->services = ARENA_ARRAY(&g->arena, struct outcome, c->service_count);
@@ -208,16 +244,15 @@ static int prepare(struct build *b)
 	b->entries = ARENA_ARRAY(&g->arena, struct router_entry *, 2 * points);
 	b->entry_counts = ARENA_ARRAY(&g->arena, size_t, 2 * points);
 	if (g->services == NULL || g->connectors == NULL || g->middlewares == NULL ||
-	    g->redirections == NULL || g->origins == NULL || g->kept == NULL || g->routes == NULL ||
-	    g->routers == NULL || g->shares == NULL || b->services == NULL ||
-	    b->middlewares == NULL || b->entries == NULL || b->entry_counts == NULL) {
+	    g->origins == NULL || g->kept == NULL || g->routes == NULL || g->routers == NULL ||
+	    g->shares == NULL || b->services == NULL || b->middlewares == NULL ||
+	    b->entries == NULL || b->entry_counts == NULL) {
 		g->service_count = g->middleware_count = 0;
 		g->routers = NULL;
 		return -ENOMEM;
 	}
 	for (size_t i = 0; i < 2 * points; i++) {
-		b->entries[i] = ARENA_ARRAY(&g->arena, struct router_entry,
-					    c->router_count + 1 + INTERNAL_SERVICE_COUNT);
+		b->entries[i] = ARENA_ARRAY(&g->arena, struct router_entry, c->router_count);
 		if (b->entries[i] == NULL)
 			return -ENOMEM;
 	}
@@ -249,8 +284,7 @@ static int add_routers(struct build *b)
 		for (size_t i = 0; r == 0 && i < c->router_count; i++) {
 			if (ranks[i] != rank)
 				continue;
-			r = atomic_load(b->g->world->cancelled) ? -ECANCELED
-								: add_router(b, c->routers[i]);
+			r = atomic_load(b->g->world->cancelled) ? -ECANCELED : add_router(b, i);
 		}
 	}
 	return r;
@@ -263,10 +297,6 @@ int build_routers(struct generation *g, const struct generation *previous)
 
 	if (r == 0)
 		r = build_tls_begin(&b);
-	for (int i = 0; r == 0 && i < INTERNAL_SERVICE_COUNT; i++)
-		r = add_internal(&b, (enum internal_service)i);
-	if (r == 0)
-		r = build_redirections(&b);
 	if (r == 0)
 		r = add_routers(&b);
 	for (size_t i = 0; r == 0 && i < 2 * g->world->entry_point_count; i++)
@@ -274,5 +304,9 @@ int build_routers(struct generation *g, const struct generation *previous)
 	if (r == 0)
 		r = build_tls_finish(&b);
 	build_tls_free(&b);
+	if (r == 0) {
+		note_others(&b);
+		r = g->view->failed ? -ENOMEM : 0;
+	}
 	return r;
 }

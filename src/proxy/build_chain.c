@@ -84,8 +84,10 @@ static int make_middleware(struct build *b, size_t i, struct weir_error *e)
 	if (r == 0 || r == -ENOMEM)
 		return r;
 	kept = make_as_before(b, i);
-	if (kept == 0)
+	if (kept == 0) {
 		tell_kept(b, c, e->text);
+		view_add(g->view, &g->view->middlewares[i], slice_from(e->text), false);
+	}
 	return kept == -ENOENT ? r : kept;
 }
 
@@ -107,6 +109,8 @@ static int find_middleware(struct build *b, struct middleware **middleware, slic
 			return -ENOMEM;
 		o->tried = true;
 	}
+	if (o->reason != NULL)
+		b->cause = slice_from(o->reason);
 	if (o->reason != NULL)
 		return error_set(e, -EINVAL, "middleware \"%.*s\": %s", SLICE_ARG(name), o->reason);
 	*middleware = g->middlewares[i];
@@ -153,37 +157,14 @@ static int add_middlewares(struct build *b, struct chain *chain, struct option_l
 	return 0;
 }
 
-/* Names that an entry point gives without a provider are of the router's. */
-static int qualify(struct build *b, struct option_list *names, const struct dynamic_router *r)
-{
-	slice provider = slice_from_at(r->object.name, slice_find(r->object.name, '@'));
-	slice *list = ARENA_ARRAY(&b->g->arena, slice, names->count);
-
-	if (list == NULL)
-		return -ENOMEM;
-	for (size_t i = 0; i < names->count; i++) {
-		slice name = names->items[i];
-
-		list[i] = slice_find(name, '@') < name.n
-				  ? name
-				  : arena_format(&b->g->arena, "%.*s%.*s", SLICE_ARG(name),
-						 SLICE_ARG(provider));
-		if (list[i].p == NULL)
-			return -ENOMEM;
-	}
-	names->items = list;
-	return 0;
-}
-
 int build_chain(struct build *b, struct chain *chain, const struct dynamic_router *r,
-		const struct entry_point *p, const struct build_end *end, struct weir_error *e)
+		struct weir_error *e)
 {
 	const size_t max = (size_t)b->g->world->config->weir.limits.middlewares_per_router;
 	const struct dynamic_service *service = dynamic_service_find(b->g->config, r->service);
-	struct option_list outer = p->config->http.middlewares;
 	size_t count = 0;
-	int result = qualify(b, &outer, r);
-	const struct option_list lists[] = {outer, r->middlewares,
+	int result;
+	const struct option_list lists[] = {r->middlewares,
 					    service != NULL ? service->middlewares
 							    : (struct option_list){NULL, 0}};
 
@@ -194,22 +175,18 @@ int build_chain(struct build *b, struct chain *chain, const struct dynamic_route
 				 "chains come to more than %zu middlewares "
 				 "(weir.limits.middlewaresPerRouter)",
 				 max);
-	chain->list = ARENA_ARRAY(&b->g->arena, struct middleware *, count + (end != NULL));
-	if (chain->list == NULL || result < 0)
+	chain->list = ARENA_ARRAY(&b->g->arena, struct middleware *, count);
+	if (chain->list == NULL)
 		return error_set(e, -ENOMEM, "out of memory");
+	/* First, as in Traefik, which shows the first error only. */
+	result = build_find_service(b, &chain->service, r->service, e);
+	if (result < 0)
+		return result;
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
 		result = add_middlewares(b, chain, lists[i], e);
 		if (result < 0)
 			return result;
 	}
-	if (end != NULL) {
-		chain->list[chain->count++] = end->middleware;
-		chain->service = end->service;
-	} else {
-		result = build_find_service(b, &chain->service, r->service, e);
-	}
-	if (result < 0)
-		return result;
 	chain_finish(chain);
 	return 0;
 }

@@ -20,6 +20,8 @@ struct build {
 	struct build_tls *tls;             /* NULL: there is no TLS */
 	struct router_entry **entries;     /* parallel to the sets, room for every router */
 	size_t *entry_counts;
+	struct view_state *router; /* the one at hand */
+	slice cause; /* of the last failure, if Traefik says it in other words; else empty */
 };
 
 /**
@@ -71,26 +73,11 @@ int build_connector(struct build *b, const struct dynamic_servers_transport *t,
 /** The service of that name, made on first use. Returns 0 or a negative errno value and why not. */
 int build_find_service(struct build *b, struct service **service, slice name, struct weir_error *e);
 
-/** The end of a chain that no configuration names. */
-struct build_end {
-	struct middleware *middleware; /* the innermost */
-	struct service *service;
-};
-
 /**
- * The chain of a router: the middlewares of the entry point, of the router, of the service,
- * outermost first, and the service, or with `end` (NULL: none) what stands there instead. Returns 0
- * or a negative errno value and why not.
+ * The chain of a router: the middlewares of the router, those of the entry point among them, and of
+ * the service, outermost first, and the service. Returns 0 or a negative errno value and why not.
  */
 int build_chain(struct build *b, struct chain *chain, const struct dynamic_router *r,
-		const struct entry_point *p, const struct build_end *end, struct weir_error *e);
-
-/** One router on one entry point. `end` as above. Returns 0 or a negative errno value and why not.
- */
-int build_add_route(struct build *b, const struct dynamic_router *r, const struct entry_point *p,
-		    const struct build_end *end, struct weir_error *e);
-
-/** The routers of the entry points' `http.redirections`. Returns 0 or -ENOMEM. */
-int build_redirections(struct build *b);
+		struct weir_error *e);
 
 #endif

@@ -201,9 +201,8 @@ int build_find_service(struct build *b, struct service **service, slice name, st
 		return 0;
 	/* Names that no build could know were refused before: this one is name@internal. */
 	if (i == g->service_count)
-		return error_set(
-			e, -ENOENT, "the service \"%.*s\" does not exist: %.*s is not switched on",
-			SLICE_ARG(name), SLICE_ARG(slice_first(name, slice_find(name, '@'))));
+		return error_set(e, -ENOENT, "%.*s is not enabled",
+				 SLICE_ARG(slice_first(name, slice_find(name, '@'))));
 	if (!o->tried) {
 		int r = make_service(b, &g->services[i], g->config->services[i], e);
 
@@ -211,6 +210,8 @@ int build_find_service(struct build *b, struct service **service, slice name, st
 			return -ENOMEM;
 		o->tried = true;
 	}
+	if (o->reason != NULL)
+		b->cause = slice_from(o->reason);
 	if (o->reason != NULL)
 		return error_set(e, -EINVAL, "service \"%.*s\": %s", SLICE_ARG(name), o->reason);
 	*service = &g->services[i]->service;

@@ -325,6 +325,7 @@ static void tell_conflict(const struct naming *n, slice host)
 		   "found different TLS options for routers on the same host %.*s, so using the "
 		   "default TLS options instead",
 		   SLICE_ARG(host));
+	view_add(n->b->g->view, n->b->router, str_slice(&text), false);
 	build_tell_router(n->b, n->router, n->entry_point->name,
 			  text.failed ? "found different TLS options on the same host" : text.p,
 			  "Router gets other TLS options than it asks for");
@@ -370,9 +371,8 @@ static void name_host(void *context, slice host)
 int build_tls_route(struct build *b, const struct dynamic_router *r, const struct entry_point *p,
 		    const struct rule *rule)
 {
-	const struct entry_point_tls_config *of_point = p->config->http.tls;
 	struct naming n = {.b = b, .router = r, .entry_point = p};
-	slice options = r->tls != NULL ? r->tls->options : of_point->options;
+	slice options = r->tls->options;
 	int result;
 
 	if (b->tls == NULL)
@@ -391,6 +391,10 @@ int build_tls_route(struct build *b, const struct dynamic_router *r, const struc
 		slice text =
 			arena_format(&b->g->arena, "unknown TLS options: %.*s", SLICE_ARG(options));
 
+		slice note = arena_format(&b->g->arena, "building router handler: %.*s",
+					  SLICE_ARG(text));
+
+		view_add(b->g->view, b->router, note, true);
 		build_tell_router(b, r, p->name, text.p != NULL ? text.p : "unknown TLS options",
 				  "TLS connections to the router's hosts are refused");
 	} else if (!n.any && options.n > 0 && !slice_equal(options, DEFAULT)) {

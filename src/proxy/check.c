@@ -22,7 +22,7 @@ static void on_broken_plugin(void *context, slice alias, const char *why)
 static int build(struct generation_world *w, struct dynamic_config *dynamic, struct weir_error *e)
 {
 	struct generation *g = NULL;
-	int r = dynamic_link(dynamic, internal_service_names, INTERNAL_SERVICE_COUNT);
+	int r = internal_settle(dynamic, w->config);
 
 	if (r == 0)
 		r = generation_build(&g, w, dynamic, NULL, 1);

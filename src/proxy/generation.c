@@ -31,7 +31,8 @@ int generation_build(struct generation **generation, const struct generation_wor
 	g->config = dynamic_ref(config);
 	arena_init(&g->arena, ARENA_BLOCK_BYTES,
 		   (size_t)world->config->weir.limits.generation_bytes);
-	r = build_routers(g, previous);
+	g->view = view_new(config, number, (size_t)world->config->weir.limits.generation_bytes);
+	r = g->view != NULL ? build_routers(g, previous) : -ENOMEM;
 	generation_set_state(g, GENERATION_BUILDING, GENERATION_READY);
 	if (r < 0)
 		generation_destroy(&g);
@@ -54,8 +55,6 @@ void generation_destroy(struct generation **generation)
 	}
 	for (size_t i = 0; i < g->middleware_count; i++)
 		middleware_destroy(&g->middlewares[i]);
-	for (size_t i = 0; i < g->redirection_count; i++)
-		middleware_destroy(&g->redirections[i]);
 	for (size_t i = 0; i < g->service_count; i++) {
 		if (g->services[i] != NULL)
 			load_balancer_release(g->services[i]);
@@ -65,6 +64,7 @@ void generation_destroy(struct generation **generation)
 		tls_connector_release(&g->connectors[i]);
 	for (size_t i = 0; i < g->kept_count; i++)
 		dynamic_destroy(&g->kept[i]);
+	view_release(&g->view);
 	dynamic_destroy(&g->config);
 	arena_free(&g->arena);
 	g->magic = 0;

@@ -21,6 +21,7 @@
 #include "proxy/load_balancer.h"
 #include "proxy/router.h"
 #include "proxy/series.h"
+#include "proxy/view.h"
 
 /** What a router leads to. In its generation's arena. */
 struct route {
@@ -121,6 +122,7 @@ struct generation {
 	uint64_t number;
 	struct arena arena;
 	struct dynamic_config *config; /* one reference */
+	struct view *view;             /* the same */
 	const struct generation_world *world;
 	struct router_set **routers; /* two per entry point: `generation_routers` */
 	struct generation_tls tls;
@@ -131,8 +133,6 @@ struct generation {
 	struct tls_connector **connectors; /* parallel to the transports, then the default one's;
 					      references, NULL: no https server uses it */
 	struct middleware **middlewares;
-	struct middleware **redirections; /* of entry points; at most one for each */
-	size_t redirection_count;
 	struct middleware_origin *origins; /* parallel to `middlewares` */
 	struct dynamic_config **kept; /* references: older configurations that origins are of */
 	size_t kept_count;

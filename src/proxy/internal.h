@@ -6,35 +6,37 @@
 
 #include <stdatomic.h>
 
+#include "config/dynamic.h"
 #include "config/static.h"
 #include "http/middleware.h"
 
-/* X(NAME, name of service and router, rule of the router) */
+/* X(NAME, name) */
 #define INTERNAL_SERVICES(X) \
-	X(PING, "ping@internal", "PathPrefix(`/ping`)") \
-	X(PROMETHEUS, "prometheus@internal", "PathPrefix(`/metrics`)")
+	X(API, "api") \
+	X(DASHBOARD, "dashboard") \
+	X(NOOP, "noop") \
+	X(PING, "ping") \
+	X(PROMETHEUS, "prometheus") \
+	X(REST, "rest")
 
 enum internal_service {
-#define X(name, text, rule) INTERNAL_##name,
+#define X(name, text) INTERNAL_##name,
 	INTERNAL_SERVICES(X)
 #undef X
 		INTERNAL_SERVICE_COUNT
 };
 
-/** Their names, for `dynamic_link`. */
+/** Their names with the provider ("ping@internal"), for `dynamic_link`. */
 extern const slice internal_service_names[INTERNAL_SERVICE_COUNT];
-
-/** The rule of the router that exists without configuration. */
-slice internal_service_rule(enum internal_service which);
 
 /** Whether the configuration wants the service at all. */
 bool internal_service_wanted(enum internal_service which, const struct static_config *config);
 
 /**
- * The entry point on which a router of the process's own leads to the service; empty if there is no
- * such router.
+ * Makes a merged configuration complete, on its first call: adds the process's own routers, gives
+ * routers what their entry points add, follows references. Returns 0 or -ENOMEM.
  */
-slice internal_service_entry_point(enum internal_service which, const struct static_config *config);
+int internal_settle(struct dynamic_config *config, const struct static_config *settings);
 
 /** Answers 200 OK, or `terminating_status` once `*terminating` is set (Traefik: ping). */
 struct ping_service {
@@ -46,6 +48,9 @@ struct ping_service {
 /** `terminating` outlives the service. */
 void ping_service_init(struct ping_service *p, const _Atomic bool *terminating,
 		       int terminating_status);
+
+/** Where a redirection stands in front of it, as in Traefik: answers 418. */
+void noop_service_init(struct service *s);
 
 /** A service that nobody will call, where a configuration is only looked at. */
 void internal_service_init_unused(struct service *s, enum internal_service which);

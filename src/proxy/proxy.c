@@ -143,6 +143,8 @@ static void fill_world(struct proxy *p)
 	p->world.entry_point_count = p->entry_point_count;
 	p->world.workers = p->worker_count;
 	p->world.cancelled = &p->give_up;
+	noop_service_init(&p->noop);
+	p->world.internals[INTERNAL_NOOP] = &p->noop;
 	if (p->config->ping != NULL) {
 		ping_service_init(&p->ping, &p->terminating,
 				  (int)p->config->ping->terminating_status);
@@ -194,6 +196,7 @@ int proxy_create(struct proxy **proxy, struct loop *control, const struct static
 	p->next_number = 1;
 	spool_set_limit((uint64_t)limits->kept_body_bytes);
 	must(pthread_mutex_init(&p->store_lock, NULL) == 0);
+	must(pthread_mutex_init(&p->view_lock, NULL) == 0);
 	p->events = (struct worker_events){worker_drained, released, p};
 	r = entry_points_create(&p->entry_points, &p->entry_point_count, config, e);
 	if (r == 0)
@@ -247,6 +250,28 @@ static void *run_build(void *context)
 	return NULL;
 }
 
+static void put_view(struct proxy *p, struct view *v)
+{
+	struct view *old;
+
+	(void)pthread_mutex_lock(&p->view_lock);
+	old = p->view;
+	p->view = v;
+	(void)pthread_mutex_unlock(&p->view_lock);
+	view_release(&old);
+}
+
+struct view *proxy_view(struct proxy *p)
+{
+	struct view *v;
+
+	OBJ_CHECK(p, PROXY_MAGIC);
+	(void)pthread_mutex_lock(&p->view_lock);
+	v = p->view != NULL ? view_ref(p->view) : NULL;
+	(void)pthread_mutex_unlock(&p->view_lock);
+	return v;
+}
+
 static void publish(struct proxy *p, struct generation *g)
 {
 	struct generation *old = p->current;
@@ -255,6 +280,7 @@ static void publish(struct proxy *p, struct generation *g)
 	atomic_store(&g->holders, p->worker_count);
 	p->current = g;
 	proxy_set_store(p, g->tls.store);
+	put_view(p, view_ref(g->view));
 	counter_add(&p->counters.generations_live, 1);
 	counter_add(&p->counters.reloads, 1);
 	atomic_store(&p->counters.last_reload_seconds, clock_wall_ns() / 1000000000u);
@@ -322,6 +348,11 @@ void proxy_apply(struct proxy *p, struct dynamic_config *config)
 	OBJ_CHECK(p, PROXY_MAGIC);
 	if (p->draining)
 		return;
+	if (internal_settle(config, p->config) < 0) {
+		log_error("The configuration could not be linked: out of memory; the last one "
+			  "keeps serving");
+		return;
+	}
 	if (p->building) {
 		dynamic_destroy(&p->waiting);
 		p->waiting = dynamic_ref(config);
@@ -449,6 +480,8 @@ void proxy_destroy(struct proxy **proxy)
 	(void)pthread_mutex_destroy(&p->store_lock);
 	generation_world_close_tls(&p->world);
 	free_series(p);
+	put_view(p, NULL);
+	(void)pthread_mutex_destroy(&p->view_lock);
 	entry_points_destroy(&p->entry_points, p->entry_point_count, count_workers(p->config));
 	free(p->workers);
 	free(p->loops.loops);

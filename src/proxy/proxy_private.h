@@ -26,13 +26,17 @@ struct proxy {
 	struct generation_world world;
 	struct compressions compressions;
 	struct ping_service ping;
+	struct service noop;
 	_Atomic bool terminating; /* read by ping on the workers */
 
 	struct generation *current;
 	pthread_mutex_t store_lock;
 	struct tls_store *store; /* one reference, under the lock, which other threads take, too */
+	pthread_mutex_t view_lock; /* guards the next one */
+	struct view *view;         /* of the current generation; one reference */
 	struct series_shape shape;
 	struct proxy_counters counters;
+	struct api_counters api;
 	uint64_t next_number;
 
 	/* One build at a time, in a thread of its own. */

@@ -9,6 +9,9 @@ void proxy_stats(const struct proxy *p, struct proxy_stats *stats)
 #define X(name, kind, help) counter_add(&stats->proxy.name, counter_get(&p->counters.name));
 	PROXY_COUNTERS(X)
 #undef X
+#define X(name, kind, help) counter_add(&stats->api.name, counter_get(&p->api.name));
+	API_COUNTERS(X)
+#undef X
 	for (size_t i = 0; i < p->worker_count; i++) {
 		const struct worker *w = p->workers[i];
 
@@ -66,6 +69,12 @@ void proxy_set_store(struct proxy *p, struct tls_store *store)
 	p->store = store != NULL ? tls_store_ref(store) : NULL;
 	(void)pthread_mutex_unlock(&p->store_lock);
 	tls_store_release(&old);
+}
+
+struct api_counters *proxy_api_counters(struct proxy *p)
+{
+	OBJ_CHECK(p, PROXY_MAGIC);
+	return &p->api;
 }
 
 struct series_registry *proxy_series(const struct proxy *p)

@@ -24,12 +24,28 @@ struct proxy_counters {
 #undef X
 };
 
+/* X(NAME, kind, help): of the API. */
+#define API_COUNTERS(X) \
+	X(answered, COUNTER, "Answers of the API") \
+	X(failed, COUNTER, "Answers that were too long, or memory short") \
+	X(refused, COUNTER, "Requests to the API that found too many waiting") \
+	X(render_ns, COUNTER, "Time to write the answers") \
+	X(rest_taken, COUNTER, "Configurations that the provider rest took") \
+	X(rest_refused, COUNTER, "Configurations that the provider rest refused")
+
+struct api_counters {
+#define X(name, kind, help) _Atomic uint64_t name;
+	API_COUNTERS(X)
+#undef X
+};
+
 /** Sums over all workers. */
 struct proxy_stats {
 	struct proxy_counters proxy;
 	struct exchange_counters exchanges;
 	struct buffer_counters buffers;
 	struct client_counters upstreams;
+	struct api_counters api;
 	uint64_t workers;
 	uint64_t series_refused;
 };
@@ -50,9 +66,14 @@ struct series_registry *proxy_series(const struct proxy *p);
  */
 struct tls_store *proxy_tls_store(struct proxy *p);
 
+/** For the API, which counts here: each number by one thread at a time. */
+struct api_counters *proxy_api_counters(struct proxy *p);
+
 struct plugin_registry;
 
 struct shared_states;
+
+struct view;
 
 /** What middlewares keep over requests. */
 struct shared_states *proxy_shared_states(const struct proxy *p);
@@ -61,6 +82,9 @@ struct compressions;
 
 /** What `compress` has done. */
 const struct compressions *proxy_compressions(const struct proxy *p);
+
+/** What became of the current configuration: a reference, or NULL before the first one. */
+struct view *proxy_view(struct proxy *p);
 
 /** The plugins. */
 struct plugin_registry *proxy_plugins(const struct proxy *p);

@@ -235,7 +235,7 @@ def test_missing_service(files):
 def test_internal_service_that_is_not_there(files, name):
     code, output = files(dynamic=GOOD_DYNAMIC.replace("service: s", f"service: {name}"))
     assert code == 1
-    says(output, rf"dynamic\.yml:3:5: router r@file.*\"{name}\" does not exist( in weir|: ping is not switched on)")
+    says(output, rf"dynamic\.yml:3:5: router r@file.*{name.split('@')[0]} is not enabled")
 
 
 def test_missing_entry_point_names_those_that_exist(files):

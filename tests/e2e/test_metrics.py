@@ -132,7 +132,7 @@ def test_off(upstream, proxy):
     dynamic["http"]["routers"]["numbers"] = {"rule": "Path(`/numbers`)", "service": "prometheus@internal"}
     p = proxy(dynamic)
     assert p.fetch(target="/metrics").status == p.fetch(target="/numbers").status == 404
-    p.wait_log("prometheus@internal", "does not exist: prometheus is not switched on")
+    p.wait_log("numbers@file", "prometheus is not enabled")
 
 
 def test_while_busy(upstream, proxy):

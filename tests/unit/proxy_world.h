@@ -25,8 +25,9 @@ static inline struct static_config *world_static(const char *text)
 	return config;
 }
 
-/* As the aggregator would hand it on: names end in "@file", references are followed. */
-static inline struct dynamic_config *world_dynamic(const char *text)
+/* As the aggregator would hand it on: names end in "@file"; with `settings` it is settled, too. */
+static inline struct dynamic_config *world_dynamic(const char *text,
+						   const struct static_config *settings)
 {
 	struct dynamic_config *config, *merged;
 	struct config_report report;
@@ -38,7 +39,7 @@ static inline struct dynamic_config *world_dynamic(const char *text)
 	must(dynamic_parse(slice_from(text), TREE_YAML, "test.yml", NULL, &report, &config) == 0);
 	part = (struct dynamic_part){config, "file"};
 	must(dynamic_merge(&part, 1, &report, &merged) == 0);
-	must(dynamic_link(merged, internal_service_names, INTERNAL_SERVICE_COUNT) == 0);
+	must(settings == NULL || internal_settle(merged, settings) == 0);
 	dynamic_destroy(&config);
 	arena_free(&arena);
 	return merged;
@@ -111,7 +112,7 @@ static inline void world_close(struct world *w)
 /* Returns 0 or what the build returns. */
 static inline int world_build(struct world *w, const char *text, struct generation **g)
 {
-	struct dynamic_config *config = world_dynamic(text);
+	struct dynamic_config *config = world_dynamic(text, w->config);
 	int r = generation_build(g, &w->built_for, config, NULL, 1);
 
 	dynamic_destroy(&config);

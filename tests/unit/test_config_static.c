@@ -324,8 +324,10 @@ static const struct {
 	 "entryPoints:\n  web:\n    address: \":8000\"\nping:\n  manualRouting: true\n",
 	 ""},
 	{{.args = {WEB, "--api.insecure"}},
-	 "entryPoints:\n  web:\n    address: \":8000\"\n  traefik:\n    address: \":8080\"\n",
-	 "warning: flag --api.insecure: api: accepted without effect\n"},
+	 "entryPoints:\n  web:\n    address: \":8000\"\n  traefik:\n    address: \":8080\"\napi:\n "
+	 " insecure: true\n",
+	 "warning: flag --api.insecure: api.dashboard: weir has no dashboard, only the API that it "
+	 "would use; false says that none is expected\n"},
 	{{.args = {WEB, "--metrics.prometheus.entryPoint=web"}},
 	 "entryPoints:\n  web:\n    address: \":8000\"\nmetrics:\n  prometheus:\n    entryPoint: "
 	 "web\n",
@@ -377,10 +379,11 @@ static const struct {
 	{{.file = "api: {basePath: x}\nocsp: {responderOverrides: {a: ''}}\n"
 		  "log: {otlp: {grpc: {insecure: true, tls: {ca: x}}}}\n"},
 	 NULL,
-	 "warning: F:1:6: api: accepted without effect\n"
 	 "error: F:1:17: api.basePath: found \"x\", expected a path of letters, digits and /_.:~-\n"
 	 "warning: F:2:7: ocsp: accepted without effect\n"
 	 "warning: F:3:13: log.otlp: accepted without effect\n"
+	 "warning: F:1:6: api.dashboard: weir has no dashboard, only the API that it would use; "
+	 "false says that none is expected\n"
 	 "error: F:3:13: log.otlp: found OpenTelemetry logs, expected experimental.otlplogs with "
 	 "them\n"
 	 "error: F:3:20: log.otlp.grpc: found insecure and tls, expected one of them\n"

@@ -247,8 +247,7 @@ static const struct {
 	{"r: {rule: x}", "router has no service and no child routers"},
 	{"r: {rule: x, service: nope}", "the service \"nope@file\" does not exist"},
 	{"r: {rule: x, service: ping@internal}", ""},
-	{"r: {rule: x, service: api@internal}",
-	 "the service \"api@internal\" does not exist in weir"},
+	{"r: {rule: x, service: api@internal}", "unknown internal service api@internal"},
 	{"r: {rule: x, service: ok@other}", "the service \"ok@other\" does not exist"},
 	{"r: {rule: x, service: empty}", "the service \"empty@file\" is disabled: the service "
 					 "\"empty\" does not have any type defined"},

@@ -294,7 +294,7 @@ static const char secure_sites[] =
 /* Each allocation fails once. */
 static void fail_each(const char *text, bool tls)
 {
-	struct dynamic_config *config = world_dynamic(text);
+	struct dynamic_config *config;
 	struct weir_error e = {0};
 	struct generation *g;
 	struct world w;
@@ -302,6 +302,7 @@ static void fail_each(const char *text, bool tls)
 	int r;
 
 	world_open(&w, two_points);
+	config = world_dynamic(text, w.config);
 	if (tls)
 		assert_int_equal(generation_world_open_tls(&w.built_for, &e), 0);
 	do {

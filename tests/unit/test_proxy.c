@@ -74,7 +74,7 @@ static struct dynamic_config *sites(unsigned routers)
 			   "    r%u: {rule: \"HostRegexp(`^a%u`) || Path(`/%u`)\", service: s}\n",
 			   i, i, i);
 	must(!text.failed);
-	config = world_dynamic(text.p);
+	config = world_dynamic(text.p, NULL);
 	str_free(&text);
 	return config;
 }

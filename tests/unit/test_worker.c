@@ -110,7 +110,7 @@ static struct generation *crew_build(struct crew *c, uint64_t number)
 		       "  services:\n"
 		       "    s: {loadBalancer: {servers: [{url: \"http://127.0.0.1:%u\"}]}}\n",
 		       c->backend.port);
-	config = world_dynamic(text);
+	config = world_dynamic(text, c->config);
 	must(generation_build(&g, &c->built_for, config, NULL, number) == 0);
 	dynamic_destroy(&config);
 	return g;

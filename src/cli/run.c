@@ -7,6 +7,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "api/api.h"
+#include "api/rest.h"
 #include "cli/cli.h"
 #include "cli/crash.h"
 #include "cli/notify.h"
@@ -32,7 +34,9 @@ struct server {
 	struct proxy *proxy;
 	struct metrics *metrics;       /* NULL: off */
 	struct access_log *access_log; /* NULL: off */
+	struct api *api;               /* the same */
 	struct aggregator *aggregator;
+	struct rest *rest; /* NULL: off */
 	struct provider *file;
 	struct provider *http;
 	struct plugin_files *plugin_files; /* NULL: nobody watches them */
@@ -50,11 +54,6 @@ static void on_configuration(void *context, struct dynamic_config *config)
 {
 	struct server *s = context;
 
-	if (dynamic_link(config, internal_service_names, INTERNAL_SERVICE_COUNT) < 0) {
-		log_error("The configuration could not be linked: out of memory; the last one "
-			  "keeps serving");
-		return;
-	}
 	s->configured = true;
 	proxy_apply(s->proxy, config);
 }
@@ -178,7 +177,7 @@ static int watch_plugins(struct server *s, struct weir_error *e)
 				   e);
 }
 
-/* Nothing is in effect but what weir serves itself: /ping, /metrics. */
+/* Nothing is in effect but what weir serves itself: /ping, /metrics, /api. */
 static void serve_unconfigured(struct server *s)
 {
 	struct dynamic_config *none;
@@ -186,7 +185,7 @@ static void serve_unconfigured(struct server *s)
 	if (s->configured || s->asking)
 		return;
 	none = dynamic_new(0);
-	if (none != NULL && dynamic_link(none, internal_service_names, INTERNAL_SERVICE_COUNT) == 0)
+	if (none != NULL)
 		proxy_apply(s->proxy, none);
 	else
 		proxy_accept(s->proxy);
@@ -214,6 +213,8 @@ static int start_providers(struct server *s, struct weir_error *e)
 				  on_configuration, s, e);
 
 	proxy_on_ready(s->proxy, say_ready, s);
+	if (r == 0 && s->config->providers.rest != NULL)
+		r = rest_create(&s->rest, s->proxy, s->config, &s->control, s->aggregator, e);
 	if (r == 0 && s->config->providers.file != NULL)
 		r = file_provider_create(&s->file, s->aggregator, s->config->providers.file, e);
 	if (r == 0 && s->config->providers.http != NULL)
@@ -251,6 +252,8 @@ static int start(struct server *s, struct weir_error *e)
 		start_access_log(s);
 	if (r == 0 && static_prometheus(s->config) != NULL)
 		r = metrics_create(&s->metrics, s->proxy, s->access_log, s->config, e);
+	if (r == 0 && s->config->api != NULL)
+		r = api_create(&s->api, s->proxy, s->config, e);
 	if (r == 0)
 		r = start_providers(s, e);
 	if (r == 0)
@@ -275,11 +278,15 @@ static void finish(struct server *s)
 	if (s->http != NULL)
 		provider_destroy(&s->http);
 	plugin_files_destroy(&s->plugin_files);
+	rest_stop(s->rest);
 	aggregator_destroy(&s->aggregator);
 	metrics_stop(s->metrics);
+	api_stop(s->api);
 	proxy_destroy(&s->proxy);
 	metrics_destroy(&s->metrics);
 	access_log_destroy(&s->access_log);
+	api_destroy(&s->api);
+	rest_destroy(&s->rest);
 	loop_disarm(&s->control, &s->watchdog);
 	for (size_t i = 0; i < s->signal_count; i++)
 		uv_close((uv_handle_t *)&s->signals[i], NULL);

@@ -3,6 +3,7 @@
 import re
 
 from rig.programs import REPOSITORY
+import test_api
 import test_entry_points
 import test_faults
 import test_forwarding
@@ -19,6 +20,7 @@ def test_every_reason_has_its_row():
     reasons = {row["why"] for table in tables for row in table.values()} | {case.why for case in test_messages.lenient()}
     reasons |= {row["why"] for table in (test_plugins.CONFIGURATION_DIFFERS,) for row in table.values()}
     reasons |= {"configuration-strict", "configuration-lenient", "accept-encoding"}
+    reasons |= {known.why for known in vars(test_api).values() if isinstance(known, test_api.Known)}
     assert reasons - rows == set(), "differences without a row"
 
 

@@ -1,0 +1,135 @@
+/*
+ * Private to the API: what its handlers get, and what they share.
+ */
+#ifndef API_API_PRIVATE_H
+#define API_API_PRIVATE_H
+
+#include "api/api.h"
+#include "api/desk.h"
+#include "config/option.h"
+#include "http/middleware.h"
+#include "middleware/plugin_totals.h"
+#include "proxy/internal.h"
+#include "proxy/proxy.h"
+#include "proxy/view.h"
+
+#define API_MAGIC 0x61706920u
+
+struct api {
+	uint32_t magic;
+	struct service service;
+	struct service dashboard;
+	struct proxy *proxy;
+	const struct static_config *config;
+	uint64_t started_ns; /* since 1970 */
+	struct desk *desk;
+};
+
+/* X(NAME, in messages, in paths): what lists hold. */
+#define API_KINDS(X) \
+	X(ROUTER, "router", "routers") \
+	X(SERVICE, "service", "services") \
+	X(MIDDLEWARE, "middleware", "middlewares")
+
+enum api_kind {
+#define X(name, one, many) API_##name,
+	API_KINDS(X)
+#undef X
+		API_KIND_COUNT
+};
+
+/** One request. All of it lives as long as the handler runs. */
+struct api_call {
+	struct api *api;
+	const struct view *view;
+	enum api_kind kind; /* of the route */
+	slice id;           /* decoded; of a route that ends in one */
+	slice query;
+	struct arena arena;
+	struct desk_answer *answer;
+	struct str *out; /* the answer's body */
+};
+
+typedef void api_handler(struct api_call *c);
+
+/** One row for each path; "*" at the end stands for an id. */
+struct api_route {
+	const char *path; /* below the base path */
+	api_handler *handler;
+	enum api_kind kind;
+	bool debug; /* only with api.debug */
+};
+
+/** The paths that there are; the last one has no path. */
+extern const struct api_route api_routes[];
+
+api_handler api_show_version, api_show_overview, api_show_raw_data;
+api_handler api_list, api_show_item, api_list_nothing, api_show_nothing;
+api_handler api_list_entry_points, api_show_entry_point, api_list_certificates;
+
+/** Status and content type of an answer in JSON, with nothing in its body yet. */
+void api_begin_json(struct api_call *c);
+
+/** An answer in Traefik's form of errors: {"message": ...} as text. */
+void api_fail(struct api_call *c, int status, const char *format, ...) PRINTF_LIKE(3, 4);
+
+/** The first value of that name in the query, decoded; empty if there is none. */
+slice api_parameter(struct api_call *c, slice name);
+
+/**
+ * Takes the page that the query asks for out of `*count` things: from `*from` on, `*count` of them,
+ * and sets the field for the next page. False if there is no such page: the answer says so then.
+ */
+bool api_take_page(struct api_call *c, size_t *from, size_t *count);
+
+/** A router, service or middleware of the configuration, or an internal service. */
+struct api_item {
+	slice name;
+	const void *object;             /* of the configuration; NULL: an internal service */
+	const struct view_state *state; /* NULL: nothing is wrong */
+	slice text;                     /* what it is sorted by, if not by name alone */
+	int64_t number;
+};
+
+/** All objects of that kind, in the order of their names. Returns how many, or -ENOMEM. */
+ssize_t api_items(struct api_call *c, enum api_kind kind, struct api_item **items);
+
+/** "disabled", "warning" or "enabled". */
+const char *api_status(const struct api_item *item);
+
+/** What follows the "@" of a name. */
+slice api_provider(slice name);
+
+/** Traefik's word for the type of a service or middleware, in the case of the configuration. */
+slice api_type(enum api_kind kind, const struct api_item *item);
+
+/** The priority that a router has; 0 if it is on no entry point. */
+int64_t api_priority(const struct api_call *c, const struct dynamic_router *r);
+
+/** The service of a router as it was written. */
+slice api_written_service(const struct dynamic_router *r);
+
+/** Who uses what: pairs sorted by name. */
+struct api_use {
+	slice used;
+	slice by;
+};
+
+struct api_uses {
+	struct api_use *services;
+	struct api_use *middlewares;
+	size_t service_count;
+	size_t middleware_count;
+	struct plugin_totals *plugins; /* what is known of plugins */
+	size_t plugin_count;
+};
+
+/** Looks at all routers. Returns 0 or -ENOMEM; `api_uses_free` in both cases. */
+int api_uses_read(struct api_call *c, struct api_uses *u);
+void api_uses_free(struct api_uses *u);
+
+/** Appends the item's JSON; `listed`: with its name, provider and what else only lists have. */
+void api_add_item(struct api_call *c, enum api_kind kind, const struct api_item *item,
+		  const struct api_uses *uses, bool listed);
+
+#endif

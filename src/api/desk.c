@@ -1,0 +1,254 @@
+#include "api/desk.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+
+#include "core/clock.h"
+
+#define DESK_MAGIC 0x6465736bu
+#define JOB_MAGIC 0x6a6f6220u
+
+/* That wait for the thread; more get 503. */
+#define WAITING_MAX 256u
+
+/** One exchange. Its worker's, but for what the thread fills in before it sends `done`. */
+struct job {
+	uint32_t magic;
+	struct exchange *x; /* NULL: it has ended meanwhile */
+	struct loop *loop;
+	struct list link; /* in the queue, under the lock */
+	struct message done;
+	bool answered;
+	struct desk_request request; /* its slices point behind the job */
+	struct desk_answer answer;
+};
+
+struct desk {
+	uint32_t magic;
+	struct desk_options options;
+	pthread_t thread;
+	pthread_mutex_t lock; /* guards what follows, and who counts */
+	pthread_cond_t work;
+	struct list queue;
+	size_t waiting;
+	bool stopped;
+};
+
+static void free_job(struct job *j)
+{
+	str_free(&j->answer.body);
+	j->magic = 0;
+	free(j);
+}
+
+/* The text is the job's, which lives as long as the exchange. */
+static void respond(struct job *j)
+{
+	struct exchange *x = j->x;
+	struct response *r = &x->response;
+	slice text = str_slice(&j->answer.body);
+
+	j->answered = true;
+	r->status = j->answer.status;
+	r->version = HTTP_1_1;
+	r->framing = FRAMING_LENGTH;
+	r->content_length = text.n;
+	r->keep_alive = true;
+	if (j->answer.content_type != NULL)
+		(void)fields_add_id(&r->fields, FIELD_CONTENT_TYPE,
+				    slice_from(j->answer.content_type));
+	if (j->answer.no_sniffing)
+		(void)fields_add_id(&r->fields, FIELD_X_CONTENT_TYPE_OPTIONS, SLICE("nosniff"));
+	if (j->answer.field != NULL)
+		(void)fields_add(&r->fields, slice_from(j->answer.field),
+				 slice_from(j->answer.field_value));
+	body_push(x->response_body, NULL, text);
+	body_end(x->response_body);
+	exchange_respond(x);
+}
+
+/* On the worker's loop. */
+static void on_done(struct message *m)
+{
+	struct job *j = container_of(m, struct job, done);
+	struct exchange *x = j->x;
+
+	OBJ_CHECK(j, JOB_MAGIC);
+	if (x != NULL && j->answer.status != 0) {
+		respond(j);
+		return;
+	}
+	free_job(j);
+	if (x != NULL)
+		exchange_fail(x, 500);
+}
+
+static struct job *new_job(struct desk *d, struct exchange *x)
+{
+	const struct request *r = &x->request;
+	struct job *j = calloc(1, sizeof *j + r->path.n + r->query.n + 2);
+	char *text;
+
+	if (j == NULL)
+		return NULL;
+	text = (char *)(j + 1);
+	if (r->path.n > 0)
+		memcpy(text, r->path.p, r->path.n);
+	if (r->query.n > 0)
+		memcpy(text + r->path.n, r->query.p, r->query.n);
+	j->magic = JOB_MAGIC;
+	j->x = x;
+	j->loop = x->loop;
+	j->done.run = on_done;
+	j->request = (struct desk_request){.method = r->method_id,
+					   .path = slice_of(text, r->path.n),
+					   .query = slice_of(text + r->path.n, r->query.n)};
+	j->answer.body.limit = d->options.answer_bytes_max;
+	return j;
+}
+
+static bool enqueue(struct desk *d, struct job *j)
+{
+	bool room;
+
+	(void)pthread_mutex_lock(&d->lock);
+	room = !d->stopped && d->waiting < WAITING_MAX;
+	if (room) {
+		list_append(&d->queue, &j->link);
+		d->waiting++;
+		(void)pthread_cond_signal(&d->work);
+	} else {
+		counter_add(&d->options.counters->refused, 1);
+	}
+	(void)pthread_mutex_unlock(&d->lock);
+	return room;
+}
+
+void desk_ask(struct desk *d, struct exchange *x)
+{
+	struct job *j = new_job(d, x);
+
+	OBJ_CHECK(d, DESK_MAGIC);
+	x->service_state = j;
+	if (j != NULL && enqueue(d, j))
+		return;
+	if (j != NULL)
+		free_job(j);
+	exchange_fail(x, 503);
+}
+
+void desk_cancel(struct exchange *x)
+{
+	struct job *j = x->service_state;
+
+	OBJ_CHECK(j, JOB_MAGIC);
+	j->x = NULL;
+	/* Else the thread still has it. */
+	if (j->answered)
+		free_job(j);
+}
+
+static void serve(struct desk *d, struct job *j)
+{
+	uint64_t begun_ns = clock_mono_ns();
+	bool failed;
+
+	d->options.answer(d->options.context, &j->request, &j->answer);
+	failed = j->answer.body.failed;
+	if (failed) {
+		str_free(&j->answer.body);
+		j->answer.status = 0;
+	}
+	(void)pthread_mutex_lock(&d->lock);
+	counter_add(failed ? &d->options.counters->failed : &d->options.counters->answered, 1);
+	counter_add(&d->options.counters->render_ns, clock_mono_ns() - begun_ns);
+	(void)pthread_mutex_unlock(&d->lock);
+	/* The worker lives as long as the proxy. */
+	must(loop_post(j->loop, &j->done));
+}
+
+static void *run(void *context)
+{
+	struct desk *d = context;
+
+	(void)pthread_setname_np(pthread_self(), d->options.thread);
+	(void)pthread_mutex_lock(&d->lock);
+	for (;;) {
+		struct list *e;
+
+		while (list_empty(&d->queue) && !d->stopped)
+			(void)pthread_cond_wait(&d->work, &d->lock);
+		e = list_pop(&d->queue);
+		if (e == NULL)
+			break;
+		d->waiting--;
+		(void)pthread_mutex_unlock(&d->lock);
+		serve(d, container_of(e, struct job, link));
+		(void)pthread_mutex_lock(&d->lock);
+	}
+	(void)pthread_mutex_unlock(&d->lock);
+	return NULL;
+}
+
+static int start_thread(struct desk *d)
+{
+	sigset_t all, before;
+	int r;
+
+	/* Signals are the control thread's. */
+	(void)sigfillset(&all);
+	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
+	r = -pthread_create(&d->thread, NULL, run, d);
+	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return r;
+}
+
+int desk_create(struct desk **desk, const struct desk_options *options, struct weir_error *e)
+{
+	struct desk *d = calloc(1, sizeof *d);
+	int r;
+
+	*desk = NULL;
+	if (d == NULL)
+		return error_set(e, -ENOMEM, "%s: out of memory", options->thread);
+	d->magic = DESK_MAGIC;
+	d->options = *options;
+	must(pthread_mutex_init(&d->lock, NULL) == 0 && pthread_cond_init(&d->work, NULL) == 0);
+	list_init(&d->queue);
+	r = start_thread(d);
+	if (r < 0) {
+		d->stopped = true;
+		desk_destroy(&d);
+		return error_set(e, r, "%s: thread: %s", options->thread, strerror(-r));
+	}
+	*desk = d;
+	return 0;
+}
+
+void desk_stop(struct desk *d)
+{
+	if (d == NULL)
+		return;
+	OBJ_CHECK(d, DESK_MAGIC);
+	(void)pthread_mutex_lock(&d->lock);
+	d->stopped = true;
+	(void)pthread_cond_signal(&d->work);
+	(void)pthread_mutex_unlock(&d->lock);
+	must(pthread_join(d->thread, NULL) == 0);
+}
+
+void desk_destroy(struct desk **desk)
+{
+	struct desk *d;
+
+	if (*desk == NULL)
+		return;
+	OBJ_TAKE(d, desk, DESK_MAGIC);
+	must(d->stopped && list_empty(&d->queue));
+	(void)pthread_cond_destroy(&d->work);
+	(void)pthread_mutex_destroy(&d->lock);
+	d->magic = 0;
+	free(d);
+}

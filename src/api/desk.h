@@ -1,0 +1,58 @@
+/*
+ * Answers requests on a thread of its own, one after the other, so that no other request waits for
+ * an answer that takes long to write.
+ */
+#ifndef API_DESK_H
+#define API_DESK_H
+
+#include "core/error.h"
+#include "core/str.h"
+#include "http/exchange.h"
+#include "proxy/stats.h"
+
+/** What was asked; lives as long as the answer is being made. */
+struct desk_request {
+	enum method method;
+	slice path; /* still escaped */
+	slice query;
+};
+
+/** Zeroed but for the limit of `body`. */
+struct desk_answer {
+	int status;
+	const char *content_type; /* NULL: none */
+	bool no_sniffing;
+	const char *field; /* one more, or NULL */
+	char field_value[64];
+	struct str body; /* the desk's afterwards */
+};
+
+/** On the desk's thread. */
+typedef void desk_fn(void *context, const struct desk_request *q, struct desk_answer *a);
+
+struct desk_options {
+	const char *thread; /* its name */
+	size_t answer_bytes_max;
+	struct api_counters *counters;
+	desk_fn *answer;
+	void *context;
+};
+
+struct desk;
+
+/** Starts the thread. Returns 0 or a negative errno value. */
+int desk_create(struct desk **desk, const struct desk_options *options, struct weir_error *e);
+
+/** For the `start` of a service. The exchange's loop. */
+void desk_ask(struct desk *d, struct exchange *x);
+
+/** For the `cancel` of the same service. */
+void desk_cancel(struct exchange *x);
+
+/** Answers those who wait and ends the thread; later requests get 503. NULL is allowed. */
+void desk_stop(struct desk *d);
+
+/** After every exchange has ended. NULL is allowed in `*desk`. */
+void desk_destroy(struct desk **desk);
+
+#endif

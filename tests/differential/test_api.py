@@ -1,0 +1,438 @@
+"""The API: the same files give the same JSON, field by field, but for the object `weir` and what stands in KNOWN."""
+
+import json
+import re
+
+import pytest
+
+from harness.client import fetch
+from harness.waiting import wait_until
+from rig.messages import service
+
+ENTRY_POINTS = ("web", "other", "traefik")
+API = {"api": {"insecure": True, "dashboard": False}}
+
+
+def call(instance, target, method="GET", entry_point="traefik", headers=(), body=None):
+    return fetch(instance.ports[entry_point], method, target, headers=headers, body=body)
+
+
+def anonymous(instance, text):
+    """Ports are each program's own."""
+    for name, port in instance.ports.items():
+        text = text.replace(f":{port}", f":<{name}>")
+    return text
+
+
+def without_weir(value):
+    if isinstance(value, dict):
+        return {key: without_weir(item) for key, item in value.items() if key != "weir"}
+    return [without_weir(item) for item in value] if isinstance(value, list) else value
+
+
+def seen(instance, target, **options):
+    """Status, the fields that matter, and the body: as values if it is JSON."""
+    response = call(instance, target, **options)
+    text = anonymous(instance, response.body.decode())
+    is_json = any(value.startswith("application/json") for value in response.all("Content-Type"))
+    return {"status": response.status,
+            **{name: response.all(name) for name in ("Content-Type", "X-Next-Page", "X-Content-Type-Options", "Allow",
+                                                        "Access-Control-Allow-Origin")},
+            "body": without_weir(json.loads(text)) if is_json else text}
+
+
+def flat(value, path=""):
+    if isinstance(value, dict) and value:
+        return {key: leaf for name, item in value.items() for key, leaf in flat(item, f"{path}/{name}").items()}
+    if isinstance(value, list) and any(isinstance(item, dict) for item in value):
+        return {key: leaf for at, item in enumerate(value)
+                for key, leaf in flat(item, f"{path}/{item.get('name', at) if isinstance(item, dict) else at}").items()}
+    return {path: value}
+
+
+def differences(theirs, ours):
+    theirs, ours = flat(theirs), flat(ours)
+    return {key: (theirs.get(key), ours.get(key)) for key in {**theirs, **ours} if theirs.get(key) != ours.get(key)}
+
+
+class Known:
+    """Differences that are meant: paths by expression, and the row of docs/compatibility.md."""
+
+    def __init__(self, why, *paths):
+        self.why, self.paths = why, [re.compile(path) for path in paths]
+
+    def explains(self, path):
+        return any(pattern.search(path) for pattern in self.paths)
+
+
+def compare(pair, target, known=(), **options):
+    found = differences(seen(pair.traefik, target, **options), seen(pair.weir, target, **options))
+    found = {f"{target} {path}": values for path, values in found.items()}
+    unknown = {path: values for path, values in found.items() if not any(row.explains(path) for row in known)}
+    assert not unknown, f"{target}: (Traefik, weir)\n" + "\n".join(f"  {path}: {values}" for path, values in unknown.items())
+    return found
+
+
+def settled(pair):
+    """Both have the same routers: each applies its configuration when it likes."""
+    def names(instance):
+        body = json.loads(call(instance, "/api/rawdata").body)
+        return {kind: sorted(body.get(kind, {})) for kind in ("routers", "services", "middlewares")}
+
+    wait_until(lambda: names(pair.traefik) == names(pair.weir),
+               lambda: f"the same objects\n{names(pair.traefik)}\n{names(pair.weir)}", 30)
+
+
+LISTS = [f"/api/http/{kind}" for kind in ("routers", "services", "middlewares")]
+PAGES = ["/api/overview", *LISTS, "/api/entrypoints", "/api/entrypoints/web", "/api/entrypoints/traefik",
+         *(f"/api/{protocol}/{kind}" for protocol, kinds in (("tcp", ("routers", "services", "middlewares")),
+                                                             ("udp", ("routers", "services"))) for kind in kinds)]
+
+
+def compare_all(pair, known=()):
+    """Raw data first: Traefik's lists change what it shows afterwards."""
+    settled(pair)
+    found = compare(pair, "/api/rawdata", known)
+    for page in PAGES:
+        found.update(compare(pair, page, known))
+    data = json.loads(call(pair.weir, "/api/rawdata").body)
+    for kind in ("routers", "services", "middlewares"):
+        for name in data.get(kind, {}):
+            compare(pair, f"/api/http/{kind}/{name.replace('/', '%2F')}", known)
+    unused = [row for row in known if not any(row.explains(path) for path in found)]
+    assert not unused, f"no longer differs: {[[path.pattern for path in row.paths] for row in unused]}"
+
+
+ROUTERS = {
+    "plain": {"rule": "Host(`plain`)", "service": "s"},
+    "ordered": {"rule": "Host(`a`) && PathPrefix(`/x`)", "service": "s@file", "entryPoints": ["web", "other"],
+                "middlewares": ["strip", "all@file"], "priority": 7},
+    "negative": {"rule": "Host(`n`)", "service": "s", "priority": -5},
+    "observed": {"rule": "Host(`o`)", "service": "s", "observability": {"accessLogs": False, "metrics": True}},
+    "old": {"rule": "Host(`a`, `b`)", "service": "s", "ruleSyntax": "v2"},
+    "twice": {"rule": "Host(`t`)", "service": "s", "entryPoints": ["other", "web", "other"]},
+    "internal": {"rule": "Host(`i`)", "service": "api@internal"},
+    "strânge/name <&>\"": {"rule": "Host(`é`) || Path(`/<&>`)", "service": "s"},
+}
+MIDDLEWARES = {
+    "strip": {"stripPrefix": {"prefixes": ["/x", "/y"]}},
+    "all": {"chain": {"middlewares": ["strip", "prefix@file"]}},
+    "prefix": {"addPrefix": {"prefix": "/p"}},
+}
+SERVICES = {"s": service("a"), "unused": service("a")}
+
+
+def http(routers=None, middlewares=None, services=None):
+    return {"http": {"routers": routers or {}, "middlewares": middlewares or {}, "services": {**SERVICES, **(services or {})}}}
+
+
+def start(pairs, dynamic, static=None, entry_points=ENTRY_POINTS, **options):
+    from rig.pair import merge
+    return pairs(static=merge(API, static or {}), dynamic=dynamic, entry_points=entry_points, **options)
+
+
+def test_objects(pairs):
+    pair = start(pairs, http(ROUTERS, MIDDLEWARES))
+    compare_all(pair)
+
+
+def test_entry_points(pairs):
+    """What entry points add makes routers of their own."""
+    static = {
+        "entryPoints": {
+            "web": {"http": {"middlewares": ["prefix@file"]}, "observability": {"metrics": False}},
+            "other": {"asDefault": True, "reusePort": True,
+                      "transport": {"keepAliveMaxTime": 5, "keepAliveMaxRequests": 3, "lifeCycle": {"graceTimeOut": "1m"},
+                                    "respondingTimeouts": {"readTimeout": 0}},
+                      "forwardedHeaders": {"trustedIPs": ["127.0.0.1"], "connection": ["Foo"]},
+                      "http": {"encodeQuerySemicolons": True, "maxHeaderBytes": 5000, "sanitizePath": False,
+                               "encodedCharacters": {"allowEncodedSlash": False}}},
+            "traefik": {"http": {"middlewares": ["prefix2@file"]}},
+        },
+        "ping": {}, "metrics": {"prometheus": {}},
+    }
+    middlewares = {**MIDDLEWARES, "prefix2": {"headers": {"customResponseHeaders": {"X-Added": "1"}}}}
+    pair = start(pairs, http(ROUTERS, middlewares), static, ready=ready)
+    compare_all(pair)
+    for instance in (pair.traefik, pair.weir):
+        assert call(instance, "/ping").all("X-Added") == call(instance, "/api/version").all("X-Added") == ["1"]
+
+
+def ready(instance):
+    return "marker" in call(instance, "/api/rawdata").body.decode()
+
+
+EVERY_MIDDLEWARE = {
+    "addPrefix": {"addPrefix": {"prefix": "/a"}},
+    "stripPrefixRegex": {"stripPrefixRegex": {"regex": ["^/a", "^/b"]}},
+    "replacePath": {"replacePath": {"path": "/a"}},
+    "replacePathRegex": {"replacePathRegex": {"regex": "^/a(.*)", "replacement": "/b$1"}},
+    "ipWhiteList": {"ipWhiteList": {"sourceRange": ["127.0.0.1/8"]}},
+    "ipAllowList": {"ipAllowList": {"sourceRange": ["127.0.0.1"], "ipStrategy": {}}},
+    "ipAllowList2": {"ipAllowList": {"sourceRange": ["127.0.0.1"], "rejectStatusCode": 403,
+                                     "ipStrategy": {"depth": 1, "excludedIPs": ["::1"], "ipv6Subnet": 64}}},
+    "headers": {"headers": {"customRequestHeaders": {"X-B": "1", "X-A": ""}, "customResponseHeaders": {"X": "<&>"},
+                            "accessControlAllowOriginList": ["*"], "accessControlMaxAge": 0, "stsSeconds": 0,
+                            "addVaryHeader": True, "frameDeny": False, "contentSecurityPolicy": "default-src 'self'",
+                            "sslProxyHeaders": {"X-Forwarded-Proto": "https"}, "allowedHosts": ["a", "b"]}},
+    "headers2": {"headers": {"accessControlMaxAge": 5, "stsSeconds": 9, "stsPreload": True, "permissionsPolicy": "x"}},
+    "errors": {"errors": {"status": ["500-599"], "service": "s", "query": "/{status}", "statusRewrites": {"500": 404}}},
+    "rateLimit": {"rateLimit": {"average": 5}},
+    "rateLimit2": {"rateLimit": {"average": 0, "burst": 0, "period": "1m30s",
+                                 "sourceCriterion": {"requestHeaderName": "X", "requestHost": False}}},
+    "redirectRegex": {"redirectRegex": {"regex": "a", "replacement": "b", "permanent": True}},
+    "redirectScheme": {"redirectScheme": {"scheme": "https", "port": "8443"}},
+    "basicAuth": {"basicAuth": {"users": ["a:$apr1$H6uskkkW$IgXLP6ewTrSuBkTrqE8wj/"]}},
+    "basicAuth2": {"basicAuth": {"users": ["a:$apr1$H6uskkkW$IgXLP6ewTrSuBkTrqE8wj/"], "realm": "traefik",
+                                 "headerField": "X-User", "removeHeader": True}},
+    "digestAuth": {"digestAuth": {"users": ["a:traefik:a2688e031edb4be6a3797f3882655c05"]}},
+    "forwardAuth": {"forwardAuth": {"address": "http://127.0.0.1:<<a>>/auth", "authResponseHeaders": ["X-A"]}},
+    "forwardAuth2": {"forwardAuth": {"address": "http://127.0.0.1:<<a>>/auth", "trustForwardHeader": False, "maxBodySize": 0,
+                                     "maxResponseBodySize": -1, "forwardBody": True}},
+    "inFlightReq": {"inFlightReq": {"amount": 4}},
+    "inFlightReq2": {"inFlightReq": {"amount": 4, "sourceCriterion": {"ipStrategy": {"depth": 2}}}},
+    "buffering": {"buffering": {"maxRequestBodyBytes": 5}},
+    "buffering2": {"buffering": {"memRequestBodyBytes": 1048576, "retryExpression": "IsNetworkError() && Attempts() < 2"}},
+    "circuitBreaker": {"circuitBreaker": {"expression": "NetworkErrorRatio() > 0.5"}},
+    "circuitBreaker2": {"circuitBreaker": {"expression": "NetworkErrorRatio() > 0.5", "checkPeriod": 7, "responseCode": 500}},
+    "compress": {"compress": {}},
+    "compress2": {"compress": {"minResponseBodyBytes": 1024, "encodings": ["br"], "excludedContentTypes": ["text/x"]}},
+    "passTLSClientCert": {"passTLSClientCert": {"pem": True, "info": {"subject": {"country": True}, "sans": True}}},
+    "retry": {"retry": {"attempts": 3}},
+    "retry2": {"retry": {"attempts": 3, "initialInterval": "250ms", "maxRequestBodyBytes": 1}},
+    "contentType": {"contentType": {}},
+    "contentType2": {"contentType": {"autoDetect": False}},
+    "grpcWeb": {"grpcWeb": {"allowOrigins": ["*"]}},
+    "encodedCharacters": {"encodedCharacters": {"allowEncodedSlash": True}},
+}
+
+
+def test_every_middleware(pairs):
+    """What is written, as it is written, and Traefik's defaults; whether it is served is compared only where both do."""
+    pair = start(pairs, http({"used": {"rule": "Host(`u`)", "service": "s", "middlewares": ["addPrefix", "headers2"]}},
+                             EVERY_MIDDLEWARE))
+    settled(pair)
+    theirs, ours = (json.loads(call(instance, "/api/rawdata").body)["middlewares"] for instance in (pair.traefik, pair.weir))
+    for middleware in ours.values():
+        if any("is not supported by weir" in text for text in middleware.get("error", [])):
+            assert middleware.pop("error") and middleware["status"] == "disabled"
+            middleware["status"] = "enabled"
+    found = differences(*(json.loads(anonymous(instance, json.dumps(data)))
+                          for instance, data in ((pair.traefik, theirs), (pair.weir, ours))))
+    assert not found
+
+
+def test_services(pairs):
+    """Services that weir does not serve yet are shown as they are written, too."""
+    services = {
+        "weighted": {"weighted": {"services": [{"name": "s", "weight": 0}, {"name": "unused@file"}]}},
+        "mirroring": {"mirroring": {"service": "s", "mirrorBody": False, "mirrors": [{"name": "s", "percent": 5}]}},
+        "failover": {"failover": {"service": "s", "fallback": "unused", "healthCheck": {}, "errors": {"status": ["500"]}}},
+        "options": {"loadBalancer": {
+            "servers": [{"url": "http://127.0.0.1:<<a>>", "weight": 0}, {"url": "http://127.0.0.1:<<a>>", "weight": 1},
+                        {"url": "http://localhost:<<a>>", "preservePath": True}],
+            "passHostHeader": False, "responseForwarding": {"flushInterval": "5ms"}}},
+        "none": {"loadBalancer": {"servers": []}},
+        "fronted": {"middlewares": ["prefix"], "loadBalancer": {"servers": [{"url": "http://127.0.0.1:<<a>>"}]}},
+    }
+    routers = {"options": {"rule": "Host(`o`)", "service": "options"}, "none": {"rule": "Host(`n`)", "service": "none@file"},
+               "fronted": {"rule": "Host(`f`)", "service": "fronted"}}
+    pair = start(pairs, http(routers, MIDDLEWARES, services))
+    settled(pair)
+    compare(pair, "/api/http/middlewares", [UNUSED_CHAINS])
+    theirs, ours = (json.loads(call(instance, "/api/rawdata").body)["services"] for instance in (pair.traefik, pair.weir))
+    for each in ours.values():
+        if any("is not supported by weir" in text for text in each.get("error", [])):
+            assert each.pop("error") and each["status"] == "disabled"
+            each["status"] = "enabled"
+    assert not differences(theirs, ours)
+
+
+WRONG = {
+    "no-service": {"rule": "Host(`x`)"},
+    "unknown-service": {"rule": "Host(`x`)", "service": "nowhere"},
+    "unknown-middleware": {"rule": "Host(`x`)", "service": "s", "middlewares": ["prefix", "nowhere", "other"]},
+    "unknown-provider": {"rule": "Host(`x`)", "service": "s@other", "middlewares": ["prefix@other"]},
+    "unknown-entry-point": {"rule": "Host(`x`)", "service": "s", "entryPoints": ["nowhere"]},
+    "unknown-and-known-entry-point": {"rule": "Host(`x`)", "service": "s", "entryPoints": ["nowhere", "web"]},
+    "unknown-internal": {"rule": "Host(`x`)", "service": "foo@internal"},
+    "disabled-internal": {"rule": "Host(`x`)", "service": "ping@internal"},
+    "disabled-dashboard": {"rule": "Host(`x`)", "service": "dashboard@internal"},
+    "disabled-rest": {"rule": "Host(`x`)", "service": "rest@internal"},
+    "syntax": {"rule": "Host(`x`", "service": "s"},
+    "function": {"rule": "Foo(`x`)", "service": "s"},
+    "no-rule": {"rule": "", "service": "s"},
+    "priority": {"rule": "Host(`x`)", "service": "s", "priority": 9223372036854775807},
+    "path": {"rule": "Path(`x`)", "service": "s"},
+    "arguments": {"rule": "Host(`a`, `b`)", "service": "s"},
+    "name": {"rule": "Host(`a`) || b", "service": "s"},
+    "old-syntax": {"rule": "PathRegexp(`a`)", "service": "s", "ruleSyntax": "v2"},
+    "expression": {"rule": "Host(`x`)", "service": "s", "middlewares": ["expression"]},
+    "two-types": {"rule": "Host(`x`)", "service": "s", "middlewares": ["two-types"]},
+    "loop": {"rule": "Host(`x`)", "service": "s", "middlewares": ["loop"]},
+    "broken-chain": {"rule": "Host(`x`)", "service": "s", "middlewares": ["broken-chain"]},
+    "plugin": {"rule": "Host(`x`)", "service": "s", "middlewares": ["plugin"]},
+    "addresses": {"rule": "Host(`x`)", "service": "s", "middlewares": ["addresses"]},
+    "two-services": {"rule": "Host(`x`)", "service": "two"},
+    "strategy": {"rule": "Host(`x`)", "service": "strategy"},
+    "transport": {"rule": "Host(`x`)", "service": "transport"},
+    "url": {"rule": "Host(`x`)", "service": "url"},
+    "service-first": {"rule": "Host(`x`)", "service": "url", "middlewares": ["untried"]},
+}
+BROKEN = {
+    "prefix": {"addPrefix": {"prefix": "/p"}},
+    "expression": {"replacePathRegex": {"regex": "(", "replacement": "x"}},
+    "untried": {"replacePathRegex": {"regex": "((", "replacement": "x"}},
+    "two-types": {"addPrefix": {"prefix": "/p"}, "replacePath": {"path": "/x"}},
+    "loop": {"chain": {"middlewares": ["loop-inner"]}},
+    "loop-inner": {"chain": {"middlewares": ["loop"]}},
+    "broken-chain": {"chain": {"middlewares": ["prefix", "nowhere"]}},
+    "plugin": {"plugin": {"nowhere": {"a": 1}}},
+    "addresses": {"ipAllowList": {"sourceRange": ["x"]}},
+}
+BROKEN_SERVICES = {
+    "two": {"loadBalancer": {"servers": []}, "weighted": {"services": []}},
+    "strategy": {"loadBalancer": {"strategy": "foo", "servers": []}},
+    "transport": {"loadBalancer": {"serversTransport": "nowhere", "servers": [{"url": "http://127.0.0.1:<<a>>"}]}},
+    "url": {"loadBalancer": {"servers": [{"url": "http://a b"}]}},
+}
+UNUSED_CHAINS = Known("api-references", r"/all@file.*/chain/middlewares")
+IN_OTHER_WORDS = Known("api-errors", r"(expression|addresses|plugin|url|service-first)@file.*/error$")
+
+
+def test_errors(pairs):
+    """What is wrong, in Traefik's words; other programs' parsers have their own."""
+    pair = start(pairs, http(WRONG, BROKEN, BROKEN_SERVICES))
+    compare_all(pair, [IN_OTHER_WORDS])
+    ours = json.loads(call(pair.weir, "/api/rawdata").body)
+    assert all(ours["routers"][f"{name}@file"]["status"] == ("warning" if "and-known" in name else "disabled") for name in WRONG)
+
+
+QUERIES = ["page=2&per_page=7", "per_page=1000", "page=12&per_page=100", "page=10&per_page=101", "page=0", "page=-1", "page=x", "per_page=0",
+           "per_page=x&page=y", "page=99999", "page=", "page=2&page=3", "per_page=99999999999999999999",
+           "search=R1", "search=%60h1", "search=none", "search=R99&page=2&per_page=5", "status=enabled&per_page=3", "status=DISABLED",
+           "status=foo", "serviceName=s@file&per_page=2", "serviceName=s@other&per_page=2", "serviceName=s", "serviceName=bad@file",
+           "serviceName=nowhere", "middlewareName=prefix@file&per_page=2", "middlewareName=prefix", "sortBy=priority&per_page=5",
+           "sortBy=priority&direction=desc&per_page=5", "sortBy=name&direction=desc&per_page=5", "sortBy=name&direction=foo&per_page=5",
+           "sortBy=rule&per_page=9", "sortBy=service&direction=desc&per_page=9", "sortBy=entryPoints&direction=desc&per_page=9",
+           "sortBy=provider&per_page=5", "sortBy=status&per_page=9", "sortBy=type&per_page=9", "sortBy=servers&direction=desc&per_page=9",
+           "sortBy=foo&per_page=5", "search=a%zz", "search=a;b", "search=R1+R2", "Search=R1&per_page=2", "foo=bar&per_page=2"]
+
+
+def test_lists(pairs):
+    """1,000 routers: paging, search, filters, order."""
+    routers = {f"r{i}": {"rule": f"Host(`h{i * 7919 % 1000}`)", "service": "s" if i % 3 else "s@file", "priority": i % 11,
+                         **({"middlewares": ["prefix"]} if i % 50 == 0 else {}),
+                         **({"entryPoints": ["web"]} if i % 4 == 0 else {})} for i in range(1000)}
+    routers["broken"] = {"rule": "Host(", "service": "bad"}
+    services = {f"v{i}": {"loadBalancer": {"servers": [{"url": f"http://127.0.0.1:{k + 1}"} for k in range(i % 4)]}} for i in range(120)}
+    pair = start(pairs, http(routers, {**MIDDLEWARES, **{f"m{i}": {"addPrefix": {"prefix": f"/{i}"}} for i in range(120)}}, services))
+    settled(pair)
+    for page in LISTS:
+        for query in QUERIES:
+            compare(pair, f"{page}?{query}", [UNUSED_CHAINS])
+
+
+def test_messages(pairs):
+    """Paths that there are not, methods, other origins."""
+    pair = start(pairs, http(ROUTERS, MIDDLEWARES))
+    settled(pair)
+    for target in ("/api", "/api/", "/api/foo", "/api/http", "/api/http/routers/", "/api/http/foo", "/api/rawdata/", "//api/entrypoints",
+                   "/apirawdata", "/api/./entrypoints", "/api/http/routers/a/b", "/api/http/routers/nowhere", "/api/http/services/a%2Fb",
+                   "/api/http/middlewares/%C3%A9", "/api/entrypoints/nowhere", "/api/entrypoints/WEB", "/api/tcp/routers/x@y", "/api/udp/services/x",
+                   "/api/tcp/middlewares/x", "/api/udp/middlewares", "/api/entrypoints?page=2", "/api/tcp/routers?page=7", "/api/HTTP/routers",
+                   "/", "/dashboard", "/dashboard/", "/debug/vars", "/api/providers/rest", "/ping"):
+        compare(pair, target)
+    for method in ("HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "FOO"):
+        for target in ("/api/version", "/api/rawdata", "/api/http/routers/plain@file", "/api/foo"):
+            compare(pair, target, method=method)
+    compare(pair, "/api/entrypoints", headers=[("Origin", "http://example.org"), ("Accept-Encoding", "gzip")])
+
+
+def test_version(pairs):
+    pair = start(pairs, http(ROUTERS, MIDDLEWARES), {"api": {"disableDashboardAd": True, "dashboardName": "née <x>"}})
+    theirs, ours = (seen(instance, "/api/version") for instance in (pair.traefik, pair.weir))
+    for answer in (theirs, ours):
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z", answer["body"].pop("startDate"))
+        assert answer["body"].pop("Version") and answer["body"].pop("Codename")
+    assert ours == theirs
+
+
+def test_routers_of_the_user(pairs):
+    """Without `insecure` a router leads there, with a base path and middlewares in front."""
+    routers = {"api": {"rule": "PathPrefix(`/outer/inner/api`)", "service": "api@internal", "middlewares": ["outer"], "entryPoints": ["web"]}}
+    pair = start(pairs, http(routers, {"outer": {"stripPrefix": {"prefixes": ["/outer"]}}}),
+                 {"api": {"insecure": False, "basePath": "/inner/"}}, ("web",))
+    for target in ("/outer/inner/api/rawdata", "/outer/inner/api/http/routers", "/inner/api/rawdata", "/outer/api/rawdata", "/api/rawdata"):
+        compare(pair, target, entry_point="web")
+
+
+def test_off_by_default(pairs):
+    pair = pairs(static={"ping": {}}, dynamic=http(ROUTERS, MIDDLEWARES), entry_points=("web", "traefik"))
+    for target in ("/api/rawdata", "/api/version", "/dashboard/", "/ping"):
+        compare(pair, target)
+
+
+REST = {"providers": {"rest": {"insecure": True}}}
+WHOLE = {"http": {
+    "routers": {"put": {"rule": "Host(`put`)", "service": "y", "middlewares": ["limit"]}},
+    "services": {"y": {"loadBalancer": {"servers": [{"url": "http://127.0.0.1:1"}]}},
+                 "z": {"loadBalancer": {"servers": [], "passHostHeader": False, "healthCheck": {"interval": "5s", "followRedirects": False}}}},
+    "middlewares": {"limit": {"rateLimit": {"average": 1, "period": "1m"}}, "plain": {"addPrefix": {"prefix": "/<&>é"}},
+                    "list": {"ipAllowList": {"sourceRange": ["127.0.0.1"]}}}}}
+
+
+def put(instance, body, target="/api/providers/rest", method="PUT", entry_point="traefik"):
+    return seen(instance, target, method=method, entry_point=entry_point, body=body if isinstance(body, bytes) else json.dumps(body).encode())
+
+
+def taken(theirs):
+    """Traefik's answer while another of its threads fills in what was not given."""
+    theirs["body"] = {key: value for key, value in theirs["body"].items() if value != {}}
+    return without_nulls(theirs)
+
+
+def without_nulls(value):
+    """Traefik shows what has no default and was not given as null."""
+    if isinstance(value, dict):
+        return {key: without_nulls(item) for key, item in value.items() if item is not None}
+    return [without_nulls(item) for item in value] if isinstance(value, list) else value
+
+
+def test_rest(pairs):
+    """What is put is answered, shown, and served; what is wrong changes nothing."""
+    pair = start(pairs, http(ROUTERS, MIDDLEWARES), REST)
+    settled(pair)
+    for body in (WHOLE, {"http": {"routers": {"other": {"rule": "Host(`other`)", "service": "s@file", "middlewares": ["prefix@file"]}}}}):
+        theirs, ours = (put(instance, body) for instance in (pair.traefik, pair.weir))
+        assert ours["status"] == 200
+        assert not differences(taken(theirs), ours)
+        name = next(iter(body["http"]["routers"])) + "@rest"
+        for instance in (pair.traefik, pair.weir):
+            wait_until(lambda instance=instance: call(instance, f"/api/http/routers/{name}").status == 200, f"{name} is there")
+        settled(pair)
+        theirs, ours = (seen(instance, "/api/rawdata") for instance in (pair.traefik, pair.weir))
+        assert not differences(without_nulls(theirs), without_nulls(ours))
+        compare(pair, "/api/overview")
+    for body in ({}, {"foo": {}}, b"null", b" {} "):
+        theirs, ours = (put(instance, body) for instance in (pair.traefik, pair.weir))
+        assert not differences(taken(theirs), ours)
+        assert call(pair.weir, "/api/http/routers/other@rest").status == 200
+    for body in (b"", b"{", b"[]", b"5", b'{"http": 5}', b"http: {}", b'{"http": {"routers": 7}}', b"\xff"):
+        theirs, ours = (put(instance, body) for instance in (pair.traefik, pair.weir))
+        assert ours.pop("body").endswith("\n") and theirs.pop("body").endswith("\n")
+        assert ours["status"] == 400 and ours == theirs, body
+        assert call(pair.weir, "/api/http/routers/other@rest").status == 200
+
+
+def test_rest_messages(pairs):
+    pair = start(pairs, http({"put": {"rule": "PathPrefix(`/api/providers`)", "service": "rest@internal", "entryPoints": ["web"]}}, MIDDLEWARES),
+                 {"providers": {"rest": {}}})
+    compare_all(pair, [UNUSED_CHAINS])
+    body = json.dumps(WHOLE).encode()
+    for target, method in (("/api/providers/foo", "PUT"), ("/api/providers/", "PUT"), ("/api/providers", "PUT"), ("/api/providers/a/b", "PUT"),
+                           ("/api/providers/rest/", "PUT"), ("/api/providers/rest", "POST"), ("/api/providers/rest", "GET"),
+                           ("/api/providers/rest", "HEAD"), ("/api/providers/rest?foo", "PUT")):
+        for entry_point in ("web", "traefik"):
+            theirs, ours = (seen(instance, target, method=method, entry_point=entry_point, body=body) for instance in (pair.traefik, pair.weir))
+            assert ours == (taken(theirs) if isinstance(theirs["body"], dict) else theirs), (target, method, entry_point)

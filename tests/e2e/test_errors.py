@@ -171,3 +171,19 @@ def test_what_cannot_work_is_said(upstream, proxy, change, text):
     door = proxy(dynamic)
     assert door.fetch().status == 404
     assert text in door.log().replace("\\", "")
+
+
+@pytest.mark.parametrize("order", [["again", "pages", "door"], ["pages", "again", "door"], ["pages", "door", "again"]])
+def test_requests_that_are_made_again(upstream, proxy, order):
+    """A page stands for the last failure; with the repetition outside, each attempt gets one, which fails like it."""
+    server, pages, auth = upstream(failing(503)), upstream(page), upstream()
+    dynamic = paged(server.url, [pages.url])
+    dynamic["http"]["middlewares"] |= {"again": {"retry": {"attempts": 3, "initialInterval": "1ms", "status": ["503"], "retryNonIdempotentMethod": True}}, "door": {"forwardAuth": {"address": auth.url, "forwardBody": True}}}
+    dynamic["http"]["routers"]["r"]["middlewares"] = order
+    door = proxy(dynamic)
+    for _ in range(2):
+        answer = door.fetch(method="POST", body=b"x" * 100_000)
+        assert (answer.status, answer.body) == (503, b"a page")
+    assert [len(server.requests), len(pages.requests)] == [6, 6 if order[0] == "again" else 2]
+    assert {request.body for request in server.requests} == {b"x" * 100_000} and {request.body for request in pages.requests} == {b""}
+    assert len(auth.requests) == (2 if order[-1] == "again" else 6)

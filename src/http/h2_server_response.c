@@ -110,7 +110,8 @@ static void respond(struct exchange *x)
 	r->responding = true;
 	h1_drop_hop_fields(x, framing);
 	(void)fields_remove_id(&x->response.fields, FIELD_UPGRADE);
-	if (submit(r, framing) < 0) {
+	/* No interim status can be a final one, least of all a 101 (RFC 9113 section 8.6). */
+	if (x->response.status < 200 || submit(r, framing) < 0) {
 		h2_stream_reset(&r->stream, NGHTTP2_INTERNAL_ERROR);
 		return;
 	}

@@ -45,7 +45,7 @@ static void write_pair(const char *certificate, const char *key, const char *nam
 
 static struct generation *build(const char *text, const struct generation *previous)
 {
-	struct dynamic_config *config = world_dynamic(text);
+	struct dynamic_config *config = world_dynamic(text, w.config);
 	struct generation *g;
 
 	w.problems = 0;

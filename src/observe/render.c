@@ -29,14 +29,13 @@ const struct family_group *render_begin(struct rendering *r, enum family_group_i
 	return g;
 }
 
-/* Counters of workers are atomic; these are sums of them that nobody else sees. */
+/* Most are sums that nobody else sees; some are counted by other threads meanwhile. */
 static uint64_t number_at(const void *object, size_t offset)
 {
-	uint64_t value;
+	_Static_assert(sizeof(_Atomic uint64_t) == sizeof(uint64_t), "read as plain numbers");
+	const char *at = (const char *)object + offset;
 
-	_Static_assert(sizeof(_Atomic uint64_t) == sizeof value, "read as plain numbers");
-	memcpy(&value, (const char *)object + offset, sizeof value);
-	return value;
+	return __atomic_load_n((const uint64_t *)(const void *)at, __ATOMIC_RELAXED);
 }
 
 static const uint64_t *plugin_bounds(void)

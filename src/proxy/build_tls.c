@@ -1,6 +1,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "core/clock.h"
+#include "core/log.h"
 #include "proxy/build_private.h"
 
 /* Certificates, options and what the TLS connections of each entry point get. */
@@ -81,6 +83,23 @@ static struct tls_certificate *find_previous(const struct generation *p,
 	return p->tls.fallback;
 }
 
+#define EXPIRY_WARNING_S (7 * 86400)
+
+/* Clients will say so as well, but later. */
+static void warn_of_expiry(const struct dynamic_key_pair *pair, const struct tls_certificate *c)
+{
+	struct tls_certificate_text text = {.not_after_s = 0};
+	int64_t now_s = (int64_t)(clock_wall_ns() / 1000000000u);
+
+	if (tls_certificate_describe(c, &text) == 0 && text.not_after_s < now_s + EXPIRY_WARNING_S)
+		log_warn_with((LOG_TEXT("certFile", build_content_name(&pair->cert_file)),
+			       LOG_TEXT("names", str_slice(&text.alternatives))),
+			      "%s",
+			      text.not_after_s < now_s ? "Certificate has expired"
+						       : "Certificate expires within a week");
+	tls_certificate_text_free(&text);
+}
+
 /* Of what the files say. One reference for the caller. */
 static int load_files(struct build *b, const struct dynamic_key_pair *pair,
 		      struct tls_certificate **made, struct weir_error *e)
@@ -103,6 +122,8 @@ static int load_files(struct build *b, const struct dynamic_key_pair *pair,
 			*made = tls_certificate_ref(same);
 		else
 			r = tls_certificate_load(certificate, key, made, e);
+		if (r == 0 && same == NULL)
+			warn_of_expiry(pair, *made);
 	}
 	arena_free(&arena);
 	return r;

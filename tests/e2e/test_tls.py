@@ -454,6 +454,15 @@ def test_bad_certificate_costs_itself(upstream, proxy, ca, tmp_path):
         p.wait_log("the private key is not that of the certificate", f"{tmp_path}/nowhere.pem: No such file or directory")
 
 
+@pytest.mark.differs("the words are weir's")
+def test_expiry_is_warned_of(upstream, proxy, ca):
+    expired, soon, fine = ca.issue("late.example", days=-1), ca.issue("soon.example", days=3), ca.issue("fine.example", days=20)
+    p = proxy(site(upstream().url, {"r": {"rule": "PathPrefix(`/`)", "tls": {}}}, certificates=[c.pair for c in (expired, soon, fine)]))
+    log = p.wait_log("Certificate has expired", "Certificate expires within a week")
+    assert (log.count("has expired"), log.count("within a week")) == (1, 1)
+    assert certificate_of(p.port, "late.example") == expired.der
+
+
 @pytest.mark.differs("Traefik has no such command")
 def test_check_names_certificates_and_hides_keys(proxy, ca, upstream):
     good, other = ca.issue("a.example"), ca.issue("b.example")

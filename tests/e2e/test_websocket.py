@@ -6,10 +6,12 @@ import threading
 
 import pytest
 
+from harness.certificates import Authority
 from harness.load import together
 from harness.message import Closed
 from harness.proxy import Plugin, one_router
-from harness.websocket import (BINARY, CLOSE, PING, TEXT, accept_websocket, drain, echo, open_websocket)
+from harness.tls import TlsClient, server_context
+from harness.websocket import (BINARY, CLOSE, PING, TEXT, accept_websocket, drain, echo, frame, open_websocket)
 
 SIZES = [0, 1, 125, 126, 127, 128, 65535, 65536, 65537, 1 << 20]
 
@@ -69,7 +71,6 @@ def test_ping(socket, size):
 
 def test_bytes_one_by_one(relay):
     """Frames that arrive in the smallest pieces there are."""
-    from harness.websocket import frame
     with relay.connect() as client:
         socket = open_websocket(client)
         for byte in frame(BINARY, b"slowly", masked=True):
@@ -187,3 +188,23 @@ def test_plugins(upstream, proxy, plugin, config):
         for size in (1, 70000):
             socket.send(b"x" * size)
             assert socket.receive() == (BINARY, b"x" * size)
+
+
+def test_over_tls_on_both_sides(upstream, proxy, tmp_path):
+    """Records and frames end at different places, and large messages fill every queue."""
+    ca = Authority(tmp_path / "ca")
+    server = upstream(serve=echo, tls=server_context(ca.issue("server", "IP:127.0.0.1")))
+    dynamic = one_router(server.url)
+    dynamic["http"]["routers"]["r"]["tls"] = {}
+    dynamic["http"]["services"]["s"]["loadBalancer"]["serversTransport"] = "t"
+    dynamic["http"]["serversTransports"] = {"t": {"rootCAs": [str(ca.file)]}}
+    with TlsClient(proxy(dynamic).port, "test.example") as client:
+        socket = open_websocket(client)
+        for size in (*SIZES, 5 << 20):
+            data = os.urandom(size)
+            socket.send(data)
+            assert socket.receive() == (BINARY, data)
+        socket.send_close(1000, b"done")
+        assert socket.receive() == (CLOSE, b"done")
+        assert client.to_end() == b""
+    assert server.last.get("X-Forwarded-Proto") == "wss"

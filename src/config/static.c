@@ -169,6 +169,11 @@ static void settle_entry_point(struct option_entry *e, struct config_report *rep
 	if (ep->address.n == 0 && e->node != NULL)
 		(void)config_error_at(report, e->node, "found no address, expected [host]:port");
 	settle_alias_headers(&ep->http, e->node, report);
+	if (ep->proxy_protocol != NULL && !ep->proxy_protocol->insecure &&
+	    ep->proxy_protocol->trusted_ips.count == 0)
+		(void)config_error_at(report, e->node,
+				      "proxyProtocol: found neither trustedIPs nor insecure, "
+				      "expected one of them");
 	if (ep->http.max_header_bytes <= 0)
 		ep->http.max_header_bytes = DEFAULT_HEADER_BYTES;
 	no_negative(&ep->transport.read_timeout_ns);

@@ -27,6 +27,12 @@ struct transport_config {
 	int64_t keep_alive_max_requests; /* 0: no limit */
 };
 
+/** entryPoints.<name>.proxyProtocol */
+struct proxy_protocol_config {
+	bool insecure;
+	struct option_list trusted_ips;
+};
+
 struct forwarded_headers_config {
 	bool insecure;
 	struct option_list trusted_ips; /* addresses and CIDR ranges */
@@ -93,6 +99,7 @@ struct entry_point_config {
 	bool as_default;
 	struct transport_config transport;
 	struct forwarded_headers_config forwarded_headers;
+	struct proxy_protocol_config *proxy_protocol; /* NULL: none */
 	struct entry_point_http_config http;
 	struct observability_config observability;
 	struct http2_config http2;

@@ -175,8 +175,11 @@ static const struct option http_rows[] = {
 };
 
 static const struct option proxy_protocol_rows[] = {
-	ROW("insecure", BOOL, NULL),
-	ROW("trustedIPs", LIST, NULL),
+	OPT_BOOL("insecure", struct proxy_protocol_config, insecure, NULL,
+		 "Believe the headers of all peers."),
+	OPT_LIST("trustedIPs", struct proxy_protocol_config, trusted_ips, NULL,
+		 "Addresses and networks whose headers are believed; those of others are removed.",
+		 .check = check_networks),
 	OPT_END,
 };
 
@@ -227,8 +230,10 @@ const struct option entry_point_rows[] = {
 		 "none has."),
 	OPT_OBJECT("transport", struct entry_point_config, transport, transport_rows,
 		   "Connections."),
-	OPT_NOWHERE_TABLE("proxyProtocol", POINTER, REFUSED, proxy_protocol_rows,
-			  OPTION_ALLOW_EMPTY, "The PROXY protocol of load balancers."),
+	OPT_POINTER("proxyProtocol", struct entry_point_config, proxy_protocol, proxy_protocol_rows,
+		    "Connections may begin with a header of the PROXY protocol, version 1 or 2, by "
+		    "which a load balancer says for whom it connects.",
+		    .flags = OPTION_ALLOW_EMPTY),
 	OPT_OBJECT("forwardedHeaders", struct entry_point_config, forwarded_headers,
 		   forwarded_headers_rows, "Which clients may say for whom they ask."),
 	OPT_OBJECT("http", struct entry_point_config, http, http_rows, "HTTP."),

@@ -1,7 +1,9 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "core/log.h"
 #include "http/h1_server_private.h"
+#include "net/proxy_protocol.h"
 
 void h1_connection_format_peer(struct h1_connection *c, const struct sockaddr_storage *peer)
 {
@@ -39,4 +41,40 @@ int h1_connection_name_client(const struct h1_connection *c, struct exchange *x)
 	x->peer_address = c->address;
 	x->server_name = name;
 	return 0;
+}
+
+/* A header from somebody who is not trusted goes, too, but says nothing (as in Traefik). */
+static void take_header(struct h1_connection *c, const struct proxy_header *h)
+{
+	const struct address_set *trusted = c->server->options.proxy_trusted;
+
+	counter_add(&c->server->counters.proxy_headers, 1);
+	h1_receiver_skip(&c->in, h->bytes);
+	if (h->named && (trusted == NULL || address_set_has(trusted, &c->address)))
+		h1_connection_format_peer(c, &h->source);
+}
+
+bool h1_connection_is_announced(struct h1_connection *c)
+{
+	struct proxy_header h;
+
+	if (c->announced || !c->server->options.proxy_header)
+		return true;
+	switch (proxy_header_parse(h1_receiver_bytes(&c->in), &h)) {
+	case PROXY_HEADER_MORE:
+		return false;
+	case PROXY_HEADER_BAD:
+		counter_add(&c->server->counters.bad_proxy_headers, 1);
+		log_debug_with((LOG_TEXT("ClientAddr", slice_of(c->peer, c->peer_n))),
+			       "Malformed header of the PROXY protocol");
+		h1_connection_close(c, false);
+		return false;
+	case PROXY_HEADER_DONE:
+		take_header(c, &h);
+		break;
+	case PROXY_HEADER_NONE:
+		break;
+	}
+	c->announced = true;
+	return h1_receiver_bytes(&c->in).n > 0;
 }

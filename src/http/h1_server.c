@@ -422,6 +422,8 @@ static void read_next(struct h1_connection *c)
 	size_t max = c->server->options.head.head_bytes_max;
 	ssize_t n = h1_receiver_fill(&c->in, &c->io, max + 1);
 
+	if (n > 0 && c->requests == 0 && !h1_connection_is_announced(c))
+		return;
 	if (n > 0 && c->requests == 0 && h1_connection_begins_tls(c))
 		h1_connection_begin_tls(c);
 	else if (n > 0 && (c->requests > 0 || !h2_connection_takes(c)))

@@ -40,8 +40,10 @@ struct h1_server_options {
 	uint64_t tunnel_half_ms; /* weir.limits.tunnelHalfClosed: the same, after one side's end */
 	uint64_t keep_alive_max_ms;       /* transport.keepAliveMaxTime */
 	uint64_t keep_alive_max_requests; /* transport.keepAliveMaxRequests; 0: any number */
-	size_t connections_max;           /* of this server */
-	struct h1_room *room;             /* that it shares; NULL: none */
+	bool proxy_header; /* Traefik proxyProtocol: connections may begin with such a header */
+	const struct address_set *proxy_trusted; /* whose is believed; NULL: anybody's */
+	size_t connections_max;                  /* of this server */
+	struct h1_room *room;                    /* that it shares; NULL: none */
 	unsigned accept_burst;
 	unsigned handshake_burst; /* steps of TLS handshakes per turn of the loop; 0: any number */
 	struct h2_options h2;     /* without streams there is no HTTP/2 */
@@ -68,6 +70,8 @@ struct h1_server_options {
 	X(tunnels, COUNTER, "Connections that became tunnels: their protocol was switched") \
 	X(tunnels_open, GAUGE, "Tunnels that are not closed") \
 	X(tunnel_timeouts, COUNTER, "Tunnels closed because no byte came for too long") \
+	X(proxy_headers, COUNTER, "Headers of the PROXY protocol") \
+	X(bad_proxy_headers, COUNTER, "Connections closed because such a header was malformed") \
 	X(tls_handshakes, COUNTER, "TLS handshakes completed") \
 	X(tls_resumed, COUNTER, "TLS handshakes that took up an earlier session") \
 	X(tls_failures, COUNTER, "TLS handshakes that failed") \

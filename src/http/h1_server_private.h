@@ -54,6 +54,7 @@ struct h1_connection {
 	bool responding;    /* the final head is made */
 	bool in_head;       /* the read time-out runs since the first bytes of the head */
 	bool running;       /* `h1_connection_run` is on the stack */
+	bool announced;     /* no header of the PROXY protocol comes any more */
 	bool shut;          /* in TUNNEL: our end has been sent */
 	struct address address;
 	uint8_t peer_n, peer_host_at, peer_host_n;
@@ -74,6 +75,10 @@ void h1_connection_format_peer(struct h1_connection *c, const struct sockaddr_st
 
 /** Tells an exchange whom its request is from, and over what. Returns 0 or -ENOMEM. */
 int h1_connection_name_client(const struct h1_connection *c, struct exchange *x);
+
+/** What has been read may be a header of the PROXY protocol, which is taken. Returns whether there
+ * are bytes behind it; the connection may be closed. Asked before the first request only. */
+bool h1_connection_is_announced(struct h1_connection *c);
 
 /** Waits for the first request: the connection is IDLE. */
 void h1_connection_open(struct h1_connection *c);

@@ -92,6 +92,21 @@ static int create_forwarded(struct entry_point *p, struct weir_error *e)
 	return forwarded_new(&options, &p->forwarded, e);
 }
 
+static int take_proxy_protocol(struct entry_point *p, struct weir_error *e)
+{
+	const struct proxy_protocol_config *c = p->config->proxy_protocol;
+	int r = 0;
+
+	if (c == NULL)
+		return 0;
+	if (!c->insecure)
+		r = address_set_new(c->trusted_ips.items, c->trusted_ips.count, &p->proxy_trusted,
+				    e);
+	p->server.proxy_header = true;
+	p->server.proxy_trusted = p->proxy_trusted;
+	return r;
+}
+
 static int fill_in(struct entry_point *p, const struct static_config *config, struct weir_error *e)
 {
 	const struct entry_point_config *c = p->config;
@@ -105,6 +120,8 @@ static int fill_in(struct entry_point *p, const struct static_config *config, st
 					.encode_semicolons = c->http.encode_query_semicolons};
 	p->encoded_denied = denied_characters(&c->http.encoded_characters);
 	p->server = server_options(c, &config->weir.limits);
+	if (r == 0)
+		r = take_proxy_protocol(p, e);
 	if (r < 0)
 		error_prefix(e, "entryPoints.%.*s: ", SLICE_ARG(p->name));
 	return r;
@@ -195,6 +212,7 @@ void entry_points_destroy(struct entry_point **list, size_t count, size_t worker
 		}
 		free(all[i].fds);
 		forwarded_free(&all[i].forwarded);
+		address_set_free(&all[i].proxy_trusted);
 		all[i].magic = 0;
 	}
 	free(all);

@@ -23,6 +23,7 @@ struct entry_point {
 	slice name;
 	const struct entry_point_config *config;
 	struct listen_address address;
+	struct address_set *proxy_trusted; /* NULL: anybody is, or there is no such header */
 	struct forwarded *forwarded;
 	struct path_options path;
 	unsigned encoded_denied; /* enum path_encoded */

@@ -405,11 +405,12 @@ static const struct {
 	 "the name of an entry point or \":port\"\n"
 	 "error: F:3:6: entryPoints.c: http.redirections.entryPoint.to: found \":x\", expected "
 	 "the name of an entry point or \":port\"\n"},
-	{{.file = "entryPoints:\n  a:\n    address: ':1'\n    proxyProtocol: {insecure: true}\n"
+	{{.file = "entryPoints:\n  a:\n    address: ':1'\n    proxyProtocol: {}\n"
 		  "    http3: {}\n"},
 	 NULL,
-	 "error: F:4:20: entryPoints.a.proxyProtocol: not supported by weir\n"
-	 "error: F:5:12: entryPoints.a.http3: not supported by weir\n"},
+	 "error: F:5:12: entryPoints.a.http3: not supported by weir\n"
+	 "error: F:3:5: entryPoints.a: proxyProtocol: found neither trustedIPs nor insecure, "
+	 "expected one of them\n"},
 	{{.file = "providers: {docker: {}}\n"},
 	 NULL,
 	 "error: F:1:21: providers.docker: not supported by weir; use the file provider "

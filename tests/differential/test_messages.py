@@ -197,7 +197,6 @@ DIFFERS = {
     **{name: {"differs": {"answer0.body": (b"Unsupported transfer encoding", b"501 Not Implemented")}, "why": "error-texts"}
        for name in ("bad-coding-identity", "bad-coding-unknown", "bad-coding-gzip-chunked")},
     **statuses("501 Not Implemented", "400 Bad Request", "strict-http1", "bad-coding-after-chunked", "bad-coding-twice"),
-    **statuses(None, "400 Bad Request", "garbage-at-once", "bad-line-garbage"),
     **statuses("500 Internal Server Error", "400 Bad Request", "malformed-chunks", "bad-chunk-size", *(f"chunk-{name}" for name in (
         "size-garbage", "size-hex", "size-lf", "data-lf", "no-crlf", "overflow", "minus", "extension-lf", "extension-cr", "trailer-garbage", "empty-size"))),
     **statuses("200 OK", "400 Bad Request", "malformed-chunks", "chunk-size-space"),

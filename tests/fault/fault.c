@@ -94,6 +94,7 @@ static int (*real_socket)(int, int, int);
 static int (*real_accept4)(int, struct sockaddr *, socklen_t *, int);
 static int (*real_connect)(int, const struct sockaddr *, socklen_t);
 static ssize_t (*real_recv)(int, void *, size_t, int);
+static ssize_t (*real_send)(int, const void *, size_t, int);
 static ssize_t (*real_sendmsg)(int, const struct msghdr *, int);
 static int (*real_epoll_ctl)(int, int, int, struct epoll_event *);
 static int (*real_open)(const char *, int, ...);
@@ -140,6 +141,7 @@ static bool resolve(void)
 	*(void **)&real_accept4 = dlsym(RTLD_NEXT, "accept4");
 	*(void **)&real_connect = dlsym(RTLD_NEXT, "connect");
 	*(void **)&real_recv = dlsym(RTLD_NEXT, "recv");
+	*(void **)&real_send = dlsym(RTLD_NEXT, "send");
 	*(void **)&real_sendmsg = dlsym(RTLD_NEXT, "sendmsg");
 	*(void **)&real_epoll_ctl = dlsym(RTLD_NEXT, "epoll_ctl");
 	*(void **)&real_open = dlsym(RTLD_NEXT, "open");
@@ -345,6 +347,13 @@ ssize_t recv(int fd, void *to, size_t n, int flags)
 {
 	(void)RESOLVED(real_recv);
 	return strikes(RECV, CALLER) ? -1 : real_recv(fd, to, shortened(RECV, n), flags);
+}
+
+/* Of the same kind as `sendmsg`: which one it is depends on how many pieces there are. */
+ssize_t send(int fd, const void *bytes, size_t n, int flags)
+{
+	(void)RESOLVED(real_send);
+	return strikes(SENDMSG, CALLER) ? -1 : real_send(fd, bytes, shortened(SENDMSG, n), flags);
 }
 
 ssize_t sendmsg(int fd, const struct msghdr *m, int flags)

@@ -1,4 +1,4 @@
-/* exception: file 1090 lines: one origin script beside each behaviour of the client */
+/* exception: file 1110 lines: one origin script beside each behaviour of the client */
 #include <errno.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -574,31 +574,33 @@ static void forging_origin(void)
 
 static struct caller early_call;
 
-static void ignore_closed(struct transport *t)
+static void stop_closed(struct transport *t)
 {
-	(void)t;
+	loop_stop(t->loop);
 }
 
-/* Ready all the time: so it stays before the connection in the poll's list. */
+static bool overtaken;
+
+/* Ready all the time: so it stays before the connection in the poll's list, unless the answer came
+ * just when the list was being read. */
 static void start_early_call(struct transport *t, int events)
 {
 	(void)events;
 	if (!atomic_load(&go_on))
 		return;
 	transport_watch(t, 0);
+	overtaken = list_empty(&client->idle);
 	prepare(&early_call, "GET");
 	start(&early_call);
-	assert_true(early_call.call.connection->reused);
 }
 
 /* The bytes are found by the same poll as the event that starts the call, and told of after it. */
-static void what_was_there_before_the_request_is_no_answer(void **state)
+static void call_early(void)
 {
 	static struct transport trigger;
 	int ends[2];
 	struct pollfd idle = {.events = POLLIN};
 
-	(void)state;
 	atomic_store(&go_on, false);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
 	assert_int_equal(transport_open(&trigger, &loop, ends[0], start_early_call), 0);
@@ -614,10 +616,23 @@ static void what_was_there_before_the_request_is_no_answer(void **state)
 	assert_int_equal(early_call.code, 0);
 	assert_int_equal(early_call.got.n, 1);
 	assert_int_equal(early_call.got.p[0], '2');
-	assert_int_equal(client->counters->retried, 1);
+	assert_int_equal(client->counters->retried, !overtaken);
 	dispose(&early_call);
 	(void)close(ends[1]);
-	transport_close(&trigger, ignore_closed);
+	transport_close(&trigger, stop_closed);
+	loop_run(&loop);
+}
+
+static void what_was_there_before_the_request_is_no_answer(void **state)
+{
+	(void)state;
+	overtaken = true;
+	for (unsigned i = 0; i < 20 && overtaken; i++) {
+		if (client != NULL)
+			client_destroy(&client);
+		call_early();
+	}
+	assert_false(overtaken);
 }
 
 static void bad_origin(void)

@@ -289,7 +289,8 @@ static void expect_failed_start(const char *more, const char *text)
 	if (strstr(e.text, text) == NULL)
 		fail_msg("%s", e.text);
 	close_clients();
-	assert_int_equal(open_descriptors(), before);
+	/* Fewer, if one was still being closed before. */
+	assert_in_range(open_descriptors(), 0, before);
 	loop_close(&control);
 	static_config_free(&config);
 }

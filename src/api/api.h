@@ -14,7 +14,7 @@ struct proxy;
  * Starts the thread that answers and has the proxy serve the service. Control thread, before the
  * first configuration; the static configuration has `api`. Returns 0 or a negative errno value.
  */
-int api_create(struct api **api, struct proxy *proxy, const struct static_config *config,
+int api_create(struct api **made, struct proxy *proxy, const struct static_config *config,
 	       struct weir_error *e);
 
 /** Answers those who wait and ends the thread; later requests get 503. Before the proxy is

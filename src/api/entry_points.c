@@ -34,7 +34,7 @@ void api_list_entry_points(struct api_call *c)
 	}
 	OPTION_MAP_FOR_EACH (e, map)
 		list[count++] = e;
-	qsort(list, count, sizeof *list, by_name);
+	qsort(list, count, sizeof(const struct option_entry *), by_name);
 	api_begin_json(c);
 	if (!api_take_page(c, &from, &count))
 		return;

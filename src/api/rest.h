@@ -15,7 +15,7 @@ struct rest;
  * Has the proxy serve the service. Control thread, before the first configuration; `aggregator`
  * lives until `rest_stop`, `control` as long as the proxy. Returns 0 or -ENOMEM.
  */
-int rest_create(struct rest **rest, struct proxy *proxy, const struct static_config *config,
+int rest_create(struct rest **made, struct proxy *proxy, const struct static_config *config,
 		struct loop *control, struct aggregator *aggregator, struct weir_error *e);
 
 /** Takes nothing any more: 503. Control thread. NULL is allowed. */

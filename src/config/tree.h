@@ -148,7 +148,7 @@ void tree_add_yaml_key(struct str *out, slice key, unsigned indent);
 void tree_add_yaml_string(struct str *out, slice text);
 
 /** Appends a string in quotes, with Go's escapes; bytes that are not UTF-8 become U+FFFD. */
-void tree_add_json_string(struct str *out, slice text);
+void tree_add_json_string(struct str *out, slice s);
 
 /** Appends a number as Go's encoding/json does. */
 void tree_add_json_number(struct str *out, double value);

@@ -114,7 +114,7 @@ void client_connection_pump(struct task *t);
 void client_connection_watch(struct client_connection *c, bool readable, bool writable);
 
 /** The response's body has room: the producer's `want`. */
-void client_connection_want(struct body *b, void *connection);
+void client_connection_want(struct body *b, void *producer);
 
 /** Stops what the call has attached to the connection: consumer, producer, timers. */
 void client_connection_detach(struct client_connection *c);

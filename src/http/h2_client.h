@@ -23,6 +23,6 @@ void h2_client_not_opened(struct client *k, struct list *waiting);
 void h2_client_fail_all(struct list *waiting, int code);
 
 /** When its connection is closed; no call is on it. NULL is allowed in `*h`. */
-void h2_client_free(struct h2_client_connection **h);
+void h2_client_free(struct h2_client_connection **giver);
 
 #endif

@@ -24,6 +24,6 @@ void h2_connection_on_ready(struct h2_connection *h, int events);
 void h2_connection_drain(struct h2_connection *h);
 
 /** Ends what is in progress. NULL is allowed in `*h`. */
-void h2_connection_free(struct h2_connection **h);
+void h2_connection_free(struct h2_connection **giver);
 
 #endif

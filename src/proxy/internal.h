@@ -33,10 +33,11 @@ extern const slice internal_service_names[INTERNAL_SERVICE_COUNT];
 bool internal_service_wanted(enum internal_service which, const struct static_config *config);
 
 /**
- * Makes a merged configuration complete, on its first call: adds the process's own routers, gives
- * routers what their entry points add, follows references. Returns 0 or -ENOMEM.
+ * Makes the merged configuration `d` complete, on its first call, for the static one `c`: adds the
+ * process's own routers, gives routers what their entry points add, follows references. Returns 0
+ * or -ENOMEM.
  */
-int internal_settle(struct dynamic_config *config, const struct static_config *settings);
+int internal_settle(struct dynamic_config *d, const struct static_config *c);
 
 /** Answers 200 OK, or `terminating_status` once `*terminating` is set (Traefik: ping). */
 struct ping_service {

@@ -264,6 +264,17 @@ static int refuse(int *alert, int why)
 	return SSL_CLIENT_HELLO_ERROR;
 }
 
+/*
+ * Whether a name could be read as another one later, by which a client would get past the settings
+ * that are chosen by it: with a dot at its end (RFC 6066 section 3 knows none), with a zero in it,
+ * or other than in the hello that came before on this connection.
+ */
+static bool is_ambiguous(const struct tls *tls, slice name)
+{
+	return slice_ends(name, SLICE(".")) || slice_find(name, '\0') < name.n ||
+	       (tls->profile != NULL && !slice_equal(name, tls_server_name(tls)));
+}
+
 int tls_acceptor_choose(SSL *ssl, int *alert, void *acceptor)
 {
 	struct tls_acceptor *a = acceptor;
@@ -274,6 +285,8 @@ int tls_acceptor_choose(SSL *ssl, int *alert, void *acceptor)
 	struct tls_certificate *c =
 		name.n > 0 ? tls_store_find(a->store, name) : find_by_address(a, ssl);
 
+	if (is_ambiguous(tls_of(ssl), name))
+		return refuse(alert, SSL_AD_ILLEGAL_PARAMETER);
 	if (!tls_remember_name(tls_of(ssl), name))
 		return refuse(alert, SSL_AD_INTERNAL_ERROR);
 	if (profile == NULL || (c == NULL && tls_profile_is_strict(profile)))

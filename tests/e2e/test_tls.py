@@ -206,6 +206,12 @@ def test_curves(optional, name, curve, expected):
     assert found == (200 if expected else "SSLV3_ALERT_HANDSHAKE_FAILURE")
 
 
+def test_second_hello(optional):
+    """The first one brings no key share for the only curve that the server takes."""
+    with TlsClient(optional.port, "curve.example") as client:
+        assert client.exchange(host="curve.example").status == 200
+
+
 # What becomes of a client without a certificate, with a good one, and with one that a stranger has signed.
 AUTHENTICATION = {
     "noclientcert": (200, 200, 200),
@@ -290,6 +296,12 @@ def test_misdirected(optional, sni, host, expected):
     assert response.status == expected
     if expected == 421:
         assert response.body == b"Misdirected Request\n"
+
+
+@pytest.mark.parametrize("name", ["requireandverifyclientcert.example.", "default.example.", "REQUIREANDVERIFYCLIENTCERT.example."])
+def test_name_with_a_dot_at_its_end_is_none(optional, name):
+    """Options are chosen by it, and routers would take it for the name without the dot."""
+    assert failure(lambda: TlsClient(optional.port, name).close()) is not None
 
 
 def test_misdirected_request_leaves_the_connection(optional):

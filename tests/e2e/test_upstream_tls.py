@@ -259,6 +259,20 @@ def test_cut_answer_is_not_taken_for_a_whole_one(upstream, proxy, ca, good):
         p.fetch()
 
 
+@pytest.mark.parametrize("said", [False, True])
+def test_answer_without_a_length_ends_with_the_connection(upstream, proxy, ca, good, said):
+    """Servers that do not say their end are many, so Go takes that for one, and weir."""
+    def answer(connection, request):
+        connection.send(b"HTTP/1.1 200 OK\r\n\r\nwhole")
+        if said:
+            connection.sock.unwrap()
+        connection.close()
+
+    server = upstream(answer, tls=server_context(good))
+    p = proxy(site(server.url, believing(ca)))
+    assert p.fetch().body == b"whole"
+
+
 def test_server_that_closes_idle_connections(upstream, proxy, ca, good):
     def serve(connection):
         connection.read_request()

@@ -144,6 +144,7 @@ static void note_arguments(void *context, unsigned function,
 	int64_t *sum = context;
 
 	assert_int_equal(function, 2);
+	*sum = 0;
 	for (int i = 0; i < 4; i++)
 		*sum = *sum * 1000 + arguments[i].integer;
 	value->real = 0.25;
@@ -166,6 +167,7 @@ static void passes_arguments(void **state)
 					   &breaker, NULL),
 			 0);
 	assert_true(predicate_holds(p, note_arguments, &sum));
+	assert_int_equal(sum, 500600000599);
 	predicate_free(&p);
 	assert_int_equal(predicate_compile(&p, SLICE("NetworkErrorRatio() > 1.5x"), &breaker, NULL),
 			 -EINVAL);

@@ -12,8 +12,12 @@
 #define REST_MAGIC 0x72657374u
 #define PUT_MAGIC 0x70757420u
 
-/* Whose bodies are read, or taken, at the same time; more get 503. */
-#define PUTS_MAX 4u
+/* Exchanges at the same time; more get 503. */
+#define PUTS_MAX 64u
+
+/* Of these whose body is complete and not taken yet: a client that sends slowly keeps no other
+ * out. */
+#define TAKEN_MAX 4u
 
 /* Who frees a put is agreed on when both threads may know of it. */
 enum put_owner { PUT_WORKERS, PUT_CONTROLS, PUT_GIVEN_UP };
@@ -27,8 +31,8 @@ struct put {
 	struct str body;
 	struct str answer;
 	int status;
-	bool answered;
 	_Atomic int owner;
+	struct exchange_ending ending;
 	struct message message; /* to the control thread and back */
 };
 
@@ -40,6 +44,7 @@ struct rest {
 	size_t body_bytes_max;
 	struct api_counters *counters; /* counted by the control thread */
 	_Atomic unsigned puts;
+	_Atomic unsigned taken; /* on their way to the control thread, or there */
 };
 
 static void free_put(struct put *p)
@@ -51,14 +56,21 @@ static void free_put(struct put *p)
 	free(p);
 }
 
-/* The text is the put's, which lives as long as the exchange. */
+static void on_over(struct exchange_ending *e)
+{
+	struct put *p = container_of(e, struct put, ending);
+
+	OBJ_CHECK(p, PUT_MAGIC);
+	free_put(p);
+}
+
+/* Middlewares may read the text after the client has gone, until the exchange is over. */
 static void respond(struct put *p)
 {
 	struct exchange *x = p->x;
 	struct response *r = &x->response;
 	const bool good = p->status == 200;
 
-	p->answered = true;
 	r->status = p->status;
 	r->version = HTTP_1_1;
 	r->framing = FRAMING_LENGTH;
@@ -71,6 +83,8 @@ static void respond(struct put *p)
 		(void)fields_add_id(&r->fields, FIELD_X_CONTENT_TYPE_OPTIONS, SLICE("nosniff"));
 	body_push(x->response_body, NULL, str_slice(&p->answer));
 	body_end(x->response_body);
+	exchange_at_end(x, &p->ending, on_over);
+	exchange_service_done(x);
 	exchange_respond(x);
 }
 
@@ -104,6 +118,8 @@ static void on_put(struct message *m)
 		r = rest_provider_take(rest->aggregator, str_slice(&p->body), rest->body_bytes_max,
 				       &p->answer);
 	counter_add(r == 0 ? &rest->counters->rest_taken : &rest->counters->rest_refused, 1);
+	str_free(&p->body);
+	(void)atomic_fetch_sub(&rest->taken, 1);
 	p->status = r == 0 ? 200 : r == -EINVAL ? 400 : 503;
 	p->message.run = on_taken;
 	if (!atomic_compare_exchange_strong(&p->owner, &mine, PUT_WORKERS))
@@ -120,6 +136,19 @@ static void refuse(struct put *p, int status)
 	body_set_consumer(x->request_body, NULL, NULL);
 	free_put(p);
 	exchange_fail(x, status);
+}
+
+static void hand_over(struct put *p)
+{
+	if (atomic_fetch_add(&p->rest->taken, 1) >= TAKEN_MAX) {
+		(void)atomic_fetch_sub(&p->rest->taken, 1);
+		refuse(p, 503);
+		return;
+	}
+	body_set_consumer(p->x->request_body, NULL, NULL);
+	atomic_store(&p->owner, PUT_CONTROLS);
+	p->message.run = on_put;
+	must(loop_post(p->rest->control, &p->message));
 }
 
 static void on_body(struct body *b, void *consumer)
@@ -140,10 +169,7 @@ static void on_body(struct body *b, void *consumer)
 	if (body_broken(b)) {
 		refuse(p, 400);
 	} else if (body_finished(b)) {
-		body_set_consumer(b, NULL, NULL);
-		atomic_store(&p->owner, PUT_CONTROLS);
-		p->message.run = on_put;
-		must(loop_post(p->rest->control, &p->message));
+		hand_over(p);
 	}
 }
 
@@ -209,7 +235,7 @@ static void cancel(struct service *service, struct exchange *x)
 	if (atomic_compare_exchange_strong(&p->owner, &controls, PUT_GIVEN_UP))
 		return;
 	/* Else it is on its way back, or was never sent. */
-	if (p->answered || p->message.run != on_taken)
+	if (p->message.run != on_taken)
 		free_put(p);
 }
 

@@ -60,7 +60,7 @@ struct exchange_limits {
 struct exchange_pool;
 
 /** What has to be given back at the end of an exchange, also of a tunnel that has left its chain.
- * In the exchange's arena. */
+ * In the exchange's arena, or in what `run` frees. */
 struct exchange_ending {
 	struct exchange_ending *next;
 	void (*run)(struct exchange_ending *);

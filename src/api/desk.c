@@ -16,11 +16,14 @@
 /** One exchange. Its worker's, but for what the thread fills in before it sends `done`. */
 struct job {
 	uint32_t magic;
+	struct desk *desk;
 	struct exchange *x; /* NULL: it has ended meanwhile */
 	struct loop *loop;
 	struct list link; /* in the queue, under the lock */
 	struct message done;
-	bool answered;
+	struct exchange_ending ending;
+	size_t held_bytes;           /* its part of the desk's */
+	int failure;                 /* the status instead of an answer; 0: there is one */
 	struct desk_request request; /* its slices point behind the job */
 	struct desk_answer answer;
 };
@@ -34,23 +37,33 @@ struct desk {
 	struct list queue;
 	size_t waiting;
 	bool stopped;
+	_Atomic size_t held_bytes; /* of answers that exchanges have; only the thread adds */
 };
 
 static void free_job(struct job *j)
 {
+	(void)atomic_fetch_sub(&j->desk->held_bytes, j->held_bytes);
 	str_free(&j->answer.body);
 	j->magic = 0;
 	free(j);
 }
 
-/* The text is the job's, which lives as long as the exchange. */
+static void on_over(struct exchange_ending *e)
+{
+	struct job *j = container_of(e, struct job, ending);
+
+	OBJ_CHECK(j, JOB_MAGIC);
+	free_job(j);
+}
+
+/* The text is the job's. Middlewares may read it after the client has gone, until the exchange is
+ * over. */
 static void respond(struct job *j)
 {
 	struct exchange *x = j->x;
 	struct response *r = &x->response;
 	slice text = str_slice(&j->answer.body);
 
-	j->answered = true;
 	r->status = j->answer.status;
 	r->version = HTTP_1_1;
 	r->framing = FRAMING_LENGTH;
@@ -66,6 +79,8 @@ static void respond(struct job *j)
 				 slice_from(j->answer.field_value));
 	body_push(x->response_body, NULL, text);
 	body_end(x->response_body);
+	exchange_at_end(x, &j->ending, on_over);
+	exchange_service_done(x);
 	exchange_respond(x);
 }
 
@@ -74,15 +89,16 @@ static void on_done(struct message *m)
 {
 	struct job *j = container_of(m, struct job, done);
 	struct exchange *x = j->x;
+	int failure = j->failure;
 
 	OBJ_CHECK(j, JOB_MAGIC);
-	if (x != NULL && j->answer.status != 0) {
+	if (x != NULL && failure == 0) {
 		respond(j);
 		return;
 	}
 	free_job(j);
 	if (x != NULL)
-		exchange_fail(x, 500);
+		exchange_fail(x, failure);
 }
 
 static struct job *new_job(struct desk *d, struct exchange *x)
@@ -99,6 +115,7 @@ static struct job *new_job(struct desk *d, struct exchange *x)
 	if (r->query.n > 0)
 		memcpy(text + r->path.n, r->query.p, r->query.n);
 	j->magic = JOB_MAGIC;
+	j->desk = d;
 	j->x = x;
 	j->loop = x->loop;
 	j->done.run = on_done;
@@ -144,26 +161,39 @@ void desk_cancel(struct exchange *x)
 	struct job *j = x->service_state;
 
 	OBJ_CHECK(j, JOB_MAGIC);
+	/* It is freed when it comes back from the thread. */
 	j->x = NULL;
-	/* Else the thread still has it. */
-	if (j->answered)
-		free_job(j);
+}
+
+static void make_answer(struct desk *d, struct job *j)
+{
+	struct str *body = &j->answer.body;
+
+	d->options.answer(d->options.context, &j->request, &j->answer);
+	if (body->failed || j->answer.status == 0) {
+		str_free(body);
+		j->failure = 500;
+	}
+	j->held_bytes = body->capacity;
+	(void)atomic_fetch_add(&d->held_bytes, j->held_bytes);
 }
 
 static void serve(struct desk *d, struct job *j)
 {
+	struct api_counters *c = d->options.counters;
 	uint64_t begun_ns = clock_mono_ns();
-	bool failed;
 
-	d->options.answer(d->options.context, &j->request, &j->answer);
-	failed = j->answer.body.failed;
-	if (failed) {
-		str_free(&j->answer.body);
-		j->answer.status = 0;
-	}
+	/* Clients that do not read would fill the memory. */
+	if (atomic_load(&d->held_bytes) > d->options.answer_bytes_max)
+		j->failure = 503;
+	else
+		make_answer(d, j);
 	(void)pthread_mutex_lock(&d->lock);
-	counter_add(failed ? &d->options.counters->failed : &d->options.counters->answered, 1);
-	counter_add(&d->options.counters->render_ns, clock_mono_ns() - begun_ns);
+	counter_add(j->failure == 0     ? &c->answered
+		    : j->failure == 503 ? &c->refused
+					: &c->failed,
+		    1);
+	counter_add(&c->render_ns, clock_mono_ns() - begun_ns);
 	(void)pthread_mutex_unlock(&d->lock);
 	/* The worker lives as long as the proxy. */
 	must(loop_post(j->loop, &j->done));

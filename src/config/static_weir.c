@@ -96,14 +96,18 @@ static const struct option limits_rows[] = {
 		"more is not taken.",
 		AT_LEAST(1 << 20)),
 	OPT_SIZE("apiAnswer", struct weir_limits_config, api_bytes, "64MiB",
-		 "Longest answer of the API; a longer one is refused with 500.",
+		 "Longest answer of the API; a longer one is refused with 500. While answers that "
+		 "clients have not read yet take more than this, further ones are refused with "
+		 "503.",
 		 AT_LEAST(64 << 10)),
 	OPT_SIZE("restBody", struct weir_limits_config, rest_bytes, "16MiB",
 		 "Longest configuration that the provider `rest` takes; a longer one is refused "
 		 "with 413.",
 		 .min = 1 << 10, .max = 1 << 30),
 	OPT_SIZE("metricsText", struct weir_limits_config, metrics_bytes, "64MiB",
-		 "Longest answer at `/metrics`; a longer one is refused with 500.",
+		 "Longest answer at `/metrics`; a longer one is refused with 500. While answers "
+		 "that clients have not read yet take more than this, further ones are refused "
+		 "with 503.",
 		 AT_LEAST(64 << 10)),
 	OPT_INT("compressions", struct weir_limits_config, compressions, "1024",
 		"Most responses that `compress` works on at the same time, in all workers "

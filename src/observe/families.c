@@ -125,8 +125,9 @@ static const struct family scrape_families[] = {
 	METRIC("weir_scrapes_shared", COUNTER, "Those that got the same text as another one",
 	       struct scrape_numbers, shared),
 	METRIC("weir_scrapes_failed", COUNTER,
-	       "Scrapes without an answer: it was too long, or memory short", struct scrape_numbers,
-	       failed),
+	       "Scrapes without an answer: it was too long, memory short, or too many waiting or "
+	       "unread",
+	       struct scrape_numbers, failed),
 	METRIC("weir_scrapes_render_ns", COUNTER, "Time to write the texts", struct scrape_numbers,
 	       render_ns),
 	METRIC("weir_scrapes_last_bytes", GAUGE, "Length of the last text", struct scrape_numbers,

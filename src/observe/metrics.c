@@ -18,6 +18,8 @@
 /** Shared by the scrapes that it answers. */
 struct text {
 	_Atomic size_t references;
+	struct metrics *metrics;
+	size_t held_bytes; /* its part of theirs */
 	struct str str;
 };
 
@@ -29,8 +31,9 @@ struct scrape {
 	struct loop *loop;
 	struct list link; /* in the queue, under the lock */
 	struct message done;
-	bool answered;
+	struct exchange_ending ending;
 	struct text *text; /* NULL: none could be made */
+	int failure;       /* the status without a text */
 };
 
 struct metrics {
@@ -46,6 +49,7 @@ struct metrics {
 	struct list queue;
 	size_t waiting;
 	bool stopped;
+	_Atomic size_t held_bytes; /* of texts that exchanges have; only the thread adds */
 };
 
 static void release_text(struct text **text)
@@ -55,6 +59,7 @@ static void release_text(struct text **text)
 	*text = NULL;
 	if (t == NULL || atomic_fetch_sub(&t->references, 1) > 1)
 		return;
+	(void)atomic_fetch_sub(&t->metrics->held_bytes, t->held_bytes);
 	str_free(&t->str);
 	free(t);
 }
@@ -66,13 +71,20 @@ static void free_scrape(struct scrape *s)
 	free(s);
 }
 
-/* The text is the scrape's, which lives as long as the exchange. */
+static void on_over(struct exchange_ending *e)
+{
+	struct scrape *s = container_of(e, struct scrape, ending);
+
+	OBJ_CHECK(s, SCRAPE_MAGIC);
+	free_scrape(s);
+}
+
+/* Middlewares may read the text after the client has gone, until the exchange is over. */
 static void answer(struct scrape *s)
 {
 	struct exchange *x = s->x;
 	slice text = str_slice(&s->text->str);
 
-	s->answered = true;
 	x->response.status = 200;
 	x->response.version = HTTP_1_1;
 	x->response.framing = FRAMING_LENGTH;
@@ -82,6 +94,8 @@ static void answer(struct scrape *s)
 			    SLICE(EXPOSITION_CONTENT_TYPE));
 	body_push(x->response_body, NULL, text);
 	body_end(x->response_body);
+	exchange_at_end(x, &s->ending, on_over);
+	exchange_service_done(x);
 	exchange_respond(x);
 }
 
@@ -90,6 +104,7 @@ static void on_done(struct message *m)
 {
 	struct scrape *s = container_of(m, struct scrape, done);
 	struct exchange *x = s->x;
+	int failure = s->failure;
 
 	OBJ_CHECK(s, SCRAPE_MAGIC);
 	if (x != NULL && s->text != NULL) {
@@ -98,7 +113,7 @@ static void on_done(struct message *m)
 	}
 	free_scrape(s);
 	if (x != NULL)
-		exchange_fail(x, 500);
+		exchange_fail(x, failure);
 }
 
 static bool enqueue(struct metrics *m, struct scrape *s)
@@ -143,10 +158,8 @@ static void cancel(struct service *service, struct exchange *x)
 
 	(void)service;
 	OBJ_CHECK(s, SCRAPE_MAGIC);
+	/* It is freed when it comes back from the thread. */
 	s->x = NULL;
-	/* Else the thread still has it. */
-	if (s->answered)
-		free_scrape(s);
 }
 
 static const struct service_class metrics_class = {
@@ -166,9 +179,14 @@ static struct text *render(struct metrics *m)
 	if (t == NULL)
 		return NULL;
 	atomic_store(&t->references, 1);
+	t->metrics = m;
 	t->str.limit = m->text_bytes_max;
 	if (metrics_render(&t->str, m->proxy, m->access_log, &numbers) < 0)
 		release_text(&t);
+	if (t != NULL) {
+		t->held_bytes = t->str.capacity;
+		(void)atomic_fetch_add(&m->held_bytes, t->held_bytes);
+	}
 	m->numbers.render_ns += clock_mono_ns() - begun_ns;
 	m->numbers.bytes = t != NULL ? t->str.n : 0;
 	return t;
@@ -177,7 +195,9 @@ static struct text *render(struct metrics *m)
 /* One text for all of them. */
 static void serve(struct metrics *m, struct list *batch)
 {
-	struct text *t = render(m);
+	/* Clients that do not read would fill the memory. */
+	bool full = atomic_load(&m->held_bytes) > m->text_bytes_max;
+	struct text *t = full ? NULL : render(m);
 	uint64_t count = 0;
 	struct list *e;
 
@@ -188,6 +208,7 @@ static void serve(struct metrics *m, struct list *batch)
 			(void)atomic_fetch_add(&t->references, 1);
 			s->text = t;
 		}
+		s->failure = full ? 503 : 500;
 		count++;
 		/* The worker lives as long as the proxy. */
 		must(loop_post(s->loop, &s->done));

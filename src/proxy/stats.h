@@ -28,7 +28,7 @@ struct proxy_counters {
 #define API_COUNTERS(X) \
 	X(answered, COUNTER, "Answers of the API") \
 	X(failed, COUNTER, "Answers that were too long, or memory short") \
-	X(refused, COUNTER, "Requests to the API that found too many waiting") \
+	X(refused, COUNTER, "Requests to the API that found too many waiting or unread") \
 	X(render_ns, COUNTER, "Time to write the answers") \
 	X(rest_taken, COUNTER, "Configurations that the provider rest took") \
 	X(rest_refused, COUNTER, "Configurations that the provider rest refused")

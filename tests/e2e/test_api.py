@@ -9,6 +9,7 @@ import pytest
 from harness.client import Client, fetch, request_bytes
 from harness.guests import guest
 from harness.proxy import Plugin, merge, one_router, servers
+from harness.unread import Unread
 from harness.waiting import wait_until
 
 pytestmark = pytest.mark.differs("weir's own limits and objects")
@@ -98,7 +99,7 @@ def test_an_answer_that_is_too_long(proxy):
 def test_other_requests_do_not_wait_for_answers(upstream, proxy):
     """One worker, and more to write than it could between two requests: plain ones overtake."""
     dynamic = merge(many(10000), one_router(upstream().url))
-    p = with_api(proxy, dynamic, {"weir": {"workers": 1}})
+    p = with_api(proxy, dynamic, {"weir": {"workers": 1, "limits": {"apiAnswer": "1GiB"}}})
     waiting = 40
     clients = [Client(p.ports["traefik"], timeout_s=120).__enter__() for _ in range(waiting)]
     try:
@@ -122,6 +123,19 @@ def test_clients_that_leave(proxy):
             client.send(request_bytes(target="/api/rawdata") * 2)
     wait_until(lambda: p.scrape().value("weir_exchanges_live") <= 1, "their exchanges have ended", 60)
     assert len(read(p, "/api/rawdata")["routers"]) >= 2000
+
+
+def test_clients_that_do_not_read(proxy):
+    """Their answers take memory: from a limit on others are refused, until they leave."""
+    p = with_api(proxy, many(200), {"weir": {"limits": {"apiAnswer": "256KiB"}}})
+    with Unread(p.ports["traefik"]) as client:
+        for _ in range(30):
+            client.ask("/api/rawdata")
+        assert get(p, "/api/rawdata").status == 503
+        assert p.scrape().value("weir_api_refused_total") >= 1
+        p.apply(many(201))
+        wait_until(lambda: p.scrape().value("weir_config_generations_live") == 1, "they hold no old configuration")
+    wait_until(lambda: get(p, "/api/rawdata").status == 200, "they have gone")
 
 
 def test_before_there_is_a_configuration(proxy):

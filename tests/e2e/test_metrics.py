@@ -10,6 +10,7 @@ from harness.guests import REPOSITORY
 from harness.load import Innocents, together
 from harness.metrics import scrape
 from harness.proxy import Plugin, merge, one_router, servers
+from harness.unread import Unread
 from harness.upstream import response_bytes
 from harness.waiting import wait_until
 
@@ -271,3 +272,19 @@ def test_clients_that_leave(upstream, proxy):
         client.reset()
     assert p.scrape().value("traefik_open_connections", entrypoint="traefik", protocol="TCP") >= 1
     settled(p, lambda m: m.value("weir_exchanges_live") == 1)
+
+
+def test_clients_that_do_not_read(upstream, proxy):
+    """Their texts take memory: from a limit on scrapes are refused, until they leave."""
+    url = upstream().url
+    p = counted(proxy, one_router(url), static={"weir": {"limits": {"metricsText": "128KiB"}}})
+    with Unread(p.ports["traefik"]) as client:
+        client.ask("/metrics")
+        p.apply(one_router(url, rule="Host(`other`)"))
+        settled(p, lambda m: m.value("weir_config_generations_live") == 1)
+        p.metrics = False  # none can be had from here on
+        for _ in range(30):
+            client.ask("/metrics")
+        assert p.fetch(target="/metrics", entry_point="traefik").status == 503
+    wait_until(lambda: p.fetch(target="/metrics", entry_point="traefik").status == 200, "they have gone")
+    assert scrape(p.ports["traefik"]).value("weir_scrapes_failed_total") >= 1

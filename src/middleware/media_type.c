@@ -30,7 +30,7 @@ static slice lowered(struct arena *a, slice s)
 
 	for (size_t i = 0; to != NULL && i < s.n; i++)
 		to[i] = ascii_lower(s.p[i]);
-	return (slice){to, s.n};
+	return (slice){to, to != NULL ? s.n : 0};
 }
 
 static slice token_of(slice s)

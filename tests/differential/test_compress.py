@@ -63,6 +63,7 @@ RESPONSES = {
     "no-content": answer(status="204 No Content", body=b"", length=False),
     "no-gzip": answer("No-Gzip-Compression: 1"),
     "partial-gzip": answer("Content-Range: bytes 0-5/10", status="206 Partial Content"),
+    "parts": answer("Content-Type: multipart/byteranges; boundary=x", status="206 Partial Content"),
 }
 
 

@@ -120,6 +120,20 @@ static void media_types(void **state)
 	arena_free(&arena);
 }
 
+static void a_media_type_without_memory_is_empty(void **state)
+{
+	struct weir_error e = {0};
+	struct media_type t;
+	struct arena arena;
+
+	(void)state;
+	arena_init(&arena, 1024, 1);
+	assert_int_equal(media_type_parse(&arena, SLICE("application/grpc"), &t, &e), -ENOMEM);
+	assert_int_equal(t.name.n, 0);
+	assert_false(slice_equal(t.name, SLICE("application/grpc")));
+	arena_free(&arena);
+}
+
 /* Decoders that take what has come so far and say how many bytes that gives. */
 
 static size_t decode_gzip(const char *in, size_t n, char *out)
@@ -276,6 +290,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(codings),
 		cmocka_unit_test(media_types),
+		cmocka_unit_test(a_media_type_without_memory_is_empty),
 		cmocka_unit_test(what_goes_in_comes_out),
 		cmocka_unit_test(flushed_bytes_can_be_decoded),
 		cmocka_unit_test(an_empty_stream_ends),

@@ -12,6 +12,7 @@
 #define PAUSE_LEAST 0.5
 #define PAUSE_SPREAD 1.0
 #define PAUSE_NS_MAX 60e9
+#define FIRST_PAUSE_NS_MAX 9e18 /* fits into 64 bits */
 
 struct retry {
 	struct middleware middleware; /* first */
@@ -136,12 +137,14 @@ static bool begin_pause(const struct retry *r, struct exchange *x, struct retry_
 {
 	double chance = (double)(clock_mono_ns() % 1000) / 1000,
 	       ns = v->pause_ns * (PAUSE_LEAST + PAUSE_SPREAD * chance);
+	uint64_t ms = clock_ns_to_ms((int64_t)fmin(ns, FIRST_PAUSE_NS_MAX));
 
 	if (v->pause_ns <= 0)
 		return false;
 	v->pause_ns = fmin(v->pause_ns * r->pause_factor, PAUSE_NS_MAX);
 	v->stage = RETRY_PAUSING;
-	loop_arm(x->loop, &v->timer, clock_ns_to_ms((int64_t)ns), on_due);
+	/* 0 would be no timer. */
+	loop_arm(x->loop, &v->timer, MAX(ms, 1), on_due);
 	return true;
 }
 

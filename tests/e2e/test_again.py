@@ -208,6 +208,24 @@ def test_retries_are_counted_and_logged(upstream, proxy, tmp_path):
     assert [(line["RetryAttempts"], line["RequestMethod"]) for line in lines] == [(2, "GET")]
 
 
+def test_pauses_of_any_length_end_or_are_waited_for(upstream, proxy):
+    """A nanosecond, drawn from, is none half of the time; the longest, drawn from, is more than 64 bits hold."""
+    server = failing(upstream, 500)
+    door = proxy(with_middlewares(server.url, again={"retry": {"attempts": 3, "initialInterval": "1ns", "status": ["500"]}}))
+    for i in range(20):
+        assert (door.fetch().status, len(server.requests)) == (500, 3 * (i + 1))
+    dynamic = with_middlewares(server.url, again={"retry": {"attempts": 3, "initialInterval": "2562047h", "status": ["500"]}})
+    dynamic["http"]["routers"]["plain"] = {"rule": "Path(`/plain-and-simple`)", "service": "s"}
+    door.apply(dynamic)
+    before = len(server.requests)
+    for i in range(5):
+        with door.connect() as client:
+            client.send(request_bytes("PUT", body=b"abc"))
+            server.wait_requests(before + 1 + i)
+    assert door.fetch(target="/plain-and-simple").status == 500
+    assert len(server.requests) == before + 6
+
+
 def test_clients_that_leave_in_a_pause(upstream, proxy):
     server = failing(upstream, 500)
     dynamic = with_middlewares(server.url, again={"retry": {"attempts": 3, "initialInterval": "1h", "status": ["500"]}})

@@ -82,7 +82,7 @@ static void set_state(struct breaker *b, enum breaker_state state, uint64_t unti
 /* The share that may have passed grows to 0.5, where as many pass as do not: closing comes next. */
 static bool allows(struct breaker *b, uint64_t now_ns)
 {
-	double passed_ns = (double)(now_ns - b->recovering_since_ns),
+	double passed_ns = (double)(MAX(now_ns, b->recovering_since_ns) - b->recovering_since_ns),
 	       target = 0.5 * passed_ns / (double)b->times.recovery_ns,
 	       share = (double)(b->allowed + 1) / (double)(b->allowed + 1 + b->denied);
 	bool yes = share < target;

@@ -49,7 +49,7 @@ void latency_window_add(struct latency_window *w, uint64_t latency_ns, uint64_t 
 {
 	uint64_t us = latency_ns / 1000;
 
-	if (w->filled_ns == 0 || now_ns - w->filled_ns >= PERIOD_NS)
+	if (w->filled_ns == 0 || now_ns >= w->filled_ns + PERIOD_NS)
 		rotate(w, now_ns);
 	if (us > LARGEST_US)
 		return;

@@ -90,6 +90,18 @@ static void lets_a_growing_share_pass(void **state)
 	assert_int_equal(passed, 5000);
 }
 
+/* Another worker may have read its clock before the one that let it recover. */
+static void a_clock_that_is_behind_lets_nobody_pass(void **state)
+{
+	(void)state;
+	begin("NetworkErrorRatio() > 0.5");
+	assert_true(answer(502));
+	now += 10 * S;
+	assert_int_equal(count_passes(1), 0);
+	now -= 1;
+	assert_int_equal(count_passes(10), 0);
+}
+
 static void opens_again_while_it_recovers(void **state)
 {
 	(void)state;
@@ -265,6 +277,18 @@ static void histograms_rotate(void **state)
 	free(w);
 }
 
+static void a_clock_that_is_behind_rotates_nothing(void **state)
+{
+	struct latency_window *w = calloc(1, sizeof *w);
+
+	(void)state;
+	assert_non_null(w);
+	for (uint64_t i = 0; i < 10; i++)
+		latency_window_add(w, 100000, 20 * S - i);
+	assert_int_equal(w->total, 10);
+	free(w);
+}
+
 static void refuses_what_is_no_condition(void **state)
 {
 	struct breaker b = {0};
@@ -284,6 +308,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(opens_recovers_and_closes),
 		TEST(lets_a_growing_share_pass),
+		TEST(a_clock_that_is_behind_lets_nobody_pass),
 		TEST(opens_again_while_it_recovers),
 		TEST(late_answers_change_nothing),
 		TEST(looks_once_in_a_period),
@@ -295,6 +320,7 @@ int main(void)
 		TEST(odd_values_do_no_harm),
 		cmocka_unit_test(quantiles),
 		cmocka_unit_test(histograms_rotate),
+		cmocka_unit_test(a_clock_that_is_behind_rotates_nothing),
 		cmocka_unit_test(refuses_what_is_no_condition),
 	};
 

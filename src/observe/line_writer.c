@@ -34,8 +34,9 @@ struct line_writer {
 	uint32_t magic;
 	char *path; /* NULL: standard output */
 	int fd;
-	bool is_file; /* else a pipe, a terminal …, which must not be waited for */
-	bool torn;    /* the last line in the file has no end */
+	bool is_file;        /* else a pipe, a terminal …, which must not be waited for */
+	bool torn;           /* the last line in the file has no end */
+	uint64_t give_up_ns; /* when the end waits for readers no longer; 0: not set */
 	size_t count;
 	size_t capacity; /* of each queue, and of `batch` */
 	struct queue *queues;
@@ -104,18 +105,27 @@ static void reopen(struct line_writer *w)
 	w->torn = false;
 }
 
+/* The end waits for readers that long altogether. */
+static bool may_wait(struct line_writer *w)
+{
+	uint64_t now_ns = clock_mono_ns();
+
+	if (!atomic_load(&w->stop))
+		return true;
+	if (w->give_up_ns == 0)
+		w->give_up_ns = now_ns + GIVE_UP_NS;
+	return now_ns < w->give_up_ns;
+}
+
 /* Whether bytes can be written without waiting for a reader. */
 static bool is_writable(struct line_writer *w)
 {
 	struct pollfd p = {.fd = w->fd, .events = POLLOUT};
-	uint64_t begun_ns = clock_mono_ns();
 
 	if (w->is_file)
 		return true;
 	while (poll(&p, 1, POLL_MS) == 0) {
-		if (!atomic_load(&w->stop))
-			begun_ns = clock_mono_ns();
-		else if (clock_mono_ns() - begun_ns > GIVE_UP_NS)
+		if (!may_wait(w))
 			return false;
 	}
 	return true;

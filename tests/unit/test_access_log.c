@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "core/clock.h"
 #include "observe/access_format.h"
 #include "observe/line_writer.h"
 #include "proxy/entry_point.h"
@@ -428,6 +429,31 @@ static void a_pipe_that_nobody_reads_costs_lines(void **state)
 	assert_null(w);
 }
 
+/* Each queue that waited as long for itself would take 16 times as long. */
+static void the_end_waits_once_for_all_queues(void **state)
+{
+	static char line[4096];
+	char path[128];
+	const size_t queues = 16;
+	struct line_writer *w;
+	slice name = path_of(path, sizeof path, "queues");
+	uint64_t begun_ns;
+
+	(void)state;
+	assert_int_equal(mkfifo(path, 0600), 0);
+	w = open_writer(name, queues);
+	memset(line, 'x', sizeof line);
+	line[sizeof line - 1] = '\n';
+	for (size_t i = 0; i < queues * 16; i++)
+		line_writer_put(w, i % queues, slice_of(line, sizeof line));
+	WAIT_FOR(COUNTED(w, lines) > 0);
+	for (size_t i = 0; i < queues * 16; i++)
+		line_writer_put(w, i % queues, slice_of(line, sizeof line));
+	begun_ns = clock_mono_ns();
+	line_writer_destroy(&w);
+	assert_true(clock_mono_ns() - begun_ns < UINT64_C(8000000000));
+}
+
 static void a_folder_is_no_log(void **state)
 {
 	struct line_writer *w = NULL;
@@ -448,7 +474,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	static const char *const names[] = {"new/folder/access.log", "moved.log", "ring.log",
-					    "pipe"};
+					    "pipe", "queues"};
 	char path[128];
 
 	(void)state;
@@ -471,6 +497,7 @@ int main(void)
 		cmocka_unit_test(every_line_arrives_across_the_end_of_the_ring),
 		cmocka_unit_test(a_full_disk_costs_lines),
 		cmocka_unit_test(a_pipe_that_nobody_reads_costs_lines),
+		cmocka_unit_test(the_end_waits_once_for_all_queues),
 		cmocka_unit_test(a_folder_is_no_log),
 	};
 

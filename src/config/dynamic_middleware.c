@@ -180,7 +180,7 @@ static const struct option source_criterion_rows[] = {
 static const struct option redis_tls_rows[] = {
 	OPT_CONTENT("ca", struct dynamic_client_tls, ca, NULL, "Authority."),
 	OPT_CONTENT("cert", struct dynamic_client_tls, cert, NULL, "Certificate."),
-	OPT_CONTENT("key", struct dynamic_client_tls, key, NULL, "Key."),
+	OPT_CONTENT("key", struct dynamic_client_tls, key, NULL, "Key.", .flags = OPTION_SECRET),
 	OPT_BOOL("insecureSkipVerify", struct dynamic_client_tls, insecure_skip_verify, "false",
 		 "Accept any certificate."),
 	OPT_END,
@@ -253,7 +253,7 @@ static const struct option auth_rows[] = {
 static const struct option forward_tls_rows[] = {
 	OPT_CONTENT("ca", struct dynamic_client_tls, ca, NULL, "Authority."),
 	OPT_CONTENT("cert", struct dynamic_client_tls, cert, NULL, "Certificate."),
-	OPT_CONTENT("key", struct dynamic_client_tls, key, NULL, "Key."),
+	OPT_CONTENT("key", struct dynamic_client_tls, key, NULL, "Key.", .flags = OPTION_SECRET),
 	OPT_BOOL("insecureSkipVerify", struct dynamic_client_tls, insecure_skip_verify, "false",
 		 "Accept any certificate."),
 	OPT_BOOL("caOptional", struct dynamic_client_tls, ca_optional, "false", "Deprecated."),

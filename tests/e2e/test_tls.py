@@ -483,6 +483,13 @@ def test_check_names_certificates_and_hides_keys(proxy, ca, upstream):
     code, output = run_command(p.directory, "check", "--configFile=static.yml")
     assert code == 0, output
     assert "PRIVATE KEY" not in output and "keyFile: xxxx" in output
+    inline = {"cert": good.inline["certFile"], "key": good.inline["keyFile"]}
+    guarded = site("http://127.0.0.1:1", {})
+    guarded["http"]["middlewares"] = {"door": {"forwardAuth": {"address": "https://127.0.0.1:1", "tls": inline}}}
+    p.write_dynamic(guarded)
+    code, output = run_command(p.directory, "check", "--configFile=static.yml")
+    assert code == 0, output
+    assert "PRIVATE KEY" not in output and "key: xxxx" in output
     p.write_dynamic(site("http://127.0.0.1:1", {}, certificates=[good.pair, bad]))
     code, output = run_command(p.directory, "check", "--configFile=static.yml")
     assert code == 1, output

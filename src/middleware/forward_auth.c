@@ -1,9 +1,8 @@
 #include <errno.h>
 
 #include "config/static.h"
-#include "core/base64.h"
 #include "core/log.h"
-#include "http/path.h"
+#include "http/credentials.h"
 #include "http/upstream.h"
 #include "middleware/classes.h"
 #include "middleware/client_tls.h"
@@ -299,27 +298,6 @@ static const struct middleware_class class = {
 	.destroy = destroy,
 };
 
-/* The user and the password of the address, as Go's client sends them. */
-static int set_authorization(struct forward_auth *a)
-{
-	slice both = a->address.userinfo, user, password, text;
-	size_t colon = slice_find(both, ':');
-	char *to;
-
-	if (both.n == 0)
-		return 0;
-	if (path_unescape(slice_first(both, colon), &a->arena, &user) < 0 ||
-	    path_unescape(slice_from_at(both, colon + 1), &a->arena, &password) < 0)
-		return -ENOMEM;
-	text = arena_format(&a->arena, "%.*s:%.*s", SLICE_ARG(user), SLICE_ARG(password));
-	to = arena_alloc(&a->arena, BASE64_BYTES(text.n));
-	if (text.p == NULL || to == NULL)
-		return -ENOMEM;
-	base64_encode(text, to);
-	a->authorization = arena_format(&a->arena, "Basic %.*s", (int)BASE64_BYTES(text.n), to);
-	return a->authorization.p != NULL ? 0 : -ENOMEM;
-}
-
 /* What `tls` says must be right also where it is not needed. */
 static int find_endpoint(struct forward_auth *a, const struct middleware_world *world, bool tls,
 			 struct weir_error *e)
@@ -356,7 +334,7 @@ static int set_address(struct forward_auth *a, const struct middleware_world *wo
 	a->target = arena_format(&a->arena, "%.*s%s%.*s",
 				 SLICE_ARG(u->path.n > 0 ? u->path : SLICE("/")),
 				 u->has_query ? "?" : "", SLICE_ARG(u->query));
-	if (a->target.p == NULL || set_authorization(a) < 0)
+	if (a->target.p == NULL || credentials_basic(u->userinfo, &a->arena, &a->authorization) < 0)
 		return error_set(e, -ENOMEM, "out of memory");
 	return find_endpoint(a, world, tls, e);
 }

@@ -2,8 +2,8 @@
 #include <stdlib.h>
 
 #include "config/tree.h"
-#include "core/base64.h"
 #include "core/clock.h"
+#include "http/credentials.h"
 #include "provider/http_private.h"
 
 #define QUEUE_BYTES ((size_t)64 * 1024)
@@ -111,18 +111,11 @@ void http_fetcher_start(struct http_fetcher *f)
  */
 static int add_authorization(struct http_fetcher *f)
 {
-	slice user = f->url.userinfo, prefix = SLICE("Basic ");
-	size_t n = prefix.n + BASE64_BYTES(user.n);
-	char *value;
+	slice value;
 
-	if (user.n == 0)
-		return 0;
-	value = arena_alloc(&f->arena, n);
-	if (value == NULL)
+	if (credentials_basic(f->url.userinfo, &f->arena, &value) < 0)
 		return -ENOMEM;
-	memcpy(value, prefix.p, prefix.n);
-	base64_encode(user, value + prefix.n);
-	return fields_add_id(&f->request.fields, FIELD_AUTHORIZATION, slice_of(value, n));
+	return value.n > 0 ? fields_add_id(&f->request.fields, FIELD_AUTHORIZATION, value) : 0;
 }
 
 static int add_configured(struct http_fetcher *f, slice name, slice value, struct weir_error *e)

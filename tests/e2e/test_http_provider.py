@@ -1,5 +1,6 @@
 """The dynamic configuration comes from a server that is polled. `E2E_PROXY=traefik` runs the same against Traefik."""
 
+import base64
 import json
 import signal
 import threading
@@ -7,7 +8,7 @@ import threading
 import pytest
 
 from harness.client import fetch
-from harness.proxy import ON_TRAEFIK, merge, one_router, servers
+from harness.proxy import ON_TRAEFIK, merge, one_router, run_command, servers
 from harness.upstream import response_bytes
 from harness.waiting import wait_until
 from harness.yaml import to_yaml
@@ -84,15 +85,24 @@ def test_answers_take_effect(source, polling, upstream, text):
     assert p.fetch(host="a.test").status == 404
 
 
-def test_names_and_user_information(source, proxy, upstream):
+@pytest.mark.parametrize("user, pair", [("user:word", b"user:word"), ("us%40er:p%3Ass", b"us@er:p:ss"), ("user", b"user:")])
+def test_names_and_user_information(source, proxy, upstream, user, pair):
     u = upstream()
     source.body = encoded(router("a.test", u.url))
-    endpoint = source.upstream.url.replace("http://", "http://user:word@")
+    endpoint = source.upstream.url.replace("http://", f"http://{user}@")
     p = proxy({}, start=False, static={"accessLog": None, "log": {"level": "DEBUG"}, "providers": {"file": None, "http": {"endpoint": endpoint, "pollInterval": "50ms"}}})
     p.wait_version = lambda version=None: None
     p.start()
     wait_status(p, "a.test", 200)
-    assert source.upstream.requests[0].get("Authorization") == "Basic dXNlcjp3b3Jk"
+    assert source.upstream.requests[0].get("Authorization") == "Basic " + base64.b64encode(pair).decode()
+
+
+@pytest.mark.differs("Traefik has no such command")
+def test_check_hides_headers(source, polling):
+    """They carry tokens."""
+    p = polling(b"{}", headers={"X-Token": "open-sesame"})
+    _, output = run_command(p.directory, "check", "--configFile=static.yml")
+    assert "X-Token: xxxx" in output and "open-sesame" not in output
 
 
 def test_an_empty_answer_is_a_configuration_without_routers(source, polling, upstream):

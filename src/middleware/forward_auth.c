@@ -43,35 +43,32 @@ static bool enter(struct forward_auth_visit *v)
 
 	shared_state_lock(v->a->state);
 	v->counted = counter_get(&c->asking) < v->a->in_progress_max;
-	if (v->counted) {
-		counter_add(&c->asking, 1);
-		counter_add(&c->asked, 1);
-	} else {
-		counter_add(&c->refused, 1);
-	}
+	counter_add(&c->asking, v->counted);
+	counter_add(&c->asked, v->counted);
 	shared_state_unlock(v->a->state);
 	return v->counted;
 }
 
+/* Also of a request that never asked. */
 static void leave(struct forward_auth_visit *v, bool failed, bool refused)
 {
 	struct shared_state_counters *c = &v->a->state->counters;
 
-	if (!v->counted)
+	if (!v->counted && !failed && !refused)
 		return;
-	v->counted = false;
 	shared_state_lock(v->a->state);
-	counter_sub(&c->asking, 1);
+	counter_sub(&c->asking, v->counted);
 	counter_add(&c->failed, failed);
 	counter_add(&c->refused, refused);
 	shared_state_unlock(v->a->state);
+	v->counted = false;
 }
 
 /* Traefik's answers to what is no fault of the client have no body. */
 static enum middleware_verdict answer(struct forward_auth_visit *v, int status)
 {
 	v->step = AUTH_OVER;
-	leave(v, status >= 500, status < 500);
+	leave(v, v->counted && status >= 500, !v->counted || status < 500);
 	exchange_answer(v->x, status, (slice){NULL, 0}, false);
 	if (status == 503 &&
 	    fields_add_id(&v->x->response.fields, FIELD_RETRY_AFTER, SLICE("1")) < 0)
@@ -173,6 +170,8 @@ static enum middleware_verdict ask(struct forward_auth_visit *v)
 	struct inquiry *q = &v->inquiry;
 	struct client *client = upstream_client(v->a->upstream, x->loop);
 
+	if (!enter(v))
+		return answer(v, 503);
 	if (client == NULL || forward_auth_compose(v) < 0)
 		return MW_FAILED;
 	q->loop = x->loop;
@@ -215,8 +214,6 @@ static enum middleware_verdict begin(struct forward_auth_visit *v)
 	struct exchange *x = v->x;
 	const struct request *q = &x->request;
 
-	if (!enter(v))
-		return answer(v, 503);
 	if (!v->a->options->forward_body || q->framing == FRAMING_NONE)
 		return ask(v);
 	if (q->framing == FRAMING_LENGTH && q->content_length > v->a->request_bytes_max)

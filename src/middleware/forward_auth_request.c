@@ -132,6 +132,7 @@ static int frame(struct forward_auth_visit *v)
 {
 	struct request *q = &v->inquiry.request;
 	const struct request *from = &v->x->request;
+	slice length;
 
 	if (v->request_in != NULL && from->framing == FRAMING_CHUNKED) {
 		q->framing = FRAMING_CHUNKED;
@@ -141,9 +142,8 @@ static int frame(struct forward_auth_visit *v)
 	q->framing = q->content_length > 0 ? FRAMING_LENGTH : FRAMING_NONE;
 	if (q->framing == FRAMING_NONE && !expects_a_body(q->method_id))
 		return 0;
-	return fields_add_id(
-		&q->fields, FIELD_CONTENT_LENGTH,
-		arena_format(&v->x->arena, "%llu", (unsigned long long)q->content_length));
+	length = arena_format(&v->x->arena, "%llu", (unsigned long long)q->content_length);
+	return length.p != NULL ? fields_add_id(&q->fields, FIELD_CONTENT_LENGTH, length) : -ENOMEM;
 }
 
 int forward_auth_compose(struct forward_auth_visit *v)

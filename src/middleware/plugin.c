@@ -97,7 +97,7 @@ static enum middleware_verdict fail(struct plugin_visit *v)
 	uint64_t retry_ms = weir_exchange_retry_ms(v->guest);
 	int status = (int)weir_cause_status(cause);
 	struct exchange *x = v->x;
-	slice text;
+	slice text, seconds;
 
 	log_failure(v, "");
 	weir_exchange_end(&v->guest);
@@ -105,10 +105,9 @@ static enum middleware_verdict fail(struct plugin_visit *v)
 	x->early_fields = v->fields_before;
 	text = arena_format(&x->arena, "%s\n", status_text(status));
 	exchange_answer(x, status, text, true);
-	if (retry_ms > 0)
-		(void)fields_add_id(&x->response.fields, FIELD_RETRY_AFTER,
-				    arena_format(&x->arena, "%llu",
-						 (unsigned long long)(retry_ms + 999) / 1000));
+	seconds = arena_format(&x->arena, "%llu", (unsigned long long)(retry_ms + 999) / 1000);
+	if (retry_ms > 0 && seconds.p != NULL)
+		(void)fields_add_id(&x->response.fields, FIELD_RETRY_AFTER, seconds);
 	return MW_ANSWERED;
 }
 

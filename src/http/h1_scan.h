@@ -1,5 +1,5 @@
 /*
- * Searches for the first byte outside a character class. Private to h1_*.c. The SSE2 versions look
+ * Searches for the first byte outside a character class. Private to http. The SSE2 versions look
  * at sixteen bytes at a time and never past `end`; the last bytes, and other machines, go byte by
  * byte.
  */

@@ -379,7 +379,9 @@ static bool has_room(const struct h2_client_connection *conn)
 	uint32_t allowed = nghttp2_session_get_remote_settings(
 		conn->session.ng, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
 
+	/* Numbers of streams run out. */
 	return !conn->leaving && conn->session.error == 0 &&
+	       nghttp2_session_check_request_allowed(conn->session.ng) != 0 &&
 	       conn->session.stream_count < MIN(allowed, CALLS_MAX);
 }
 

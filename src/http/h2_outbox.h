@@ -27,10 +27,14 @@ struct h2_outbox {
 	size_t bytes;
 };
 
-/** Whether one more frame with a piece of a body has room. */
+/* Two heads, and the ends of blocks within what is copied: at most two frames of 16 KiB. */
+#define H2_OUTBOX_COPIES 5u
+
+/** Whether a frame with pieces of a body has room, and behind it one that is copied. */
 static inline bool h2_outbox_has_room(const struct h2_outbox *o)
 {
-	return o->count + BODY_PIECES + 2 <= H2_OUTBOX_PIECES && o->bytes < H2_OUTBOX_BYTES;
+	return o->count + BODY_PIECES + H2_OUTBOX_COPIES <= H2_OUTBOX_PIECES &&
+	       o->bytes < H2_OUTBOX_BYTES;
 }
 
 /** Copies a frame, or its head. Needs room. Returns 0 or -ENOBUFS. */

@@ -2,6 +2,7 @@
 
 #include "core/log.h"
 #include "http/h1_private.h"
+#include "http/h1_scan.h"
 #include "http/h2_server_private.h"
 
 /* What RFC 9113 section 6.5.2 counts for a field besides its bytes. */
@@ -12,6 +13,16 @@ static void want_body(struct body *b, void *producer)
 {
 	(void)b;
 	h2_request_continue(h2_request_of(producer));
+}
+
+/* Until a head is complete nothing else may come on the connection. */
+static void on_head_timeout(struct timer *t)
+{
+	struct h2_request *r = container_of(t, struct h2_request, read_timer);
+	struct h1_connection *c = r->connection->carrier;
+
+	counter_add(&c->server->counters.read_timeouts, 1);
+	h1_connection_close(c, false);
 }
 
 struct h2_stream *h2_request_new(struct h2_session *session, int32_t id)
@@ -35,6 +46,7 @@ struct h2_stream *h2_request_new(struct h2_session *session, int32_t id)
 	h2_stream_receive(&r->stream, &x->own_request_body, want_body, &x->request_trailers);
 	if (h->life == H2_SERVING)
 		loop_disarm(s->loop, &h->carrier->timer);
+	loop_arm(s->loop, &r->read_timer, s->options.read_timeout_ms, on_head_timeout);
 	return &r->stream;
 }
 
@@ -157,6 +169,8 @@ static enum h1_result judge(struct h2_request *r)
 		return H1_BAD_SYNTAX;
 	else if (!slice_equal(r->scheme, SLICE("http")) && !slice_equal(r->scheme, SLICE("https")))
 		return H1_BAD_SYNTAX;
+	if (scan_target(q->target.p, q->target.p + q->target.n) != q->target.p + q->target.n)
+		return H1_BAD_SYNTAX;
 	if (q->target.n > r->connection->carrier->server->options.head.target_bytes_max)
 		return H1_TARGET_TOO_LONG;
 	if (join_cookies(r) < 0 ||
@@ -239,12 +253,9 @@ static void refuse(struct h2_request *r, int status)
 /* A malformed request is an error of its stream (RFC 9113 section 8.1.1). */
 static void reject(struct h2_request *r, enum h1_result result)
 {
-	struct h2_connection *h = r->connection;
-
 	log_debug_with((LOG_TEXT("ClientAddr", r->x->peer)), "Bad request: %s",
 		       h1_error_text(result));
-	counter_add(&h->carrier->server->counters.bad_requests, 1);
-	h2_session_glitch(&h->session);
+	counter_add(&r->connection->carrier->server->counters.bad_requests, 1);
 	h2_stream_reset(&r->stream, NGHTTP2_PROTOCOL_ERROR);
 }
 
@@ -256,6 +267,7 @@ void h2_request_start(struct h2_request *r)
 	enum h1_result result = judge(r);
 	int status = r->refusal;
 
+	loop_disarm(s->loop, &r->read_timer);
 	if (h1_connection_name_client(r->connection->carrier, r->x) < 0)
 		status = 503;
 	if (status == 0 && (result == H1_TARGET_TOO_LONG || result == H1_NO_MEMORY))

@@ -145,13 +145,25 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
 	return 0;
 }
 
+/* Most are answered with a reset, which counts. */
 static int on_bad_frame(nghttp2_session *ng, const nghttp2_frame *frame, int code, void *user)
 {
 	(void)ng;
 	(void)frame;
-	(void)code;
-	h2_session_glitch(user);
+	if (code != NGHTTP2_ERR_HTTP_HEADER && code != NGHTTP2_ERR_HTTP_MESSAGING &&
+	    code != NGHTTP2_ERR_PROTO && code != NGHTTP2_ERR_STREAM_CLOSED &&
+	    code != NGHTTP2_ERR_FLOW_CONTROL)
+		h2_session_glitch(user);
 	return 0;
+}
+
+/* What the peer has provoked costs as much as a reset by itself. */
+static void note_reset(struct h2_session *s, uint32_t code)
+{
+	s->reset_ms = MAX(loop_now_ms(s->loop), 1);
+	if (code == NGHTTP2_PROTOCOL_ERROR || code == NGHTTP2_STREAM_CLOSED ||
+	    code == NGHTTP2_FLOW_CONTROL_ERROR)
+		h2_session_glitch(s);
 }
 
 static int on_data(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t *p, size_t n,
@@ -186,7 +198,7 @@ static int on_sent(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
 	struct h2_stream *stream;
 
 	if (frame->hd.type == NGHTTP2_RST_STREAM)
-		s->reset_ms = MAX(loop_now_ms(s->loop), 1);
+		note_reset(s, frame->rst_stream.error_code);
 	/* When the answer is here, so is all that the peer began before it knew. */
 	if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.last_stream_id == INT32_MAX)
 		(void)nghttp2_submit_ping(ng, NGHTTP2_FLAG_NONE, NULL);
@@ -411,7 +423,8 @@ static void end_turn(struct h2_session *s)
 		h2_session_wake(s);
 }
 
-/* Frames that are ready go into the outbox as long as there is room. */
+/* Frames that are ready go into the outbox as long as there is room. One call of nghttp2 may put
+ * frames of DATA there, each of which asks for room, and then return one of another kind. */
 static int fill(struct h2_session *s)
 {
 	while (h2_outbox_has_room(&s->out)) {

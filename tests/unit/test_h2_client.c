@@ -225,6 +225,56 @@ static void calls_share_a_connection(void **state)
 	}
 }
 
+#define LAST_ID 0x7fffffffu
+
+static bool at_the_last_id; /* the next connection has one stream left */
+
+int __real_nghttp2_session_client_new2(nghttp2_session **ng, const nghttp2_session_callbacks *calls,
+				       void *user, const nghttp2_option *option);
+int __wrap_nghttp2_session_client_new2(nghttp2_session **ng, const nghttp2_session_callbacks *calls,
+				       void *user, const nghttp2_option *option);
+
+int __wrap_nghttp2_session_client_new2(nghttp2_session **ng, const nghttp2_session_callbacks *calls,
+				       void *user, const nghttp2_option *option)
+{
+	int r = __real_nghttp2_session_client_new2(ng, calls, user, option);
+
+	if (r == 0 && at_the_last_id)
+		wire_must(nghttp2_session_set_next_stream_id(*ng, (int32_t)LAST_ID) == 0);
+	at_the_last_id = false;
+	return r;
+}
+
+static void *last_id_peer(void *unused)
+{
+	struct wire_h2 *c = answer_preface(NULL, 0), *next;
+
+	(void)unused;
+	expect_request(c, LAST_ID, "GET");
+	next = answer_preface(NULL, 0);
+	expect_request(next, 1, "GET");
+	wire_h2_head(next, 1, true, WIRE_LINES(":status: 204"));
+	wire_h2_head(c, LAST_ID, true, WIRE_LINES(":status: 204"));
+	while (wire_h2_next(c))
+		;
+	while (wire_h2_next(next))
+		;
+	wire_h2_close(c);
+	wire_h2_close(next);
+	return NULL;
+}
+
+static void a_connection_without_numbers_for_streams_is_followed_by_another(void **state)
+{
+	(void)state;
+	at_the_last_id = true;
+	run(last_id_peer, 2, "GET", NULL);
+	for (size_t i = 0; i < 2; i++) {
+		assert_true(trials[i].done);
+		assert_int_equal(trials[i].response.status, 204);
+	}
+}
+
 static void *refusing_peer(void *unused)
 {
 	struct wire_h2 *c = answer_preface(NULL, 0), *again;
@@ -379,6 +429,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_call_and_its_response),
 		TEST(calls_share_a_connection),
+		TEST(a_connection_without_numbers_for_streams_is_followed_by_another),
 		TEST(what_a_leaving_server_has_not_seen_is_repeated),
 		TEST(what_was_reset_is_not_repeated),
 		TEST(a_broken_response_is_no_whole_one),

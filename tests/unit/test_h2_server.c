@@ -469,6 +469,111 @@ static void a_flood_of_continuations_ends_the_connection(void **state)
 	assert_int_equal(site.server.connection_count, 0);
 }
 
+static void half_head_peer(void *context)
+{
+	struct wire_h2 *c = dial();
+
+	(void)context;
+	wire_h2_sync(c);
+	wire_h2_send(c, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_STREAM, 1, "\x82\x86\x84", 3);
+	while (wire_h2_next(c))
+		;
+	wire_h2_close(c);
+}
+
+static void a_head_that_stops_half_way_ends_the_connection(void **state)
+{
+	(void)state;
+	options.read_timeout_ms = 100;
+	serve(half_head_peer, NULL);
+	assert_int_equal(site.started, 0);
+	assert_int_equal(site.server.counters.read_timeouts, 1);
+	assert_int_equal(site.server.connection_count, 0);
+}
+
+/* The time for the head is not over while its request is answered. */
+static void long_answer_peer(void *context)
+{
+	struct wire_h2 *c = dial();
+
+	(void)context;
+	wire_h2_request(c, 1, "GET", "/never", true);
+	wire_h2_expect_code(c, NGHTTP2_RST_STREAM, 1, NGHTTP2_INTERNAL_ERROR);
+	wire_h2_sync(c);
+	wire_h2_close(c);
+}
+
+static void the_time_for_a_head_ends_with_it(void **state)
+{
+	(void)state;
+	options.read_timeout_ms = 20;
+	options.write_timeout_ms = 200;
+	serve(long_answer_peer, NULL);
+	assert_int_equal(site.server.counters.read_timeouts, 0);
+	assert_int_equal(site.server.counters.write_timeouts, 1);
+}
+
+/* What makes this side reset a stream costs as much as a reset by the client. */
+static void provoked_resets_peer(void *context)
+{
+	struct wire_h2 *c = dial();
+
+	(void)context;
+	for (uint32_t id = 1; id < 2 * FLOOD_N; id += 2) {
+		/* POST / of one byte, and two bytes. */
+		static const uint8_t post[] = {0x83, 0x86, 0x84, 0x41, 1, 'h', 0x0f, 0x0d, 1, '1'};
+
+		if (!wire_h2_try(c, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS, id, post,
+				 sizeof post) ||
+		    !wire_h2_try(c, NGHTTP2_DATA, 0, id, "ab", 2))
+			break;
+	}
+	flood(c);
+}
+
+static void provoked_resets_end_the_connection(void **state)
+{
+	(void)state;
+	serve(provoked_resets_peer, NULL);
+	assert_int_equal(site.server.counters.h2_floods, 1);
+}
+
+static void malformed_flood_peer(void *context)
+{
+	const slice *head = context;
+	struct wire_h2 *c = dial();
+	unsigned resets = 0;
+
+	for (uint32_t id = 1; id < 2 * FLOOD_N; id += 2) {
+		wire_h2_send(c, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM,
+			     id, head->p, head->n);
+		wire_must(wire_h2_next(c));
+		if (c->type == NGHTTP2_GOAWAY)
+			break;
+		wire_must(c->type == NGHTTP2_RST_STREAM && c->id == id);
+		resets++;
+	}
+	wire_must(wire_u32(c->payload + 4) == NGHTTP2_ENHANCE_YOUR_CALM);
+	/* Each counts once. */
+	wire_must(c->type == NGHTTP2_GOAWAY && resets > 150);
+	wire_h2_close(c);
+}
+
+static void floods_of_malformed_requests_end_the_connection(void **state)
+{
+	/* No path, which nghttp2 refuses; a path "/%", which it does not. */
+	slice heads[] = {SLICE("\x82\x86\x41\1h"), SLICE("\x82\x86\x41\1h\x44\2/%")};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(heads); i++) {
+		serve(malformed_flood_peer, &heads[i]);
+		assert_int_equal(site.server.counters.h2_floods, 1);
+		assert_int_equal(site.started, 0);
+		if (i + 1 < ARRAY_LEN(heads))
+			site_close(&site);
+	}
+}
+
 static void large_heads_peer(void *context)
 {
 	struct wire_h2 *c = dial();
@@ -527,6 +632,10 @@ static void a_header_bomb_ends_the_connection(void **state)
 static void malformed_peer(void *context)
 {
 	static const char *const heads[][6] = {
+		{":method: GET", ":scheme: http", ":authority: h", ":path: /hello?\xc3\xa4"},
+		{":method: GET", ":scheme: http", ":authority: h", ":path: /\xc3\xa4"},
+		{":method: GET", ":scheme: http", ":authority: h", ":path: /hello?a b"},
+		{":method: GET", ":scheme: http", ":authority: h", ":path: /hel lo"},
 		{":method: GET", ":scheme: http", ":authority: h", ":path: x"},
 		{":method: GET", ":scheme: ftp", ":authority: h", ":path: /hello"},
 		{":method: GET", ":scheme: http", ":authority: a b", ":path: /hello"},
@@ -867,6 +976,10 @@ int main(void)
 		TEST(rapid_resets_end_the_connection),
 		TEST(floods_of_control_frames_end_the_connection),
 		TEST(a_flood_of_continuations_ends_the_connection),
+		TEST(a_head_that_stops_half_way_ends_the_connection),
+		TEST(the_time_for_a_head_ends_with_it),
+		TEST(provoked_resets_end_the_connection),
+		TEST(floods_of_malformed_requests_end_the_connection),
 		TEST(refuses_heads_that_are_too_large),
 		TEST(a_header_bomb_ends_the_connection),
 		TEST(refuses_what_is_malformed),

@@ -185,11 +185,13 @@ static bool is_being_watched(const struct client_connection *c)
 	return l->turn - c->idle_turn == 1 && l->told > 0 && l->told <= ONE_POLL_MAX;
 }
 
+/* Of many events some may be of a second poll in the same turn: an answer that one found is had
+ * again. */
 bool client_connection_is_early(const struct client_connection *c)
 {
 	const struct loop *l = c->client->loop;
 
-	return c->blind_turn == l->turn && c->blind_turn != 0 && l->told <= ONE_POLL_MAX;
+	return c->blind_turn == l->turn && c->blind_turn != 0;
 }
 
 /* What must not be sent twice is worth a look even at a connection that was watched. */

@@ -87,7 +87,7 @@ static void on_responded(struct client_call *call)
 	take_response(&c->response_body, c);
 }
 
-static void on_informed(struct client_call *call, const struct response *r)
+static void on_informed(struct client_call *call, struct response *r)
 {
 	assert_true(r->status / 100 == 1);
 	caller_of(call)->informed++;
@@ -580,6 +580,7 @@ static void stop_closed(struct transport *t)
 }
 
 static bool overtaken;
+static unsigned told_between; /* events of the same poll, between the two */
 
 /* Ready all the time: so it stays before the connection in the poll's list, unless the answer came
  * just when the list was being read. */
@@ -592,6 +593,7 @@ static void start_early_call(struct transport *t, int events)
 	overtaken = list_empty(&client->idle);
 	prepare(&early_call, "GET");
 	start(&early_call);
+	loop.told += told_between;
 }
 
 /* The bytes are found by the same poll as the event that starts the call, and told of after it. */
@@ -626,13 +628,15 @@ static void call_early(void)
 static void what_was_there_before_the_request_is_no_answer(void **state)
 {
 	(void)state;
-	overtaken = true;
-	for (unsigned i = 0; i < 20 && overtaken; i++) {
-		if (client != NULL)
-			client_destroy(&client);
-		call_early();
+	for (told_between = 0; told_between <= 1000; told_between += 1000) {
+		overtaken = true;
+		for (unsigned i = 0; i < 20 && overtaken; i++) {
+			if (client != NULL)
+				client_destroy(&client);
+			call_early();
+		}
+		assert_false(overtaken);
 	}
-	assert_false(overtaken);
 }
 
 static void bad_origin(void)

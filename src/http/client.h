@@ -125,8 +125,8 @@ struct client_call {
 	 * cancel the call, free it if `complete`. After a 101 to the protocol that the request
 	 * asked for nothing is read or written before `client_tunnel`. */
 	void (*responded)(struct client_call *);
-	/** A 1xx response. NULL: ignored. */
-	void (*informed)(struct client_call *, const struct response *);
+	/** A 1xx response, which is the receiver's to change. NULL: ignored. */
+	void (*informed)(struct client_call *, struct response *);
 	/** No response could be had: negative errno (-ETIMEDOUT, -ECONNREFUSED, -ECONNRESET,
 	 * -EPROTO, -EKEYREJECTED for a server that is not believed, -EBUSY, -ENOMEM …). The call
 	 * is over. */

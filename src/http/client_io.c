@@ -219,7 +219,7 @@ void client_connection_pump(struct task *t)
 		continue_body(c);
 }
 
-static void interim(struct client_connection *c, const struct response *r)
+static void interim(struct client_connection *c, struct response *r)
 {
 	struct client_call *call = c->call;
 

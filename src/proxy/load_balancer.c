@@ -90,8 +90,12 @@ static void on_responded(struct client_call *call)
 	exchange_respond(x);
 }
 
-static void on_informed(struct client_call *call, const struct response *interim)
+/* It has no body whose length could be told (RFC 9110 section 8.6). */
+static void on_informed(struct client_call *call, struct response *interim)
 {
+	if (forwarded_answer(interim) < 0)
+		return;
+	(void)fields_remove_id(&interim->fields, FIELD_CONTENT_LENGTH);
 	exchange_inform(container_of(call, struct forwarding, call)->x, interim);
 }
 

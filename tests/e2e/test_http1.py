@@ -240,6 +240,16 @@ def test_early_hints_pass(upstream, proxy):
         assert client.exchange().body == b"final"
 
 
+def test_early_hints_lose_what_is_of_the_hop(upstream, proxy):
+    fields = [("Connection", "X-Hop"), ("X-Hop", "1"), ("Keep-Alive", "timeout=5"), ("Transfer-Encoding", "chunked"), ("Link", "</a.css>"),
+              ("Trailer", "X-T")]
+    hints = head("HTTP/1.1 103 Early Hints", fields) + head("HTTP/1.1 103 Early Hints", [("Content-Length", "60"), ("Link", "</b.css>")])
+    with behind(proxy, upstream(answering(hints + response_bytes(body=b"final")))).connect() as client:
+        response = client.exchange()
+        assert [m.headers for m in response.interim] == [[("Link", "</a.css>")], [("Link", "</b.css>")]]
+        assert response.body == b"final"
+
+
 # --- persistence
 
 def test_keep_alive_on_both_sides(relay):

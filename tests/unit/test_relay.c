@@ -39,7 +39,7 @@ static void on_responded(struct client_call *call)
 	exchange_respond(x);
 }
 
-static void on_informed(struct client_call *call, const struct response *r)
+static void on_informed(struct client_call *call, struct response *r)
 {
 	struct exchange *x = container_of(call, struct relay, call)->x;
 

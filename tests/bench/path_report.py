@@ -25,7 +25,7 @@ IDLE_LIMIT_BYTES = 24 * 1024
 AMONG_LIMIT = 1.2
 
 INTRODUCTION = """\
-`make bench` writes this page; `tests/bench/path_*.py` are the program and the configuration of each proxy. Every proxy
+`make bench-path` writes this page; `tests/bench/path_*.py` are the program and the configuration of each proxy. Every proxy
 has one worker on one CPU; load and upstream share another. The rounds are interleaved, values are medians over them with
 the extremes in parentheses; a ratio is taken round by round. CPU time is user and system time of all processes and
 threads of the proxy. All proxies have the same certificate (ECDSA, P-256) and tell the upstream the same
@@ -82,7 +82,7 @@ def counts(rows):
 def markdown(results):
     rows = list(ratio_rows(results))
     missing = [name for key, name in CASES.items() if not results["cases"][key][WEIR]]
-    parts = ["# Benchmarks of the data path\n", INTRODUCTION, "\n".join(report.machine_lines(results)) + "\n",
+    parts = ["# Benchmarks of the data path\n", INTRODUCTION, "\n".join(report.machine_lines(results, "make bench-path")) + "\n",
              "## Ratios and targets\n", f"{counts(rows)}. In parentheses behind a verdict: the limit.\n",
              report.table(["", "median (extremes)", "goal"], rows)]
     if missing:

@@ -44,20 +44,7 @@ NGINX = """
     }}
 """
 
-HAPROXY = """
-global
-    nbthread 1
-    maxconn 16384
-    no strict-limits
-defaults
-    mode http
-    option http-keep-alive
-    http-reuse always
-    option splice-response
-    timeout connect 10s
-    timeout client 1h
-    timeout server 1h
-    timeout http-keep-alive 1h
+HAPROXY = peers.HAPROXY_COMMON + """
 frontend bench
     bind 127.0.0.1:{port} backlog 4096
     bind 127.0.0.1:{tls_port} backlog 4096 ssl crt {bundle} alpn h2,http/1.1

@@ -96,7 +96,7 @@ NGINX_HEADERS = """
             proxy_set_header X-Real-Ip $remote_addr;
 """
 
-HAPROXY = """
+HAPROXY_COMMON = """
 global
     nbthread 1
     maxconn 16384
@@ -110,6 +110,9 @@ defaults
     timeout client 1h
     timeout server 1h
     timeout http-keep-alive 1h
+"""
+
+HAPROXY = HAPROXY_COMMON + """
 frontend bench
     bind 127.0.0.1:{port} backlog 4096
     default_backend bench

@@ -5,10 +5,10 @@ import pytest
 from harness.client import Client
 from harness.message import Closed, Reader
 from harness.proxy import one_router
+from harness.smuggling import SMUGGLED, corpus
 from harness.upstream import response_bytes
 
 HOST = b"Host: test.example\r\n"
-SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: test.example\r\nX-Smuggled: 1\r\n\r\n"
 
 
 def post(fields, body, target=b"/a", version=b"1.1"):
@@ -155,6 +155,8 @@ ANY = {
     "delete character in a field name": b"GET /a HTTP/1.1\r\n" + HOST + b"X\x7f: y\r\n\r\n" + SMUGGLED,
 }
 
+CORPUS = corpus()
+
 
 @pytest.fixture(scope="module")
 def site(module_upstream, module_proxy):
@@ -268,3 +270,9 @@ def test_agreement(site, case, pieces):
     for request in seen:
         if request.target == "/smuggled":
             assert request.get("X-Smuggled") == "1" and request.body == b""
+
+
+def test_agreement_on_the_corpus(site):
+    """In pieces; whole, they go through other proxies, too: tests/differential/test_framing.py."""
+    for data in CORPUS.values():
+        check_agreement(*run(site, data, 1000))

@@ -174,6 +174,9 @@ static char *put_parts(char *to, const struct parts *p)
 			*to++ = '@';
 		to = put_encoded(to, p->host, "");
 	}
+	/* Two slashes without a host would be read as the beginning of one (RFC 3986 section 3). */
+	if (p->scheme.p != NULL && p->host.p == NULL && slice_starts(p->path, SLICE("//")))
+		to = put(to, SLICE("/."));
 	to = put_encoded(to, p->path, ODD);
 	if (p->query.p != NULL) {
 		*to++ = '?';
@@ -226,11 +229,8 @@ static slice without_dots(slice full, char *to)
 		full = slice_from_at(full, n + 1);
 		dots = slice_equal(element, SLICE("..")) || slice_equal(element, SLICE("."));
 		if (slice_equal(element, SLICE(".."))) {
-			first = end == start || memchr(start, '/', (size_t)(end - start)) == NULL;
-			if (first)
-				end = start;
-			else
-				drop_element(start, &end);
+			drop_element(start, &end);
+			first = end == start;
 		} else if (dots) {
 			first = false;
 		} else {

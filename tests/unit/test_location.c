@@ -158,6 +158,13 @@ static void references_are_resolved_as_go_does(void **state)
 		{"HTTPS://b/./c", "https://b/c"},
 		{"mailto:me@b", "mailto:me@b"},
 		{"/a b", "http://a.example/a%20b"},
+		{"/a/..//b", "http://a.example/b"},
+		{"/a//..//b", "http://a.example/a//b"},
+		{"T:/a/..//[", "t:/["},
+		{"http:///..//b", "http:///b"},
+		/* Go makes "t://[" of it, which is no URL, and "http://b/c", a host. */
+		{"T:/.//[", "t:/.//["},
+		{"http:/.//b/c", "http:/.//b/c"},
 		{"/%zz", NULL},
 		{":x", NULL},
 	};
@@ -182,7 +189,8 @@ static void references_are_resolved_as_go_does(void **state)
 
 		if (location_resolve(slice_from(rows[i].text), &base, &arena, &location) == 0)
 			assert_true(slice_starts(location, SLICE("http")) ||
-				    slice_starts(location, SLICE("mailto:")));
+				    slice_starts(location, SLICE("mailto:")) ||
+				    slice_starts(location, SLICE("t:/")));
 	}
 	arena_free(&arena);
 }

@@ -1,7 +1,7 @@
 /*
  * For tests of the data path: blocking peers in threads around one loop that runs in the test's own
  * thread. What goes wrong in a peer ends the process, since cmocka's assertions belong to the
- * test's thread.
+ * test's thread. Signals, as the alarms of a fuzzer, do not end what waits.
  */
 #ifndef UNIT_WIRE_H
 #define UNIT_WIRE_H
@@ -66,7 +66,8 @@ static inline int wire_connect(uint16_t port, int room)
 	}
 	wire_must(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0);
 	wire_must(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) == 0);
-	wire_must(connect(fd, (struct sockaddr *)&to, sizeof to) == 0);
+	/* Interrupted, Linux goes on in the background; the next call waits for that. */
+	wire_must(TEMP_FAILURE_RETRY(connect(fd, (struct sockaddr *)&to, sizeof to)) == 0);
 	return fd;
 }
 
@@ -76,8 +77,8 @@ static inline int wire_accept(int listening)
 	struct pollfd ready = {.fd = listening, .events = POLLIN};
 	int fd, on = 1;
 
-	wire_must(poll(&ready, 1, WIRE_PATIENCE_MS) == 1);
-	fd = accept4(listening, NULL, NULL, SOCK_CLOEXEC);
+	wire_must(TEMP_FAILURE_RETRY(poll(&ready, 1, WIRE_PATIENCE_MS)) == 1);
+	fd = (int)TEMP_FAILURE_RETRY(accept4(listening, NULL, NULL, SOCK_CLOEXEC));
 	wire_must(fd >= 0);
 	wire_must(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0);
 	wire_must(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) == 0);
@@ -88,7 +89,7 @@ static inline int wire_accept(int listening)
 static inline bool wire_send_bytes(int fd, const char *p, size_t n)
 {
 	while (n > 0) {
-		ssize_t sent = send(fd, p, n, MSG_NOSIGNAL);
+		ssize_t sent = TEMP_FAILURE_RETRY(send(fd, p, n, MSG_NOSIGNAL));
 
 		if (sent < 0)
 			return false;
@@ -153,7 +154,7 @@ struct wire_reader {
 static inline int wire_get(struct wire_reader *r)
 {
 	if (r->at == r->n) {
-		ssize_t got = recv(r->fd, r->block, sizeof r->block, 0);
+		ssize_t got = TEMP_FAILURE_RETRY(recv(r->fd, r->block, sizeof r->block, 0));
 
 		wire_must(got >= 0 || errno == ECONNRESET);
 		if (got <= 0)

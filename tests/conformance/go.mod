@@ -3,6 +3,7 @@ module example.org/weir/conformance
 go 1.24.0
 
 require (
+	github.com/http-wasm/http-wasm-guest-tinygo v0.4.0
 	github.com/http-wasm/http-wasm-host-go v0.7.0
 	github.com/summerwind/h2spec v2.2.1+incompatible
 	google.golang.org/grpc v1.72.2

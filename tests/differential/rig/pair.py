@@ -53,7 +53,7 @@ def configured(instance):
 
 class Pair:
     """`static` is laid over `static_tables`, `dynamic` over the marker; `files` replaces or adds files by name (text,
-    bytes). `plugins` maps aliases to guests."""
+    bytes). `plugins` maps aliases to our guests by name, or to any guest's bytes."""
 
     def __init__(self, directory, static=None, dynamic=None, files=None, entry_points=("web",), backends=("a",),
                  plugins=None, settings=None, arguments=("--configFile=static.yml",), environment=None, ready=configured, backend_host="127.0.0.1"):
@@ -82,7 +82,7 @@ class Pair:
                  "dynamic.yml": to_yaml(merge({"http": MARKER}, dynamic or {}))}
         for alias, name in plugins.items():
             files[f"plugins-local/src/example.org/{alias}/.traefik.yml"] = MANIFEST
-            files[f"plugins-local/src/example.org/{alias}/plugin.wasm"] = guest(name)
+            files[f"plugins-local/src/example.org/{alias}/plugin.wasm"] = name if isinstance(name, bytes) else guest(name)
         return files
 
     def start(self):

@@ -89,6 +89,7 @@ struct exchange *exchange_begin(struct exchange_pool *pool, const struct exchang
 	x->peer = x->peer_host = (slice){NULL, 0};
 	x->peer_address = (struct address){{0}};
 	x->tls = false;
+	x->client_tls = NULL;
 	x->server_name = (slice){NULL, 0};
 	x->client_method = METHOD_OTHER;
 	x->request = (struct request){.framing = FRAMING_NONE};
@@ -528,6 +529,7 @@ void exchange_end(struct exchange **giver, bool failed)
 	x->waiting &= finishing;
 	x->failed |= failed;
 	x->connection = NULL;
+	x->client_tls = NULL;
 	if (x->service_active)
 		drop_service(x);
 	/* The connection is the producer of one body and the consumer of the other, and may be gone

@@ -58,6 +58,7 @@ struct exchange_limits {
 #define EXCHANGE_MAGIC 0x65786368u
 
 struct exchange_pool;
+struct tls;
 
 /** What has to be given back at the end of an exchange, also of a tunnel that has left its chain.
  * In the exchange's arena, or in what `run` frees. */
@@ -80,7 +81,8 @@ struct exchange {
 	slice peer;      /* "192.0.2.1:4711" or "[2001:db8::1]:4711" */
 	slice peer_host; /* without port and brackets */
 	struct address peer_address;
-	bool tls;          /* of the client connection */
+	bool tls;                     /* of the client connection */
+	const struct tls *client_tls; /* its layer; NULL: none, or the connection is gone */
 	slice server_name; /* with `tls`: what the client asked for, in lower case; may be empty */
 	/* With `tls`: "1.3", and the cipher suite by its IANA name. Static. */
 	const char *tls_version, *tls_cipher;

@@ -29,6 +29,7 @@ int h1_connection_name_client(const struct h1_connection *c, struct exchange *x)
 	slice peer = arena_copy(&x->arena, (slice){c->peer, c->peer_n}), name = {"", 0};
 
 	x->tls = c->tls != NULL;
+	x->client_tls = c->tls;
 	if (c->tls != NULL) {
 		name = arena_copy(&x->arena, tls_server_name(c->tls));
 		x->tls_version = tls_version_text(c->tls);

@@ -21,6 +21,7 @@
 	X("inFlightReq", in_flight_req) \
 	X("ipAllowList", ip_allow_list) \
 	X("ipWhiteList", ip_white_list) \
+	X("passTLSClientCert", pass_tls_client_cert) \
 	X("plugin", plugin_middleware) \
 	X("rateLimit", rate_limit) \
 	X("redirectRegex", redirect_regex) \

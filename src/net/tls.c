@@ -409,6 +409,39 @@ slice tls_protocol(const struct tls *tls)
 	return slice_of((const char *)name, n);
 }
 
+static int add_shown(const struct tls *tls, X509 *leaf, STACK_OF(X509) * to)
+{
+	const STACK_OF(X509) *chain = SSL_get_peer_cert_chain(tls->ssl);
+
+	if (sk_X509_push(to, leaf) == 0)
+		return -ENOMEM;
+	X509_up_ref(leaf);
+	for (int i = 0; i < sk_X509_num(chain); i++) {
+		if (sk_X509_push(to, sk_X509_value(chain, i)) == 0)
+			return -ENOMEM;
+		X509_up_ref(sk_X509_value(chain, i));
+	}
+	return tls_is_resumed(tls) ? tls_tickets_chain(tls->ssl, to) : 0;
+}
+
+int tls_peer_certificates(const struct tls *tls, STACK_OF(X509) * *shown)
+{
+	X509 *leaf;
+
+	OBJ_CHECK(tls, TLS_MAGIC);
+	must(tls->acceptor != NULL);
+	*shown = NULL;
+	leaf = SSL_get0_peer_certificate(tls->ssl);
+	if (leaf == NULL)
+		return 0;
+	*shown = sk_X509_new_null();
+	if (*shown != NULL && add_shown(tls, leaf, *shown) == 0)
+		return 0;
+	sk_X509_pop_free(*shown, X509_free);
+	*shown = NULL;
+	return -ENOMEM;
+}
+
 const char *tls_version_text(const struct tls *tls)
 {
 	OBJ_CHECK(tls, TLS_MAGIC);

@@ -81,6 +81,13 @@ slice tls_protocol(const struct tls *tls);
 const char *tls_version_text(const struct tls *tls);
 const char *tls_cipher_text(const struct tls *tls);
 
+/**
+ * The certificates that the client has shown, its own first, also where an earlier session was
+ * taken up: a stack with references of its own, or NULL if it has shown none. The caller frees them
+ * with `sk_X509_pop_free`. Returns 0 or -ENOMEM.
+ */
+int tls_peer_certificates(const struct tls *tls, STACK_OF(X509) * *shown);
+
 /** For the choice of a certificate. Returns false when memory is short. */
 bool tls_remember_name(struct tls *tls, slice name);
 

@@ -9,6 +9,9 @@
 #include "net/address.h"
 #include "net/tls_private.h"
 
+/* What a client may show of certificates; goes into its ticket, for which there are 64 KiB. */
+#define CLIENT_CHAIN_BYTES_MAX (32 << 10)
+
 /* What can be agreed on: no protocol that nobody here speaks. */
 static bool is_spoken(const struct tls_acceptor *a, slice protocol)
 {
@@ -92,11 +95,13 @@ static int set_up(struct tls_acceptor *a, struct weir_error *e)
 	SSL_CTX_set_read_ahead(a->context, 1);
 	SSL_CTX_set_session_cache_mode(a->context, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_timeout(a->context, (long)TLS_TICKET_KEY_SECONDS);
+	SSL_CTX_set_max_cert_list(a->context, CLIENT_CHAIN_BYTES_MAX);
 	SSL_CTX_set_app_data(a->context, a);
 	SSL_CTX_set_client_hello_cb(a->context, tls_acceptor_choose, a);
 	SSL_CTX_set_tlsext_servername_callback(a->context, acknowledge_name);
 	SSL_CTX_set_alpn_select_cb(a->context, choose_protocol, a);
 	if (SSL_CTX_set_tlsext_ticket_key_evp_cb(a->context, tls_tickets_key) != 1 ||
+	    SSL_CTX_set_session_ticket_cb(a->context, tls_tickets_keep_chain, NULL, NULL) != 1 ||
 	    SSL_CTX_use_cert_and_key(a->context, c->leaf, c->key, c->chain, 1) != 1 ||
 	    (a->profile != NULL && !tls_profile_apply_to_context(a->profile, a->context)))
 		return error_set(e, -EIO, "TLS: %s", tls_last_error());

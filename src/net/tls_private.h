@@ -41,6 +41,14 @@ slice tls_profile_protocols(const struct tls_profile *p);
 int tls_tickets_key(SSL *ssl, unsigned char name[16], unsigned char *iv, EVP_CIPHER_CTX *cipher,
 		    EVP_MAC_CTX *mac, int encrypt);
 
+/** For SSL_CTX_set_session_ticket_cb: puts the client's chain, which the library leaves out, into
+ * the ticket. */
+int tls_tickets_keep_chain(SSL *ssl, void *unused);
+
+/** The chain that a ticket has brought, without the client's own certificate: appended to `to`.
+ * Returns 0 or -ENOMEM. */
+int tls_tickets_chain(const SSL *ssl, STACK_OF(X509) * to);
+
 /** The connection of a session, and the acceptor of a session. */
 struct tls *tls_of(const SSL *ssl);
 

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <openssl/core_names.h>
+#include <openssl/err.h>
 #include <openssl/rand.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -164,4 +165,57 @@ int tls_tickets_key(SSL *ssl, unsigned char name[16], unsigned char *iv, EVP_CIP
 									 : 1;
 	must(pthread_rwlock_unlock(&t->lock) == 0);
 	return result;
+}
+
+/* The certificates one after another; -1 when memory is short. */
+static int encode(const STACK_OF(X509) * chain, unsigned char **bytes)
+{
+	int total = 0;
+	unsigned char *p;
+
+	for (int i = 0; i < sk_X509_num(chain); i++)
+		total += MAX(i2d_X509(sk_X509_value(chain, i), NULL), 0);
+	p = *bytes = malloc((size_t)MAX(total, 1));
+	if (p == NULL)
+		return -1;
+	for (int i = 0; i < sk_X509_num(chain); i++)
+		(void)i2d_X509(sk_X509_value(chain, i), &p);
+	return total;
+}
+
+int tls_tickets_keep_chain(SSL *ssl, void *unused)
+{
+	const STACK_OF(X509) *chain = SSL_get_peer_cert_chain(ssl);
+	unsigned char *bytes;
+	int n, r;
+
+	(void)unused;
+	/* Of a session that was taken up, the ticket's is kept. */
+	if (sk_X509_num(chain) <= 0)
+		return 1;
+	n = encode(chain, &bytes);
+	r = n >= 0 && SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), bytes, (size_t)n) == 1;
+	free(bytes);
+	return r;
+}
+
+int tls_tickets_chain(const SSL *ssl, STACK_OF(X509) * to)
+{
+	void *bytes = NULL;
+	const unsigned char *p;
+	size_t n = 0;
+
+	if (SSL_SESSION_get0_ticket_appdata(SSL_get_session(ssl), &bytes, &n) != 1 || n == 0)
+		return 0;
+	p = bytes;
+	while (p < (const unsigned char *)bytes + n) {
+		X509 *x = d2i_X509(NULL, &p, (long)((const unsigned char *)bytes + n - p));
+
+		if (x == NULL || sk_X509_push(to, x) == 0) {
+			X509_free(x);
+			ERR_clear_error();
+			return -ENOMEM;
+		}
+	}
+	return 0;
 }

@@ -249,6 +249,23 @@ def test_expired_client_certificate(optional, clients):
     assert status_or_failure(optional.port, "verifyclientcertifgiven.example", certificate=expired) == "SSLV3_ALERT_CERTIFICATE_EXPIRED"
 
 
+@pytest.mark.parametrize("version", [V.TLSv1_2, V.TLSv1_3])
+def test_length_of_what_a_client_shows(optional, tmp_path, clients, version):
+    """Up to 32 KiB, which also fit into the ticket that the session is resumed by."""
+    name, host = "middle", "requestclientcert.example"
+    middle = Authority(tmp_path, name, above=clients)
+    long = context(certificate=middle.issue("long", chain=(middle,) * 50), minimum=version, maximum=version)
+    session = None
+    for reused in (False, True, True):
+        with TlsClient(optional.port, host, long, session) as client:
+            assert client.exchange(host=host).status == 200
+            session = client.sock.session
+            assert client.sock.session_reused == reused
+    too_long = middle.issue("too-long", chain=(middle,) * 100)
+    assert status_or_failure(optional.port, host, certificate=too_long, minimum=version, maximum=version) == "SSLV3_ALERT_ILLEGAL_PARAMETER"
+    assert status_or_failure(optional.port, host) == 200
+
+
 def test_strict_names(optional):
     assert status_or_failure(optional.port, "strict.example") == "TLSV1_UNRECOGNIZED_NAME"
     assert status_or_failure(optional.port, "no-tickets.example") == 200

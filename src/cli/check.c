@@ -2,6 +2,7 @@
 
 #include "cli/cli.h"
 #include "core/log.h"
+#include "net/url.h"
 #include "provider/provider.h"
 #include "proxy/check.h"
 
@@ -11,16 +12,18 @@ static void print_effective(const struct static_config *config,
 			    const struct dynamic_config *dynamic)
 {
 	const struct option_dump how = {0};
-	struct str text = {0};
+	struct str text = {0}, shown = {0};
 
 	option_dump(&text, static_options, config, &how);
 	if (dynamic != NULL) {
 		str_add(&text, SLICE("---\n"));
 		dynamic_dump(&text, dynamic, &how);
 	}
-	if (!text.failed)
-		(void)fputs(text.p, stdout);
+	url_add_hidden(&shown, str_slice(&text));
+	if (!text.failed && !shown.failed)
+		(void)fputs(shown.p, stdout);
 	str_free(&text);
+	str_free(&shown);
 }
 
 static void print_problem(void *context, const struct generation_problem *p)

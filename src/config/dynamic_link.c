@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "config/dynamic_private.h"
+#include "net/url.h"
 
 /* Follows references, so that everybody downstream may take them for granted. */
 
@@ -29,13 +30,17 @@ static void tell_no_transport(struct linker *l, struct dynamic_service *s)
 {
 	const struct dynamic_load_balancer *lb = s->load_balancer;
 	const struct dynamic_server *server = lb->servers.count > 0 ? lb->servers.items[0] : NULL;
+	struct str url = {0};
 
-	if (server != NULL && s->object.disabled.n == 0)
-		s->object.cause =
-			arena_format(&l->config->arena,
-				     "error building proxy for server URL %.*s: getting "
-				     "RoundTripper: servers transport not found %.*s",
-				     SLICE_ARG(server->url), SLICE_ARG(lb->servers_transport));
+	if (server == NULL || s->object.disabled.n > 0)
+		return;
+	url_add_hidden(&url, server->url);
+	s->object.cause =
+		arena_format(&l->config->arena,
+			     "error building proxy for server URL %.*s: getting "
+			     "RoundTripper: servers transport not found %.*s",
+			     SLICE_ARG(str_slice(&url)), SLICE_ARG(lb->servers_transport));
+	str_free(&url);
 }
 
 static void link_transport(struct linker *l, struct dynamic_service *s)

@@ -21,9 +21,69 @@ uint16_t url_default_port(slice scheme)
 	return 0;
 }
 
+/* Go's validUserinfo: nothing else can be one. */
+static bool is_user_info(char c)
+{
+	char low = ascii_lower(c);
+
+	return (low >= 'a' && low <= 'z') || ascii_digit(c) ||
+	       (c != '\0' && strchr("-._:~!$&'()*+,;=%@", c) != NULL);
+}
+
+/* How long the user information is that `s` begins with, without the "@" at its end; 0: none. */
+static size_t user_info(slice s)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s.n && is_user_info(s.p[i]); i++)
+		if (s.p[i] == '@')
+			n = i;
+	return n;
+}
+
+void url_add_hidden(struct str *out, slice text)
+{
+	while (text.n > 0) {
+		size_t i = 0, n;
+
+		while (i < text.n && !slice_starts(slice_from_at(text, i), SLICE("://")))
+			i += 1 + slice_find(slice_from_at(text, i + 1), ':');
+		i = MIN(i + 3, text.n);
+		str_add(out, slice_first(text, i));
+		text = slice_from_at(text, i);
+		n = user_info(text);
+		str_add(out, n > 0 ? SLICE("xxxx") : SLICE(""));
+		text = slice_from_at(text, n);
+	}
+}
+
+/* What cannot be parsed may have its password anywhere before an "@", and a "/" in it. */
+static void add_faulty(struct str *out, slice text)
+{
+	size_t start = slice_find(text, ':');
+	size_t end = text.n;
+
+	while (end > 0 && text.p[end - 1] != '@')
+		end--;
+	if (end == 0 || start >= end) {
+		str_add(out, text);
+		return;
+	}
+	start += slice_starts(slice_from_at(text, start), SLICE("://")) ? 3 : 1;
+	str_add(out, slice_first(text, start));
+	str_add(out, SLICE("xxxx@"));
+	str_add(out, slice_from_at(text, end));
+}
+
 static int fail(slice text, const char *why, struct weir_error *e)
 {
-	return error_set(e, -EINVAL, "parse \"%.*s\": %s", SLICE_ARG(text), why);
+	struct str shown = {0};
+
+	add_faulty(&shown, text);
+	(void)error_set(e, -EINVAL, "parse \"%s\": %s", shown.n > 0 && !shown.failed ? shown.p : "",
+			why);
+	str_free(&shown);
+	return -EINVAL;
 }
 
 /* RFC 3986 section 3.1. */
@@ -73,9 +133,13 @@ static int parse_port(slice text, slice port, struct url *u, struct weir_error *
 {
 	if (port.n == 0)
 		return 0;
-	if (!address_port_parse(port, &u->port))
-		return error_set(e, -EINVAL, "parse \"%.*s\": invalid port \":%.*s\" after host",
-				 SLICE_ARG(text), SLICE_ARG(port));
+	if (!address_port_parse(port, &u->port)) {
+		(void)fail(text, "invalid port", e);
+		/* It may be the password of a URL that has a "/" in it. */
+		if (slice_find(text, '@') == text.n)
+			error_suffix(e, " \":%.*s\" after host", SLICE_ARG(port));
+		return -EINVAL;
+	}
 	u->has_port = true;
 	return 0;
 }

@@ -9,6 +9,7 @@
 
 #include "core/error.h"
 #include "core/slice.h"
+#include "core/str.h"
 
 /** The parts of a URL, borrowed from its text. */
 struct url {
@@ -28,6 +29,12 @@ struct url {
  * fault. Percent-encoding in the path must be valid.
  */
 int url_parse(slice text, struct url *u, struct weir_error *e);
+
+/**
+ * Appends a text with `xxxx` in place of the user information of each URL in it, for all that
+ * people read: files, logs, messages.
+ */
+void url_add_hidden(struct str *out, slice text);
 
 /** Whether `s` holds a control character. */
 bool url_has_controls(slice s);

@@ -49,6 +49,18 @@ struct client_options build_client_options(const struct build *b,
 	return o;
 }
 
+/* As logs may show it, in the generation's arena; empty when memory is short. */
+static slice shown_url(struct build *b, slice url)
+{
+	struct str text = {0};
+	slice shown;
+
+	url_add_hidden(&text, url);
+	shown = arena_copy(&b->g->arena, text.failed ? SLICE("") : str_slice(&text));
+	str_free(&text);
+	return shown;
+}
+
 static int make_server(struct build *b, struct server *to, const struct dynamic_server *from,
 		       const struct dynamic_servers_transport *t, struct weir_error *e)
 {
@@ -69,11 +81,11 @@ static int make_server(struct build *b, struct server *to, const struct dynamic_
 		return error_set(e, -ENOTSUP,
 				 "server URL \"%.*s\": found scheme \"%.*s\", expected http, "
 				 "https or h2c",
-				 SLICE_ARG(from->url), SLICE_ARG(u.scheme));
+				 SLICE_ARG(shown_url(b, from->url)), SLICE_ARG(u.scheme));
 	if (r < 0)
 		return r;
 	to->host = u.authority;
-	to->url = from->url;
+	to->url = shown_url(b, from->url);
 	to->path = from->preserve_path ? u.path : (slice){NULL, 0};
 	r = upstream_get(&to->upstream, b->g->world->upstreams, u.host, u.port, &options);
 	return r < 0 ? error_set(e, r, "out of memory") : 0;

@@ -44,6 +44,14 @@ def test_standard_output(upstream, proxy):
     p.wait_log('"RequestPath":"/found-in-output"')
 
 
+def test_users_of_server_urls_are_not_logged(upstream, proxy):
+    server = upstream()
+    p = proxy(one_router(server.url.replace("://", "://me:open-sesame@")), static={"accessLog": {"format": "json"}})
+    assert p.fetch(target="/logged").status == 200
+    p.wait_log('"RequestPath":"/logged"')
+    assert f'"ServiceURL":"{server.url.replace("://", "://xxxx@")}"' in p.log() and "open-sesame" not in p.log()
+
+
 def test_file_is_opened_again(upstream, proxy):
     p = logged(proxy, upstream, {"filePath": "access.log"})
     p.fetch(target="/first")

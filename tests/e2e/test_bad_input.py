@@ -55,6 +55,22 @@ def line_of(text, fragment):
     return text[: text.index(fragment)].count("\n") + 1
 
 
+def test_users_of_urls_are_not_shown(files):
+    dynamic = GOOD_DYNAMIC.replace("http://127.0.0.1:1", "http://me:open-sesame@127.0.0.1:1") + """  middlewares:
+    asked:
+      forwardAuth:
+        address: http://me:open-sesame@127.0.0.1:2/auth
+"""
+    static = GOOD_STATIC.format(port=free_port()) + "  http:\n    endpoint: http://me:open-sesame@127.0.0.1:3/\n"
+    code, output = files(static, dynamic)
+    assert code == 0 and "open-sesame" not in output
+    says(output, "http://xxxx@127.0.0.1:1", "http://xxxx@127.0.0.1:2/auth", "http://xxxx@127.0.0.1:3/")
+    for wrong in ("http://me:open-sesame@a b", "ftp://me:open-sesame@a", "http://me:open-sesame/1@a", "me:open-sesame@a"):
+        code, output = files(dynamic=GOOD_DYNAMIC.replace("http://127.0.0.1:1", wrong))
+        assert code == 1 and "open-sesame" not in output, output
+        says(output, "server URL")
+
+
 def test_good_files_pass(files):
     code, output = files()
     assert code == 0, output

@@ -339,6 +339,47 @@ static void urls(void **state)
 	}
 }
 
+/* Passwords in URLs were printed by `weir check` and logged. */
+static void users_of_urls_are_hidden(void **state)
+{
+	static const char *const rows[][2] = {
+		{"http://u:p@h/a", "http://xxxx@h/a"},
+		{"http://token@h", "http://xxxx@h"},
+		{"url: \"http://u:p@h\"\nb: [\"h2c://a:b%40@c@d:1\", \"http://h/x@y\"]",
+		 "url: \"http://xxxx@h\"\nb: [\"h2c://xxxx@d:1\", \"http://h/x@y\"]"},
+		{"https://h://u:p@i", "https://h://xxxx@i"},
+		{"http://", "http://"},
+		{"://@", "://@"},
+		{":/a:://b", ":/a:://b"},
+		{"^https?://([^/]+)@x", "^https?://([^/]+)@x"},
+		{"a: b", "a: b"},
+		{"", ""},
+	};
+	static const char *const faulty[][2] = {
+		{"http://u:p/w@h", "parse \"http://xxxx@h\": invalid port"},
+		{"http://u:p@h o", "parse \"http://xxxx@h o\": invalid character in host name"},
+		{"u:p@h", "parse \"u:xxxx@h\": expected scheme://host[:port]"},
+		{"u@h:80", "parse \"u@h:80\": expected scheme://host[:port]"},
+		{"http://h:x", "parse \"http://h:x\": invalid port \":x\" after host"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct str out = {0};
+
+		url_add_hidden(&out, slice_from(rows[i][0]));
+		assert_true(slice_equal(str_slice(&out), slice_from(rows[i][1])));
+		str_free(&out);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(faulty); i++) {
+		struct weir_error e = {0};
+		struct url u;
+
+		assert_int_equal(url_parse(slice_from(faulty[i][0]), &u, &e), -EINVAL);
+		assert_string_equal(e.text, faulty[i][1]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -350,6 +391,7 @@ int main(void)
 		cmocka_unit_test(splitting_follows_go),
 		cmocka_unit_test(listen_addresses),
 		cmocka_unit_test(urls),
+		cmocka_unit_test(users_of_urls_are_hidden),
 	};
 
 	return cmocka_run_group_tests_name("address", tests, NULL, NULL);

@@ -48,6 +48,7 @@ struct api_call {
 	struct arena arena;
 	struct desk_answer *answer;
 	struct str *out; /* the answer's body */
+	bool hide;       /* "xxxx" for secrets of objects */
 };
 
 typedef void api_handler(struct api_call *c);
@@ -65,7 +66,8 @@ extern const struct api_route api_routes[];
 
 api_handler api_show_version, api_show_overview, api_show_raw_data;
 api_handler api_list, api_show_item, api_list_nothing, api_show_nothing;
-api_handler api_list_entry_points, api_show_entry_point, api_list_certificates;
+api_handler api_list_entry_points, api_show_entry_point;
+api_handler api_list_certificates, api_show_certificate, api_dump;
 
 /** Status and content type of an answer in JSON, with nothing in its body yet. */
 void api_begin_json(struct api_call *c);
@@ -81,6 +83,25 @@ slice api_parameter(struct api_call *c, slice name);
  * and sets the field for the next page. False if there is no such page: the answer says so then.
  */
 bool api_take_page(struct api_call *c, size_t *from, size_t *count);
+
+/** A time since 1970 in quotes, as Go writes it: nanoseconds without zeros at the end. */
+void api_add_time(struct str *out, int64_t seconds, uint32_t ns);
+
+/** How many there are of something, with the key. */
+void api_add_numbers(struct str *out, const char *key, size_t total, size_t warnings,
+		     size_t errors);
+
+/** All objects, as one JSON object. */
+void api_add_raw_data(struct api_call *c);
+
+/** The name of the program, its version and its start, with the keys. */
+void api_add_start(struct api_call *c, const char *version_key, const char *codename_key);
+
+/** How many certificates there are. */
+void api_count_certificates(struct api_call *c);
+
+/** Whether `part` is in `text`; letter case of ASCII does not matter. */
+bool api_holds(slice text, slice part);
 
 /** A router, service or middleware of the configuration, or an internal service. */
 struct api_item {

@@ -11,12 +11,14 @@ struct criteria {
 	slice middleware;
 };
 
-static bool holds_nocase(slice text, slice part)
+bool api_holds(slice text, slice part)
 {
+	if (part.n == 0)
+		return true;
 	for (size_t i = 0; i + part.n <= text.n; i++)
 		if (slice_equal_nocase(slice_of(text.p + i, part.n), part))
 			return true;
-	return part.n == 0;
+	return false;
 }
 
 /* A name without a provider may be of any. */
@@ -42,8 +44,8 @@ static bool is_kept(const struct criteria *k, enum api_kind kind, const struct a
 	if (k->status.n > 0 && !slice_equal_nocase(slice_from(api_status(item)), k->status))
 		return false;
 	if (kind != API_ROUTER)
-		return holds_nocase(item->name, k->search);
-	return (holds_nocase(r->rule, k->search) || holds_nocase(item->name, k->search)) &&
+		return api_holds(item->name, k->search);
+	return (api_holds(r->rule, k->search) || api_holds(item->name, k->search)) &&
 	       (k->service.n == 0 || is_service(api_written_service(r), k->service)) &&
 	       (k->middleware.n == 0 || has_middleware(r, k->middleware));
 }

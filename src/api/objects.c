@@ -141,7 +141,7 @@ static void add_using(struct api_call *c, const struct dynamic_router *r)
 
 static void add_router(struct api_call *c, const struct api_item *item, bool listed)
 {
-	static const struct option_json how = {.set_only = false};
+	const struct option_json how = {.hide = c->hide};
 	struct dynamic_router r = *(const struct dynamic_router *)item->object;
 	struct dynamic_router_tls tls;
 
@@ -219,16 +219,17 @@ static void add_servers(struct str *out, const struct dynamic_load_balancer *lb)
 }
 
 /* What the provider rest takes has no defaults in Traefik. */
-static struct option_json manner(slice name)
+static struct option_json manner(const struct api_call *c, slice name)
 {
-	return (struct option_json){.set_only = slice_equal(api_provider(name), SLICE("rest"))};
+	return (struct option_json){.set_only = slice_equal(api_provider(name), SLICE("rest")),
+				    .hide = c->hide};
 }
 
 static void add_service(struct api_call *c, const struct api_item *item,
 			const struct api_uses *uses, bool listed)
 {
 	const struct dynamic_service *s = item->object;
-	const struct option_json how = manner(item->name);
+	const struct option_json how = manner(c, item->name);
 
 	str_add_char(c->out, '{');
 	if (s == NULL)
@@ -268,7 +269,7 @@ static void add_middleware(struct api_call *c, const struct api_item *item,
 			   const struct api_uses *uses, bool listed)
 {
 	const struct dynamic_middleware *m = item->object;
-	const struct option_json how = manner(item->name);
+	const struct option_json how = manner(c, item->name);
 
 	str_add_char(c->out, '{');
 	if (option_json(c->out, dynamic_middleware_options, m, m->object.node, &how))

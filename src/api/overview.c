@@ -1,5 +1,4 @@
 #include <stdlib.h>
-#include <time.h>
 
 #include "api/api_private.h"
 #include "config/static_rows.h"
@@ -17,8 +16,7 @@ static const char *plural(enum api_kind kind)
 	return names[kind];
 }
 
-static void add_numbers(struct str *out, const char *key, size_t total, size_t warnings,
-			size_t errors)
+void api_add_numbers(struct str *out, const char *key, size_t total, size_t warnings, size_t errors)
 {
 	str_format(out, "\"%s\":{\"total\":%zu,\"warnings\":%zu,\"errors\":%zu}", key, total,
 		   warnings, errors);
@@ -40,7 +38,7 @@ static void count_kind(struct api_call *c, enum api_kind kind)
 		errors += s != NULL && s->notes != NULL && s->disabled;
 		warnings += s != NULL && s->notes != NULL && !s->disabled;
 	}
-	add_numbers(c->out, plural(kind), (size_t)count, warnings, errors);
+	api_add_numbers(c->out, plural(kind), (size_t)count, warnings, errors);
 }
 
 /* Nothing is served by it. */
@@ -50,7 +48,7 @@ static void add_empty(struct str *out, const char *protocol, int kinds)
 	for (int kind = 0; kind < kinds; kind++) {
 		if (kind > 0)
 			str_add_char(out, ',');
-		add_numbers(out, plural((enum api_kind)kind), 0, 0, 0);
+		api_add_numbers(out, plural((enum api_kind)kind), 0, 0, 0);
 	}
 	str_add_char(out, '}');
 }
@@ -113,7 +111,7 @@ void api_show_overview(struct api_call *c)
 	add_empty(c->out, "tcp", API_KIND_COUNT);
 	add_empty(c->out, "udp", API_MIDDLEWARE);
 	str_add_char(c->out, ',');
-	add_numbers(c->out, "certificates", 0, 0, 0);
+	api_count_certificates(c);
 	str_format(c->out, ",\"features\":{\"tracing\":\"\",\"metrics\":\"%s\",\"accessLog\":%s}",
 		   static_prometheus(s) != NULL ? "Prometheus" : "",
 		   s->access_log != NULL ? "true" : "false");
@@ -141,11 +139,10 @@ static void add_objects(struct api_call *c, enum api_kind kind, const struct api
 		str_add(c->out, SLICE("},"));
 }
 
-void api_show_raw_data(struct api_call *c)
+void api_add_raw_data(struct api_call *c)
 {
 	struct api_uses uses;
 
-	api_begin_json(c);
 	if (api_uses_read(c, &uses) < 0)
 		c->out->failed = true;
 	str_add_char(c->out, '{');
@@ -157,24 +154,21 @@ void api_show_raw_data(struct api_call *c)
 	api_uses_free(&uses);
 }
 
-/* As Go writes a time: nanoseconds without zeros at the end. */
-static void add_time(struct str *out, uint64_t ns)
+void api_show_raw_data(struct api_call *c)
 {
-	const time_t seconds = (time_t)(ns / 1000000000u);
-	char text[40];
-	struct tm tm;
-	size_t n;
+	api_begin_json(c);
+	api_add_raw_data(c);
+}
 
-	must(gmtime_r(&seconds, &tm) != NULL);
-	n = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm);
-	n += (size_t)snprintf(text + n, sizeof text - n, ".%09u", (unsigned)(ns % 1000000000u));
-	while (text[n - 1] == '0')
-		n--;
-	if (text[n - 1] == '.')
-		n--;
-	str_add_char(out, '"');
-	str_add(out, slice_of(text, n));
-	str_add(out, SLICE("Z\""));
+void api_add_start(struct api_call *c, const char *version_key, const char *codename_key)
+{
+	const uint64_t started_ns = c->api->started_ns;
+
+	str_format(c->out,
+		   "{\"%s\":\"" WEIR_VERSION "\",\"%s\":\"weir\",\"startDate\":", version_key,
+		   codename_key);
+	api_add_time(c->out, (int64_t)(started_ns / 1000000000u),
+		     (uint32_t)(started_ns % 1000000000u));
 }
 
 void api_show_version(struct api_call *c)
@@ -183,9 +177,7 @@ void api_show_version(struct api_call *c)
 
 	c->answer->status = 200;
 	c->answer->content_type = "application/json; charset=UTF-8";
-	str_add(c->out, SLICE("{\"Version\":\"" WEIR_VERSION "\",\"Codename\":\"weir\","
-			      "\"startDate\":"));
-	add_time(c->out, c->api->started_ns);
+	api_add_start(c, "Version", "Codename");
 	if (a->disable_dashboard_ad)
 		str_add(c->out, SLICE(",\"disableDashboardAd\":true"));
 	if (a->dashboard_name.n > 0) {

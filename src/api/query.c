@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "api/api_private.h"
 #include "proxy/rule_query.h"
@@ -61,4 +62,23 @@ bool api_take_page(struct api_call *c, size_t *from, size_t *count)
 	(void)snprintf(c->answer->field_value, sizeof c->answer->field_value, "%lld",
 		       first + *count < all ? (long long)page + 1 : 1LL);
 	return true;
+}
+
+void api_add_time(struct str *out, int64_t seconds, uint32_t ns)
+{
+	const time_t time = (time_t)seconds;
+	char text[48];
+	struct tm tm;
+	size_t n;
+
+	must(gmtime_r(&time, &tm) != NULL);
+	n = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm);
+	n += (size_t)snprintf(text + n, sizeof text - n, ".%09u", (unsigned)ns);
+	while (text[n - 1] == '0')
+		n--;
+	if (text[n - 1] == '.')
+		n--;
+	str_add_char(out, '"');
+	str_add(out, slice_of(text, n));
+	str_add(out, SLICE("Z\""));
 }

@@ -324,7 +324,7 @@ void option_dump(struct str *out, const struct option *table, const void *object
 /** How `option_json` shows a structure. */
 struct option_json {
 	bool set_only; /* only what is written, no defaults */
-	bool hide;     /* "xxxx" for secrets */
+	bool hide;     /* "xxxx" for secrets and for what plugins are told */
 };
 
 /**

@@ -260,7 +260,9 @@ static void add_map(struct writer *w, const struct option *row, const struct opt
 		str_add_char(w->out, i == 0 ? '{' : ',');
 		tree_add_json_string(w->out, e->name);
 		str_add_char(w->out, ':');
-		if (row->type == OPTION_FREE_MAP)
+		if (row->type == OPTION_FREE_MAP && w->how->hide)
+			tree_add_json_string(w->out, SLICE("xxxx"));
+		else if (row->type == OPTION_FREE_MAP)
 			tree_add_json(w->out, e->value, true);
 		else
 			add_object(w, row->table, e->value, e->node);

@@ -8,7 +8,6 @@
 #include <openssl/x509v3.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "net/address.h"
 #include "net/tls_private.h"
@@ -247,74 +246,6 @@ int tls_certificate_generate(struct tls_certificate **made, struct weir_error *e
 	c->generated = true;
 	*made = c;
 	return 0;
-}
-
-static void add_common_name_text(struct str *to, const X509 *leaf)
-{
-	const X509_NAME *subject = X509_get_subject_name(leaf);
-	int at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
-	unsigned char *text = NULL;
-	int n;
-
-	if (at < 0)
-		return;
-	n = ASN1_STRING_to_UTF8(&text, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)));
-	if (n > 0)
-		str_add(to, slice_of((const char *)text, (size_t)n));
-	OPENSSL_free(text);
-}
-
-static void add_alternatives_text(struct str *to, X509 *leaf)
-{
-	GENERAL_NAMES *names = X509_get_ext_d2i(leaf, NID_subject_alt_name, NULL, NULL);
-
-	for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
-		int type;
-		const ASN1_STRING *s =
-			GENERAL_NAME_get0_value(sk_GENERAL_NAME_value(names, i), &type);
-
-		if (type != GEN_DNS)
-			continue;
-		str_add(to, to->n > 0 ? SLICE(",") : SLICE(""));
-		str_add(to, slice_of((const char *)ASN1_STRING_get0_data(s),
-				     (size_t)ASN1_STRING_length(s)));
-	}
-	GENERAL_NAMES_free(names);
-}
-
-static void add_serial_text(struct str *to, const X509 *leaf)
-{
-	BIGNUM *number = ASN1_INTEGER_to_BN(X509_get0_serialNumber(leaf), NULL);
-	char *text = number != NULL ? BN_bn2dec(number) : NULL;
-
-	if (text != NULL)
-		str_add(to, slice_from(text));
-	OPENSSL_free(text);
-	BN_free(number);
-}
-
-int tls_certificate_describe(const struct tls_certificate *c, struct tls_certificate_text *text)
-{
-	struct tm end;
-
-	OBJ_CHECK(c, TLS_CERTIFICATE_MAGIC);
-	ERR_clear_error();
-	add_common_name_text(&text->common_name, c->leaf);
-	add_alternatives_text(&text->alternatives, c->leaf);
-	add_serial_text(&text->serial, c->leaf);
-	if (ASN1_TIME_to_tm(X509_get0_notAfter(c->leaf), &end) == 1)
-		text->not_after_s = (int64_t)timegm(&end);
-	ERR_clear_error();
-	return text->common_name.failed || text->alternatives.failed || text->serial.failed
-		       ? -ENOMEM
-		       : 0;
-}
-
-void tls_certificate_text_free(struct tls_certificate_text *text)
-{
-	str_free(&text->common_name);
-	str_free(&text->alternatives);
-	str_free(&text->serial);
 }
 
 struct tls_certificate *tls_certificate_ref(struct tls_certificate *c)

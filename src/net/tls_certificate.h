@@ -38,16 +38,6 @@ int tls_certificate_load(slice certificate, slice key, struct tls_certificate **
 /** A new key with a certificate that it has signed itself, for clients that nothing else fits. */
 int tls_certificate_generate(struct tls_certificate **made, struct weir_error *e);
 
-/** Of the leaf: common name, alternative DNS names and serial number in decimal digits. */
-struct tls_certificate_text {
-	struct str common_name, alternatives, serial;
-	int64_t not_after_s; /* since 1970 */
-};
-
-/** Fills in a zeroed `text`; free it in any case. Returns 0 or -ENOMEM. */
-int tls_certificate_describe(const struct tls_certificate *c, struct tls_certificate_text *text);
-void tls_certificate_text_free(struct tls_certificate_text *text);
-
 /** One more reference. Returns `c`. */
 struct tls_certificate *tls_certificate_ref(struct tls_certificate *c);
 

@@ -1,5 +1,6 @@
 #include <errno.h>
 
+#include "net/tls_certificate_facts.h"
 #include "observe/render_private.h"
 #include "proxy/stats.h"
 
@@ -58,18 +59,21 @@ int render_tls_requests(struct rendering *r, struct series_registry *series)
 
 static int add_certificate(struct rendering *r, const struct tls_certificate *c)
 {
-	struct tls_certificate_text text = {.not_after_s = 0};
-	int result = tls_certificate_describe(c, &text);
+	struct tls_certificate_facts facts;
+	struct arena arena;
+	int result;
 
+	arena_init(&arena, 4096, (size_t)64 << 20);
+	result = tls_certificate_describe(c, &arena, &facts);
 	if (result == 0) {
-		const struct label labels[] = {{"cn", str_slice(&text.common_name)},
-					       {"sans", str_slice(&text.alternatives)},
-					       {"serial", str_slice(&text.serial)}};
+		const struct label labels[] = {{"cn", facts.common_name},
+					       {"sans", facts.dns_names},
+					       {"serial", facts.serial}};
 
 		exposition_number(r->out, str_slice(&r->name), labels, ARRAY_LEN(labels),
-				  text.not_after_s > 0 ? (uint64_t)text.not_after_s : 0);
+				  facts.not_after_s > 0 ? (uint64_t)facts.not_after_s : 0);
 	}
-	tls_certificate_text_free(&text);
+	arena_free(&arena);
 	return result;
 }
 

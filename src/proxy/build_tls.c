@@ -3,6 +3,7 @@
 
 #include "core/clock.h"
 #include "core/log.h"
+#include "net/tls_certificate_facts.h"
 #include "proxy/build_private.h"
 
 /* Certificates, options and what the TLS connections of each entry point get. */
@@ -86,18 +87,19 @@ static struct tls_certificate *find_previous(const struct generation *p,
 #define EXPIRY_WARNING_S (7 * 86400)
 
 /* Clients will say so as well, but later. */
-static void warn_of_expiry(const struct dynamic_key_pair *pair, const struct tls_certificate *c)
+static void warn_of_expiry(const struct dynamic_key_pair *pair, const struct tls_certificate *c,
+			   struct arena *arena)
 {
-	struct tls_certificate_text text = {.not_after_s = 0};
 	int64_t now_s = (int64_t)(clock_wall_ns() / 1000000000u);
+	struct tls_certificate_facts facts;
 
-	if (tls_certificate_describe(c, &text) == 0 && text.not_after_s < now_s + EXPIRY_WARNING_S)
+	if (tls_certificate_describe(c, arena, &facts) == 0 &&
+	    facts.not_after_s < now_s + EXPIRY_WARNING_S)
 		log_warn_with((LOG_TEXT("certFile", build_content_name(&pair->cert_file)),
-			       LOG_TEXT("names", str_slice(&text.alternatives))),
+			       LOG_TEXT("names", facts.dns_names)),
 			      "%s",
-			      text.not_after_s < now_s ? "Certificate has expired"
-						       : "Certificate expires within a week");
-	tls_certificate_text_free(&text);
+			      facts.not_after_s < now_s ? "Certificate has expired"
+							: "Certificate expires within a week");
 }
 
 /* Of what the files say. One reference for the caller. */
@@ -123,7 +125,7 @@ static int load_files(struct build *b, const struct dynamic_key_pair *pair,
 		else
 			r = tls_certificate_load(certificate, key, made, e);
 		if (r == 0 && same == NULL)
-			warn_of_expiry(pair, *made);
+			warn_of_expiry(pair, *made, &arena);
 	}
 	arena_free(&arena);
 	return r;

@@ -1,10 +1,13 @@
 """The API: the same files give the same JSON, field by field, but for the object `weir` and what stands in KNOWN."""
 
+import io
 import json
 import re
+import tarfile
 
 import pytest
 
+from harness.certificates import Authority
 from harness.client import fetch
 from harness.waiting import wait_until
 from rig.messages import service
@@ -306,6 +309,86 @@ def test_errors(pairs):
     compare_all(pair, [IN_OTHER_WORDS])
     ours = json.loads(call(pair.weir, "/api/rawdata").body)
     assert all(ours["routers"][f"{name}@file"]["status"] == ("warning" if "and-known" in name else "disabled") for name in WRONG)
+
+
+CERTIFICATE_QUERIES = ["", "sortBy=name&direction=desc", "sortBy=status", "sortBy=status&direction=desc", "sortBy=issuer", "sortBy=validUntil",
+                       "sortBy=validUntil&direction=desc", "sortBy=notAfter", "search=RSA.ex", "search=127.0", "search=2001:db8", "search=some",
+                       "search=authority", "search=1001", "status=warning", "status=EXPIRED", "status=enabled", "status=disabled",
+                       "status=enabled&search=www", "per_page=2", "per_page=2&page=2", "page=9", "page=0", "serviceName=x"]
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory):
+    """Keys and names of many kinds, that are valid, soon not, and no longer."""
+    made = Authority(tmp_path_factory.mktemp("authority"), subject="/C=DE/O=Somebody/O=Else/CN=authority")
+    plain = Authority(tmp_path_factory.mktemp("plain"), "another")
+    rsa = ("rsa", "rsa_keygen_bits:2048")
+    return {
+        "rsa": made.issue("rsa.example", "DNS:rsa.example", "DNS:www.rsa.example", "IP:127.0.0.1", "IP:2001:db8::1", days=300, key=rsa,
+                          subject="/C=FR/O=First/O=Second/OU=Unit/CN=not.example/CN=rsa.example"),
+        "soon": plain.issue("soon.example", days=10),
+        "late": made.issue("late.example", days=-1),
+        "p384": made.issue("p384.example", "DNS:*.p384.example", days=300, key=("ec", "ec_paramgen_curve:P-384")),
+        "ed25519": plain.issue("ed.example", days=300, key=("ed25519", "")),
+        "nameless": made.issue("", "DNS:nameless.example", "email:a@b.example", "URI:http://u.example", days=300, subject="/O=Only"),
+        "umlaut": made.issue("umlaut.example", days=300, subject="/O=<Ümläut> & \"Söhne\"/CN=umlaut.example"),
+        "default": made.issue("default.example", days=300, key=("rsa", "rsa_keygen_bits:3072")),
+    }
+
+
+def test_certificates(pairs, certificates):
+    pairs_of = [each.pair for name, each in certificates.items() if name != "default"]
+    tls = {"certificates": [*pairs_of, pairs_of[0], {**pairs_of[1], "stores": ["nowhere", "default"]}],
+           "stores": {"default": {"defaultCertificate": certificates["default"].pair}}}
+    pair = start(pairs, {**http(ROUTERS, MIDDLEWARES), "tls": tls}, {"metrics": {"prometheus": {}}})
+    settled(pair)
+    for instance in (pair.traefik, pair.weir):
+        wait_until(lambda instance=instance: len(json.loads(call(instance, "/api/certificates").body)) == 8, "all are there")
+    for query in CERTIFICATE_QUERIES:
+        compare(pair, f"/api/certificates?{query}")
+    assert json.loads(call(pair.weir, "/api/overview").body)["certificates"] == {"total": 8, "warnings": 1, "errors": 1}
+    for each in json.loads(call(pair.weir, "/api/certificates").body):
+        compare(pair, f"/api/certificates/{each['name']}")
+    for target in ("/api/overview", "/api/certificates/nobody", "/api/certificates/", "/api/certificates/a/b"):
+        compare(pair, target)
+
+    def series(instance):
+        return sorted(line for line in call(instance, "/metrics").body.decode().splitlines() if "tls_certs_not_after{" in line)
+
+    assert [line.split("}")[0] for line in series(pair.weir)] == [line.split("}")[0] for line in series(pair.traefik)] != []
+
+
+def test_no_certificates(pairs):
+    """The one that nobody has configured is no one's business."""
+    pair = start(pairs, {**http(ROUTERS, MIDDLEWARES), "tls": {"certificates": []}})
+    settled(pair)
+    compare(pair, "/api/certificates")
+    compare(pair, "/api/overview")
+
+
+def archive(instance):
+    response = call(instance, "/api/support-dump")
+    with tarfile.open(fileobj=io.BytesIO(response.body), mode="r:gz") as files:
+        return ({name: response.all(name) for name in ("Content-Type", "Content-Disposition")},
+                {each.name: (each.mode, each.uid, json.loads(anonymous(instance, files.extractfile(each).read().decode()))) for each in files})
+
+
+WITH_STATES = Known("api-support-dump", r"/serverStatus/")
+
+
+def test_support_dump(pairs):
+    """The same files; what is in them is what the other paths show, and the options by the same names."""
+    pair = start(pairs, http(ROUTERS, MIDDLEWARES))
+    settled(pair)
+    (their_fields, theirs), (our_fields, ours) = archive(pair.traefik), archive(pair.weir)
+    assert our_fields == their_fields and list(ours) == list(theirs)
+    assert all(ours[name][:2] == theirs[name][:2] for name in theirs)
+    assert list(ours["version.json"][2]) == list(theirs["version.json"][2])
+    found = differences(theirs["runtime-config.json"][2], without_weir(ours["runtime-config.json"][2]))
+    assert found and all(WITH_STATES.explains(path) for path in found), found
+    their_static, our_static = (flat(files["static-config.json"][2]) for files in (theirs, ours))
+    missing = {path for path, value in their_static.items() if value not in ("xxxx", {}) and our_static.get(path) != value}
+    assert not {path for path in missing if not path.endswith("/filename")}
 
 
 QUERIES = ["page=2&per_page=7", "per_page=1000", "page=12&per_page=100", "page=10&per_page=101", "page=0", "page=-1", "page=x", "per_page=0",

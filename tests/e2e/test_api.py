@@ -1,7 +1,9 @@
 """The API and the provider rest where weir has limits of its own, or more to say; the rest is compared with Traefik."""
 
 import hashlib
+import io
 import json
+import tarfile
 import threading
 
 import pytest
@@ -64,6 +66,33 @@ def test_a_plugin_that_goes_on_as_it_was_is_a_warning(upstream, proxy):
     [middleware] = read(p, "/api/http/middlewares?status=warning")
     assert len(middleware["error"]) == 1 and "error instantiating guest" in middleware["error"][0]
     assert not read(p, "/api/http/routers?status=disabled")
+
+
+def test_the_support_dump_tells_no_secrets(proxy):
+    """It is made to be given away: hashes, keys, users in URLs and what plugins are told stay here."""
+    dynamic = {"http": {
+        "routers": {"r": {"rule": "Host(`a.test`)", "service": "s", "middlewares": ["basic", "guest"]}},
+        "middlewares": {"basic": {"basicAuth": {"users": ["a:$apr1$H6uskkkW$IgXLP6ewTrSuBkTrqE8wj/"]}},
+                        "digest": {"digestAuth": {"users": ["a:traefik:a2688e031edb4be6a3797f3882655c05"]}},
+                        "asked": {"forwardAuth": {"address": "http://me:open-sesame@127.0.0.1:1/auth?a=b"}},
+                        "guest": {"plugin": {"guest": {"token": "open-sesame"}}}},
+        "services": {"s": servers("http://you:open-sesame@127.0.0.1:1/x@y")}}}
+    p = with_api(proxy, dynamic, plugins={"guest": Plugin("header")})
+    with tarfile.open(fileobj=io.BytesIO(get(p, "/api/support-dump").body), mode="r:gz") as files:
+        shown = {each.name: files.extractfile(each).read().decode() for each in files}
+    runtime = json.loads(shown["runtime-config.json"])
+    assert not [word for word in ("open-sesame", "IgXLP6ewTrSuBkTrqE8wj", "a2688e031edb4be6a3797f3882655c05") if word in "".join(shown.values())]
+    assert runtime["middlewares"]["asked@file"]["forwardAuth"]["address"] == "http://xxxx@127.0.0.1:1/auth?a=b"
+    assert runtime["middlewares"]["guest@file"]["plugin"] == {"guest": "xxxx"}
+    assert runtime["services"]["s@file"]["loadBalancer"]["servers"] == [{"url": "http://xxxx@127.0.0.1:1/x@y"}]
+    assert json.loads(shown["static-config.json"])["api"]["insecure"] is True
+    assert json.loads(shown["version.json"])["version"] == read(p, "/api/version")["Version"]
+
+
+def test_a_support_dump_beyond_the_limit_is_not_sent(proxy):
+    p = with_api(proxy, many(500), {"weir": {"limits": {"apiAnswer": "64KiB"}}})
+    assert get(p, "/api/support-dump").status == 500
+    assert p.scrape().value("weir_api_failed_total") == 1
 
 
 def test_there_is_no_dashboard(upstream, proxy):

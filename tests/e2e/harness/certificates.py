@@ -55,7 +55,8 @@ class Authority:
         extensions = stem.with_suffix(".ext")
         extensions.write_text("\n".join((f"subjectAltName={names}", *extra)) + "\n")
         algorithm, option = key
-        _openssl("req", "-newkey", algorithm, "-pkeyopt", option, "-nodes", "-utf8", "-multivalue-rdn", "-subj",
+        options = ("-pkeyopt", option) if option else ()
+        _openssl("req", "-newkey", algorithm, *options, "-nodes", "-utf8", "-multivalue-rdn", "-subj",
                  subject or f"/CN={common_name}", "-keyout", f"{stem}.key", "-out", f"{stem}.csr", directory=self.directory)
         until = ("-days", str(days))
         _openssl("x509", "-req", "-in", f"{stem}.csr", "-CA", str(self.file), "-CAkey", str(self.key), "-set_serial",

@@ -373,6 +373,11 @@ struct weir_config {
 
 #define STATIC_CONFIG_MAGIC 0x73746174u
 
+/** core */
+struct core_config {
+	bool strict_tls_options;
+};
+
 struct static_config {
 	uint32_t magic;
 	struct arena arena;
@@ -388,6 +393,7 @@ struct static_config {
 	struct api_config *api;               /* NULL: off */
 	struct servers_transport_config servers_transport;
 	struct experimental_config experimental;
+	struct core_config core;
 	struct weir_config weir;
 };
 

@@ -210,8 +210,9 @@ static const struct option experimental_rows[] = {
 static const struct option core_rows[] = {
 	OPT_NOWHERE("defaultRuleSyntax", STRING, REFUSED, "v3", "Syntax of rules.",
 		    .hint = "write rules in the syntax v3"),
-	OPT_NOWHERE("strictTLSOptions", BOOL, REFUSED, NULL,
-		    "Refuse conflicting TLS options of one host."),
+	OPT_BOOL("strictTLSOptions", struct core_config, strict_tls_options, "false",
+		 "Disable routers of one host that want different TLS options, instead of giving "
+		 "them the default ones."),
 	OPT_END,
 };
 
@@ -255,7 +256,7 @@ const struct option static_options[] = {
 			  .hint = "weir gets no certificates; name files in tls.certificates"),
 	OPT_OBJECT("experimental", struct static_config, experimental, experimental_rows,
 		   "Plugins and experiments."),
-	OPT_NOWHERE_TABLE("core", OBJECT, IMPLEMENTED, core_rows, 0, "Rules."),
+	OPT_OBJECT("core", struct static_config, core, core_rows, "Rules and TLS options."),
 	OPT_NOWHERE_TABLE("spiffe", POINTER, REFUSED, spiffe_rows, 0, "SPIFFE."),
 	OPT_NOWHERE_TABLE("ocsp", POINTER, ACCEPTED, ocsp_rows, OPTION_ALLOW_EMPTY,
 			  "OCSP stapling."),

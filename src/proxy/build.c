@@ -49,7 +49,7 @@ static int add_route(struct build *b, const struct dynamic_router *r, const stru
 		return result;
 	}
 	g->routes[g->route_count++] = route;
-	if (tls && build_tls_route(b, r, p, route->rule) < 0)
+	if (tls && build_tls_route(b, r, route) < 0)
 		return error_set(e, -ENOMEM, "out of memory");
 	result = build_chain(b, &route->chain, r, e);
 	if (result < 0)
@@ -290,6 +290,20 @@ static int add_routers(struct build *b)
 	return r;
 }
 
+/* Takes those out that contradict each other. */
+static void drop_conflicting(struct build *b, size_t set)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < b->entry_counts[set]; i++) {
+		const struct route *route = b->entries[set][i].target;
+
+		if (!route->conflicting)
+			b->entries[set][kept++] = b->entries[set][i];
+	}
+	b->entry_counts[set] = kept;
+}
+
 int build_routers(struct generation *g, const struct generation *previous)
 {
 	struct build b = {.g = g, .previous = previous};
@@ -299,8 +313,12 @@ int build_routers(struct generation *g, const struct generation *previous)
 		r = build_tls_begin(&b);
 	if (r == 0)
 		r = add_routers(&b);
-	for (size_t i = 0; r == 0 && i < 2 * g->world->entry_point_count; i++)
+	if (r == 0)
+		build_tls_settle(&b);
+	for (size_t i = 0; r == 0 && i < 2 * g->world->entry_point_count; i++) {
+		drop_conflicting(&b, i);
 		r = router_set_new(b.entries[i], b.entry_counts[i], &g->routers[i], NULL);
+	}
 	if (r == 0)
 		r = build_tls_finish(&b);
 	build_tls_free(&b);

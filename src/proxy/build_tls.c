@@ -4,38 +4,9 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "net/tls_certificate_facts.h"
-#include "proxy/build_private.h"
+#include "proxy/build_tls_private.h"
 
 /* Certificates, options and what the TLS connections of each entry point get. */
-
-#define DEFAULT SLICE("default")
-
-/* The options of one name. */
-struct tls_choice {
-	bool tried;
-	struct tls_profile *profile; /* one reference; NULL: connections under them are refused */
-	const char *reason;          /* why, in the generation's arena */
-};
-
-/* A host that a rule of an entry point names. */
-struct tls_name {
-	struct tls_name *next;
-	slice host; /* in lower case, without dots at its end */
-	const struct tls_choice *choice;
-	bool conflict; /* its routers want different options, and get the default ones */
-};
-
-struct tls_point {
-	struct map names;
-	struct tls_name *first;
-	size_t count;
-};
-
-struct build_tls {
-	struct tls_choice *choices; /* parallel to the configuration's, and the implied default */
-	struct tls_choice unknown;  /* of options that there are none of */
-	struct tls_point *points;
-};
 
 static void tell_of_certificate(const struct build *b, const struct dynamic_key_pair *pair,
 				const struct tree_place *place, const char *why, bool kept)
@@ -280,8 +251,7 @@ static int try_choice(struct build *b, size_t i)
 	return keep_choice_reason(b, c, slice_from(e.text));
 }
 
-/* Empty: the default ones. Returns 0 or -ENOMEM. */
-static int find_choice(struct build *b, slice name, const struct tls_choice **choice)
+int build_tls_find_choice(struct build *b, slice name, const struct tls_choice **choice)
 {
 	const struct dynamic_config *config = b->g->config;
 	bool is_default = name.n == 0 || slice_equal(name, DEFAULT);
@@ -328,105 +298,7 @@ int build_tls_begin(struct build *b)
 			build_tell_options(b, &g->config->tls_options[i]->object,
 					   b->tls->choices[i].reason);
 	}
-	return r < 0 ? r : find_choice(b, DEFAULT, &ignored);
-}
-
-/* Of one router while its hosts are visited. */
-struct naming {
-	struct build *b;
-	const struct dynamic_router *router;
-	const struct entry_point *entry_point;
-	const struct tls_choice *choice;
-	bool any, failed;
-};
-
-static void tell_conflict(const struct naming *n, slice host)
-{
-	struct str text = {0};
-
-	str_format(&text,
-		   "found different TLS options for routers on the same host %.*s, so using the "
-		   "default TLS options instead",
-		   SLICE_ARG(host));
-	view_add(n->b->g->view, n->b->router, str_slice(&text), false);
-	build_tell_router(n->b, n->router, n->entry_point->name,
-			  text.failed ? "found different TLS options on the same host" : text.p,
-			  "Router gets other TLS options than it asks for");
-	str_free(&text);
-}
-
-static void name_host(void *context, slice host)
-{
-	struct naming *n = context;
-	struct build *b = n->b;
-	struct tls_point *point = &b->tls->points[n->entry_point->index];
-	const struct tls_choice *normal = NULL;
-	struct tls_name *name;
-
-	n->any = true;
-	while (slice_ends(host, SLICE(".")))
-		host.n--;
-	name = map_get(&point->names, host);
-	if (name == NULL) {
-		name = ARENA_NEW(&b->g->arena, struct tls_name);
-		if (name == NULL) {
-			n->failed = true;
-			return;
-		}
-		*name = (struct tls_name){.next = point->first,
-					  .host = arena_copy(&b->g->arena, host),
-					  .choice = n->choice};
-		n->failed |= name->host.p == NULL || map_put(&point->names, name->host, name) < 0;
-		point->first = name;
-		point->count++;
-		return;
-	}
-	if (name->choice == n->choice && !name->conflict)
-		return;
-	n->failed |= find_choice(b, DEFAULT, &normal) < 0;
-	if (name->conflict && n->choice == normal)
-		return;
-	name->choice = normal;
-	name->conflict = true;
-	tell_conflict(n, host);
-}
-
-int build_tls_route(struct build *b, const struct dynamic_router *r, const struct entry_point *p,
-		    const struct rule *rule)
-{
-	struct naming n = {.b = b, .router = r, .entry_point = p};
-	slice options = r->tls->options;
-	int result;
-
-	if (b->tls == NULL)
-		return 0;
-	if (!slice_equal(options, DEFAULT))
-		options = dynamic_qualify_as(&b->g->arena, options, r->object.name);
-	if (options.p == NULL)
-		return -ENOMEM;
-	result = find_choice(b, options, &n.choice);
-	if (result < 0)
-		return result;
-	rule_each_host(rule, name_host, &n);
-	if (n.failed)
-		return -ENOMEM;
-	if (n.choice == &b->tls->unknown) {
-		slice text =
-			arena_format(&b->g->arena, "unknown TLS options: %.*s", SLICE_ARG(options));
-
-		slice note = arena_format(&b->g->arena, "building router handler: %.*s",
-					  SLICE_ARG(text));
-
-		view_add(b->g->view, b->router, note, true);
-		build_tell_router(b, r, p->name, text.p != NULL ? text.p : "unknown TLS options",
-				  "TLS connections to the router's hosts are refused");
-	} else if (!n.any && options.n > 0 && !slice_equal(options, DEFAULT)) {
-		build_tell_router(b, r, p->name,
-				  "no domain found in its rule, so that the TLS options of a "
-				  "connection depend on the name that its client asks for",
-				  "Router may get other TLS options than it asks for");
-	}
-	return 0;
+	return r < 0 ? r : build_tls_find_choice(b, DEFAULT, &ignored);
 }
 
 static void tell_no_tls(const struct build *b, const struct entry_point *p, const char *why)
@@ -449,10 +321,12 @@ static int make_acceptor(struct build *b, const struct entry_point *p)
 	struct tls_acceptor *a = NULL;
 	struct weir_error e = {0};
 	size_t count = 0;
-	int r = hosts != NULL ? find_choice(b, DEFAULT, &normal) : -ENOMEM;
+	int r = hosts != NULL ? build_tls_find_choice(b, DEFAULT, &normal) : -ENOMEM;
 
-	for (const struct tls_name *n = point->first; r == 0 && n != NULL; n = n->next)
-		hosts[count++] = (struct tls_host){n->host, n->choice->profile};
+	for (const struct tls_name *n = point->first; r == 0 && n != NULL; n = n->next) {
+		if (build_tls_is_mapped(b, n))
+			hosts[count++] = (struct tls_host){n->host, n->choice->profile};
+	}
 	if (r == 0)
 		r = tls_acceptor_create(&a, normal->profile, hosts, count, g->tls.store,
 					g->world->tickets, &e);

@@ -33,6 +33,7 @@ struct route {
 	struct series_group *series; /* one reference; NULL: not counted */
 	bool internal;               /* leads to a service that exists without configuration */
 	bool logged;                 /* if there is an access log */
+	bool conflicting;            /* disabled: other routers want other TLS options */
 };
 
 /* X(NAME) */

@@ -63,6 +63,42 @@ def pair(pairs, shown):
         "tls": {"certificates": certificates, "options": options, "stores": {"default": {"defaultCertificate": default.pair}}}})
 
 
+STRICT = {
+    "a1": ("Host(`a.example`) && Path(`/1`)", "new"), "a2": ("Host(`a.example`) && Path(`/2`)", "strict"), "a3": ("Host(`a.example`) && Path(`/3`)", "default"),
+    "b1": ("Host(`b.example`) && Path(`/1`)", "new"), "b2": ("Host(`B.example`) && Path(`/2`)", "new"),
+    "c1": ("(Host(`b.example`) || Host(`a.example`)) && Path(`/3`)", "new"), "c2": ("(Host(`only-c.example`) || Host(`a.example`)) && Path(`/4`)", "new"),
+    "d1": ("Host(`d.example`) && Path(`/1`)", "nobody"), "d2": ("Host(`d.example`) && Path(`/2`)", "new"),
+    "e1": ("Host(`e.example`) && Path(`/1`)", "new"), "e2": ("Host(`e.example`) && Path(`/2`)", "strict"),
+}
+
+
+@pytest.fixture(scope="module")
+def strict(pairs, shown):
+    """Routers that want different options for one host are disabled on the entry point."""
+    routers = {name: {"rule": rule, "service": "s", "tls": {"options": options}, "entryPoints": ["web"]} for name, (rule, options) in STRICT.items()}
+    routers["a-plain"] = {"rule": "Host(`a.example`) && Path(`/1`)", "service": "s", "entryPoints": ["web"]}
+    routers["e1"]["entryPoints"] = ["other"]
+    made = shown["servers"].issue("strict", *(f"DNS:{name}.example" for name in "abcde")).pair
+    return pairs(static={"core": {"strictTLSOptions": True}}, entry_points=("web", "other"), dynamic={
+        "http": {"routers": routers, "services": {"s": service("a")}},
+        "tls": {"stores": {"default": {"defaultCertificate": made}}, "options": OPTIONS}})
+
+
+def strict_cases():
+    for host in ("a", "b", "only-c", "d", "e", "nobody"):
+        for version in (V.TLSv1_2, V.TLSv1_3):
+            for entry_point in ("web", "other"):
+                requests = [get(f"/{i}", host=f"{host}.example") for i in range(1, 5)]
+                yield Case(f"{host}-{version.name}-{entry_point}", requests, entry_point=entry_point,
+                           tls={"name": f"{host}.example", "minimum": version, "maximum": version})
+    yield Case("a-plain", [get("/1", host="a.example")])
+
+
+@pytest.mark.parametrize("case", list(strict_cases()), ids=str)
+def test_strict_options(strict, case):
+    strict.check(case)
+
+
 def cases():
     for name in NAMES:
         yield Case(f"name-{name}", [get("/1", host=name or "a.example")], tls={"name": name})

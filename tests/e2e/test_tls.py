@@ -374,6 +374,19 @@ def test_conflicting_options_are_the_default_ones(upstream, proxy, ca):
         p.wait_log("found different TLS options for routers on the same host a.example")
 
 
+@pytest.mark.skipif(ON_TRAEFIK, reason="weir's messages")
+def test_conflicting_options_disable_routers_when_strict(upstream, proxy, ca):
+    conflict = "found different TLS options for routers on the same host a.example, which core.strictTLSOptions forbids"
+    p = proxy(site(upstream().url, {"one": {"rule": "Host(`a.example`) && Path(`/1`)", "tls": {"options": "new"}},
+                                    "two": {"rule": "Host(`a.example`) && Path(`/2`)", "tls": {"options": "strict"}},
+                                    "three": {"rule": "Host(`b.example`)", "tls": {"options": "new"}}},
+                   options={"new": {"minVersion": "VersionTLS13"}, "strict": {"sniStrict": True}}), static={"core": {"strictTLSOptions": True}})
+    for target in ("/1", "/2"):
+        assert tls_fetch(p.port, "a.example", target=target, context_=context(maximum=V.TLSv1_2)).status == 404
+    assert tls_fetch(p.port, "b.example").status == 200
+    p.wait_log(conflict)
+
+
 # --- files
 
 def replace(path, text, in_place=False):

@@ -125,7 +125,8 @@ void api_fail(struct api_call *c, int status, const char *format, ...)
 static void answer(void *context, const struct desk_request *q, struct desk_answer *a)
 {
 	struct api *api = context;
-	struct api_call c = {.api = api, .query = q->query, .answer = a, .out = &a->body};
+	struct api_call c = {
+		.api = api, .query = q->query, .accept = q->accept, .answer = a, .out = &a->body};
 	struct view *view = proxy_view(api->proxy);
 	const struct api_route *route = find_route(api, q->path, &c.id);
 

@@ -45,6 +45,7 @@ struct api_call {
 	enum api_kind kind; /* of the route */
 	slice id;           /* decoded; of a route that ends in one */
 	slice query;
+	slice accept; /* the field of the request, if it is not too long */
 	struct arena arena;
 	struct desk_answer *answer;
 	struct str *out; /* the answer's body */
@@ -68,6 +69,7 @@ api_handler api_show_version, api_show_overview, api_show_raw_data;
 api_handler api_list, api_show_item, api_list_nothing, api_show_nothing;
 api_handler api_list_entry_points, api_show_entry_point;
 api_handler api_list_certificates, api_show_certificate, api_dump;
+api_handler api_show_memory;
 
 /** Status and content type of an answer in JSON, with nothing in its body yet. */
 void api_begin_json(struct api_call *c);

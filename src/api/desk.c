@@ -13,6 +13,9 @@
 /* That wait for the thread; more get 503. */
 #define WAITING_MAX 256u
 
+/* Browsers send about 150. */
+#define ACCEPT_BYTES_MAX ((size_t)1024)
+
 /** One exchange. Its worker's, but for what the thread fills in before it sends `done`. */
 struct job {
 	uint32_t magic;
@@ -101,27 +104,43 @@ static void on_done(struct message *m)
 		exchange_fail(x, failure);
 }
 
+static slice accept_of(const struct exchange *x)
+{
+	const struct field *f = fields_find_id(&x->request.fields, FIELD_ACCEPT);
+
+	return f != NULL && f->value.n <= ACCEPT_BYTES_MAX ? f->value : (slice){NULL, 0};
+}
+
+/* Copies `from` to `*text`, which moves on. */
+static slice keep(char **text, slice from)
+{
+	slice kept = slice_of(*text, from.n);
+
+	if (from.n > 0)
+		memcpy(*text, from.p, from.n);
+	*text += from.n;
+	return kept;
+}
+
 static struct job *new_job(struct desk *d, struct exchange *x)
 {
 	const struct request *r = &x->request;
-	struct job *j = calloc(1, sizeof *j + r->path.n + r->query.n + 2);
+	slice accept = accept_of(x);
+	struct job *j = calloc(1, sizeof *j + r->path.n + r->query.n + accept.n + 1);
 	char *text;
 
 	if (j == NULL)
 		return NULL;
 	text = (char *)(j + 1);
-	if (r->path.n > 0)
-		memcpy(text, r->path.p, r->path.n);
-	if (r->query.n > 0)
-		memcpy(text + r->path.n, r->query.p, r->query.n);
 	j->magic = JOB_MAGIC;
 	j->desk = d;
 	j->x = x;
 	j->loop = x->loop;
 	j->done.run = on_done;
-	j->request = (struct desk_request){.method = r->method_id,
-					   .path = slice_of(text, r->path.n),
-					   .query = slice_of(text + r->path.n, r->query.n)};
+	j->request.method = r->method_id;
+	j->request.path = keep(&text, r->path);
+	j->request.query = keep(&text, r->query);
+	j->request.accept = keep(&text, accept);
 	j->answer.body.limit = d->options.answer_bytes_max;
 	return j;
 }

@@ -15,6 +15,7 @@ struct desk_request {
 	enum method method;
 	slice path; /* still escaped */
 	slice query;
+	slice accept; /* the field, if it is not too long; else empty */
 };
 
 /** Zeroed but for the limit of `body`. */

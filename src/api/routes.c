@@ -24,5 +24,6 @@ const struct api_route api_routes[] = {
 	LISTS("tcp", "middlewares", MIDDLEWARE, api_list_nothing, api_show_nothing),
 	LISTS("udp", "routers", ROUTER, api_list_nothing, api_show_nothing),
 	LISTS("udp", "services", SERVICE, api_list_nothing, api_show_nothing),
+	{"/debug/memory", .handler = api_show_memory, .debug = true},
 	{.path = NULL},
 };

@@ -56,6 +56,16 @@ static uint64_t memory_v1(const char *folder)
 	return read_number(folder, "memory.limit_in_bytes");
 }
 
+static uint64_t used_v2(const char *folder)
+{
+	return read_number(folder, "memory.current");
+}
+
+static uint64_t used_v1(const char *folder)
+{
+	return read_number(folder, "memory.usage_in_bytes");
+}
+
 static uint64_t rounded_up(uint64_t quota, uint64_t period)
 {
 	if (quota == UINT64_MAX || period == 0 || period == UINT64_MAX)
@@ -157,6 +167,14 @@ uint64_t cgroup_memory_bytes(const struct cgroup_files *files)
 	static const struct limit memory = {"memory", memory_v2, memory_v1};
 
 	return find(files, &memory);
+}
+
+/* A group takes no more than those that it is in. */
+uint64_t cgroup_memory_used_bytes(const struct cgroup_files *files)
+{
+	static const struct limit used = {"memory", used_v2, used_v1};
+
+	return find(files, &used);
 }
 
 size_t cgroup_cpus(const struct cgroup_files *files)

@@ -19,6 +19,9 @@ extern const struct cgroup_files cgroup_system;
 /** Bytes of memory; UINT64_MAX: no limit is known. */
 uint64_t cgroup_memory_bytes(const struct cgroup_files *files);
 
+/** Bytes of memory that the group of this process takes; UINT64_MAX: unknown. */
+uint64_t cgroup_memory_used_bytes(const struct cgroup_files *files);
+
 /** CPUs that the quotas come to, rounded up; 0: there is no quota. */
 size_t cgroup_cpus(const struct cgroup_files *files);
 

@@ -229,3 +229,39 @@ struct client *upstream_client(struct upstream *u, struct loop *loop)
 	}
 	return *part;
 }
+
+struct upstream **upstream_registry_hold(struct upstream_registry *r, size_t *count)
+{
+	struct upstream **held;
+
+	OBJ_CHECK(r, REGISTRY_MAGIC);
+	*count = 0;
+	(void)pthread_mutex_lock(&r->lock);
+	held = calloc(r->by_key.count + 1, sizeof(struct upstream *));
+	for (struct map_entry *e = NULL; held != NULL && (e = map_next(&r->by_key, e)) != NULL;) {
+		held[*count] = e->value;
+		held[(*count)++]->references++;
+	}
+	(void)pthread_mutex_unlock(&r->lock);
+	return held;
+}
+
+struct upstream_look upstream_look(const struct upstream *u)
+{
+	OBJ_CHECK(u, UPSTREAM_MAGIC);
+	return (struct upstream_look){.host = slice_from(u->host),
+				      .port = u->port,
+				      .tls = u->options.tls != NULL,
+				      .h2 = u->options.h2};
+}
+
+void upstream_look_add(struct upstream *u, const struct loop *loop, struct upstream_look *look)
+{
+	const struct client *c = *per_loop_part(&u->clients, loop);
+
+	if (c == NULL)
+		return;
+	look->open += c->connection_count - c->closing_count;
+	look->idle += c->idle_count;
+	look->closing += c->closing_count;
+}

@@ -35,6 +35,36 @@ struct upstream;
 int upstream_get(struct upstream **upstream, struct upstream_registry *registry, slice host,
 		 uint16_t port, const struct client_options *options);
 
+/**
+ * All endpoints that anybody refers to now, with a reference on each, in an array for the caller to
+ * free. NULL when memory is short. Any thread.
+ */
+struct upstream **upstream_registry_hold(struct upstream_registry *registry, size_t *count);
+
+/* X(NAME, kind, help): connections to one endpoint. */
+#define UPSTREAM_NUMBERS(X) \
+	X(open, GAUGE, "Connections that are not closed") \
+	X(idle, GAUGE, "Those that are kept alive without a call") \
+	X(closing, GAUGE, "Those that have been closed, and take memory for a moment")
+
+/** An endpoint as others see it. */
+struct upstream_look {
+	slice host; /* without brackets; lives as long as a reference */
+	uint16_t port;
+	bool tls;
+	bool h2;
+#define X(name, kind, help) uint64_t name;
+	UPSTREAM_NUMBERS(X)
+#undef X
+};
+
+/** What the endpoint is. Any thread. */
+struct upstream_look upstream_look(const struct upstream *upstream);
+
+/** Adds this loop's connections to the numbers. The loop's thread. */
+void upstream_look_add(struct upstream *upstream, const struct loop *loop,
+		       struct upstream_look *look);
+
 /** One more reference. Any thread. */
 struct upstream *upstream_ref(struct upstream *upstream);
 

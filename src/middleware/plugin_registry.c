@@ -253,6 +253,7 @@ static int add_use(struct plugin_registry *r, struct plugin_use *u, char *key)
 
 	u->key = key;
 	u->references = 1;
+	u->made_ns = clock_mono_ns();
 	(void)pthread_mutex_lock(&r->lock);
 	u->wanted = ++r->wanted;
 	result = map_put(&r->uses, slice_from(key), u);

@@ -47,6 +47,7 @@ struct plugin_use {
 	uint32_t magic;
 	unsigned references; /* under the registry's lock, as the next one */
 	uint64_t wanted;     /* when it was last asked for, as a number that only grows */
+	uint64_t made_ns;    /* monotonic */
 	struct plugin_registry *registry;
 	struct list link; /* in the registry's list of all, under its lock */
 	char *key;

@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "core/clock.h"
 #include "middleware/plugin_registry_private.h"
 
 static void add_histogram(struct weir_histogram *to, const struct weir_histogram *from)
@@ -35,12 +36,6 @@ void plugin_totals_keep(const struct plugin_use *u)
 	add_stats(&u->registry->sources[u->source].gone, &stats);
 }
 
-/* One use, held so that it can be looked at without the lock. */
-struct held {
-	size_t source;
-	struct weir_plugin *plugin;
-};
-
 size_t plugin_totals_count(const struct plugin_registry *r)
 {
 	OBJ_CHECK(r, REGISTRY_MAGIC);
@@ -48,44 +43,90 @@ size_t plugin_totals_count(const struct plugin_registry *r)
 }
 
 /* A use's key begins with its plugin's name and the hash of the binary. */
+static const char *content_of(const struct plugin_use *u)
+{
+	return u->key + u->alias.n + 1;
+}
+
 static void note_content(struct plugin_totals *t, const struct plugin_use *u)
 {
 	if (t->content[0] != '\0' && u->wanted < t->newest)
 		return;
 	t->newest = u->wanted;
-	memcpy(t->content, u->key + u->alias.n + 1, SHA256_HEX - 1);
+	memcpy(t->content, content_of(u), SHA256_HEX - 1);
 }
 
-static struct held *hold_all(struct plugin_registry *r, struct plugin_totals *totals, size_t *count)
+static void look_at(struct plugin_use_look *look, const struct plugin_use *u)
 {
-	struct held *all;
+	*look = (struct plugin_use_look){.alias = u->alias,
+					 .age_ns = clock_mono_ns() - u->made_ns,
+					 .references = u->references,
+					 .source = u->source,
+					 .plugin = weir_plugin_ref(u->plugin)};
+	memcpy(look->content, content_of(u), SHA256_HEX - 1);
+}
+
+/* Held so that plugins can be looked at without the lock, under which this is called. */
+static struct plugin_use_look *hold_all(struct plugin_registry *r, size_t *count)
+{
+	struct plugin_use_look *all = calloc(r->live + 1, sizeof *all);
 
 	*count = 0;
+	if (all == NULL)
+		return NULL;
+	LIST_FOR_EACH (at, &r->all)
+		look_at(&all[(*count)++], container_of(at, struct plugin_use, link));
+	return all;
+}
+
+struct plugin_use_look *plugin_uses_hold(struct plugin_registry *r, size_t *count)
+{
+	struct plugin_use_look *all;
+
+	OBJ_CHECK(r, REGISTRY_MAGIC);
 	(void)pthread_mutex_lock(&r->lock);
-	all = calloc(r->live + 1, sizeof *all);
+	all = hold_all(r, count);
+	(void)pthread_mutex_unlock(&r->lock);
+	return all;
+}
+
+void plugin_uses_release(struct plugin_use_look **uses, size_t count)
+{
+	for (size_t i = 0; *uses != NULL && i < count; i++)
+		weir_plugin_unref(&(*uses)[i].plugin);
+	free(*uses);
+	*uses = NULL;
+}
+
+static struct plugin_use_look *begin_totals(struct plugin_registry *r, struct plugin_totals *totals,
+					    size_t *count)
+{
+	struct plugin_use_look *all;
+
+	(void)pthread_mutex_lock(&r->lock);
 	for (size_t i = 0; i < r->source_count; i++)
 		totals[i] = (struct plugin_totals){.alias = r->sources[i].alias,
 						   .passed = counter_get(&r->sources[i].passed),
 						   .stats = r->sources[i].gone};
-	if (all != NULL) {
-		LIST_FOR_EACH (at, &r->all) {
-			struct plugin_use *u = container_of(at, struct plugin_use, link);
+	LIST_FOR_EACH (at, &r->all) {
+		const struct plugin_use *u = container_of(at, struct plugin_use, link);
 
-			note_content(&totals[u->source], u);
-			all[(*count)++] = (struct held){u->source, weir_plugin_ref(u->plugin)};
-		}
+		note_content(&totals[u->source], u);
 	}
+	all = hold_all(r, count);
 	(void)pthread_mutex_unlock(&r->lock);
 	return all;
 }
 
 int plugin_totals_read(struct plugin_registry *r, struct plugin_totals *totals)
 {
-	struct held *all;
+	struct plugin_use_look *all;
 	size_t count;
+	bool failed;
 
 	OBJ_CHECK(r, REGISTRY_MAGIC);
-	all = hold_all(r, totals, &count);
+	all = begin_totals(r, totals, &count);
+	failed = all == NULL;
 	for (size_t i = 0; i < count; i++) {
 		struct plugin_totals *to = &totals[all[i].source];
 		struct weir_plugin_stats stats;
@@ -94,8 +135,7 @@ int plugin_totals_read(struct plugin_registry *r, struct plugin_totals *totals)
 		add_stats(&to->stats, &stats);
 		to->configurations++;
 		to->image_bytes += weir_plugin_facts(all[i].plugin)->image_bytes;
-		weir_plugin_unref(&all[i].plugin);
 	}
-	free(all);
-	return all != NULL ? 0 : -ENOMEM;
+	plugin_uses_release(&all, count);
+	return failed ? -ENOMEM : 0;
 }

@@ -65,4 +65,24 @@ size_t plugin_totals_count(const struct plugin_registry *registry);
  */
 int plugin_totals_read(struct plugin_registry *registry, struct plugin_totals *totals);
 
+/** One plugin with one configuration, as others see it. */
+struct plugin_use_look {
+	slice alias;
+	char content[SHA256_HEX];
+	uint64_t age_ns;
+	unsigned references; /* middlewares that use it; 0: it drains */
+	size_t source;       /* number of the declared plugin */
+	struct weir_plugin *plugin;
+};
+
+/**
+ * All uses whose instances are not all gone, the oldest first, in an array for
+ * `plugin_uses_release`; each holds a reference on its plugin. NULL when memory is short. Any
+ * thread.
+ */
+struct plugin_use_look *plugin_uses_hold(struct plugin_registry *registry, size_t *count);
+
+/** Frees what `plugin_uses_hold` returned; NULL is allowed. Any thread. */
+void plugin_uses_release(struct plugin_use_look **uses, size_t count);
+
 #endif

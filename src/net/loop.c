@@ -138,6 +138,47 @@ bool loop_post(struct loop *l, struct message *m)
 	return open;
 }
 
+/** One call; on the caller's stack. */
+struct call {
+	struct message message;
+	struct loop *loop;
+	void (*fn)(struct loop *, void *context);
+	void *context;
+	pthread_mutex_t lock;
+	pthread_cond_t returned;
+	bool done; /* under the lock */
+};
+
+static void run_call(struct message *m)
+{
+	struct call *c = container_of(m, struct call, message);
+
+	c->fn(c->loop, c->context);
+	(void)pthread_mutex_lock(&c->lock);
+	c->done = true;
+	(void)pthread_cond_signal(&c->returned);
+	(void)pthread_mutex_unlock(&c->lock);
+}
+
+bool loop_call(struct loop *l, void (*fn)(struct loop *, void *context), void *context)
+{
+	struct call c = {.message.run = run_call,
+			 .loop = l,
+			 .fn = fn,
+			 .context = context,
+			 .lock = PTHREAD_MUTEX_INITIALIZER,
+			 .returned = PTHREAD_COND_INITIALIZER};
+	bool posted = loop_post(l, &c.message);
+
+	(void)pthread_mutex_lock(&c.lock);
+	while (posted && !c.done)
+		(void)pthread_cond_wait(&c.returned, &c.lock);
+	(void)pthread_mutex_unlock(&c.lock);
+	(void)pthread_cond_destroy(&c.returned);
+	(void)pthread_mutex_destroy(&c.lock);
+	return posted;
+}
+
 static void trim(struct timer *timer)
 {
 	struct loop *l = container_of(timer, struct loop, trim_timer);

@@ -69,6 +69,12 @@ void loop_cancel(struct loop *l, struct task *t);
  * the loop is closing. */
 bool loop_post(struct loop *l, struct message *m);
 
+/**
+ * Runs `fn` on the loop's thread and waits until it has returned. From a thread that no loop ever
+ * waits for. False, and nothing is run, once the loop is closing.
+ */
+bool loop_call(struct loop *l, void (*fn)(struct loop *, void *context), void *context);
+
 /** Milliseconds, monotonic, as of the start of this turn of the loop. */
 static inline uint64_t loop_now_ms(const struct loop *l)
 {

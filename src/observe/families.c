@@ -6,6 +6,7 @@
 #include "middleware/plugin_totals.h"
 #include "middleware/shared_state.h"
 #include "observe/line_writer.h"
+#include "observe/memory.h"
 #include "provider/provider.h"
 #include "proxy/stats.h"
 
@@ -168,6 +169,13 @@ static const struct family process_families[] = {
 	       restarts),
 };
 
+static const struct family memory_families[] = {
+#define X(name, kind, json, help) \
+	METRIC("weir_memory_" #name, kind, help, struct memory_numbers, name),
+	MEMORY_NUMBERS(X)
+#undef X
+};
+
 static const struct family connection_families[] = {
 	METRIC("traefik_open_connections", GAUGE, "Open connections", struct h1_server_counters,
 	       open),
@@ -246,6 +254,8 @@ const struct family_group family_groups[FAMILY_GROUP_COUNT] = {
 	[FAMILIES_ACCESS_LOG] = GROUP(access_log_families, "", "The access log, if there is one"),
 	[FAMILIES_API] = GROUP(api_families, "", "The API"),
 	[FAMILIES_PROCESS] = GROUP(process_families, "", "As in all programs"),
+	[FAMILIES_MEMORY] =
+		GROUP(memory_families, "", "Memory of the allocator and of the control group"),
 	[FAMILIES_CONNECTIONS] =
 		GROUP(connection_families, "entrypoint, protocol", "As in Traefik: connections"),
 	[FAMILIES_RELOADS] = GROUP(reload_families, "", "As in Traefik: configurations"),

@@ -44,6 +44,7 @@ struct family_group {
 	X(ACCESS_LOG) \
 	X(API) \
 	X(PROCESS) \
+	X(MEMORY) \
 	X(CONNECTIONS) \
 	X(RELOADS) \
 	X(ENTRY_POINT_REQUESTS) \

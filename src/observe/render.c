@@ -8,6 +8,7 @@
 #include "middleware/plugin_totals.h"
 #include "middleware/shared_state.h"
 #include "observe/access_log.h"
+#include "observe/memory.h"
 #include "observe/process.h"
 #include "provider/provider.h"
 #include "proxy/stats.h"
@@ -373,11 +374,13 @@ int metrics_render(struct str *out, struct proxy *p, const struct access_log *lo
 {
 	struct rendering r = {.out = out};
 	struct process_numbers process;
+	struct memory_numbers memory;
 	struct proxy_stats stats;
 	int result;
 
 	proxy_stats(p, &stats);
 	process_read(&process);
+	memory_read(&memory);
 	add_object(&r, FAMILIES_PROXY, &stats);
 	add_object(&r, FAMILIES_RELOADS, &stats);
 	add_object(&r, FAMILIES_EXCHANGES, &stats.exchanges);
@@ -390,6 +393,7 @@ int metrics_render(struct str *out, struct proxy *p, const struct access_log *lo
 		add_access_log(&r, log);
 	add_object(&r, FAMILIES_API, &stats.api);
 	add_object(&r, FAMILIES_PROCESS, &process);
+	add_object(&r, FAMILIES_MEMORY, &memory);
 	add_providers(&r);
 	result = add_entry_points(&r, p);
 	if (result == 0)

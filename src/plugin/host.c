@@ -189,6 +189,16 @@ void weir_host_stats(const struct weir_host *host, struct weir_host_stats *stats
 	};
 }
 
+void weir_host_visit_code(const struct weir_host *host,
+			  void (*visit)(void *context, const char *hash, struct weir_slice image),
+			  void *context)
+{
+	struct weir_host *h = (struct weir_host *)(uintptr_t)host;
+
+	OBJ_CHECK(host, HOST_MAGIC);
+	module_store_visit(&h->modules, visit, context);
+}
+
 enum weir_restore weir_host_restore(const struct weir_host *host)
 {
 	OBJ_CHECK(host, HOST_MAGIC);

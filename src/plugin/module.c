@@ -42,6 +42,23 @@ uint64_t module_store_count(struct module_store *store)
 	return n;
 }
 
+void module_store_visit(struct module_store *store,
+			void (*visit)(void *context, const char *hash, slice image), void *context)
+{
+	(void)pthread_mutex_lock(&store->lock);
+	LIST_FOR_EACH (at, &store->modules) {
+		const struct module *m = container_of(at, struct module, link);
+		void *start, *end;
+
+		if (m->state != MODULE_READY)
+			continue;
+		wasmtime_module_image_range(m->code, &start, &end);
+		visit(context, m->hash,
+		      slice_of(start, (size_t)((const char *)end - (const char *)start)));
+	}
+	(void)pthread_mutex_unlock(&store->lock);
+}
+
 static const wasm_externtype_t *find_export(const wasm_exporttype_vec_t *exports, slice name)
 {
 	for (size_t i = 0; i < exports->size; i++) {

@@ -121,6 +121,9 @@ struct generation {
 	uint32_t magic;
 	enum generation_state state; /* the control thread's once it is built */
 	uint64_t number;
+	struct list link;      /* in the proxy's list of those in use, as the next one under its
+				  `view_lock` */
+	uint64_t published_ns; /* monotonic */
 	struct arena arena;
 	struct dynamic_config *config; /* one reference */
 	struct view *view;             /* the same */

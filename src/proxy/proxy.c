@@ -23,6 +23,9 @@ static void on_generation_ended(struct message *m)
 
 	OBJ_CHECK(p, PROXY_MAGIC);
 	log_debug_with((LOG_INTEGER("generation", g->number)), "Generation has ended");
+	(void)pthread_mutex_lock(&p->view_lock);
+	list_remove(&g->link);
+	(void)pthread_mutex_unlock(&p->view_lock);
 	generation_destroy(&g);
 	counter_sub(&p->counters.generations_live, 1);
 }
@@ -197,6 +200,7 @@ int proxy_create(struct proxy **proxy, struct loop *control, const struct static
 	spool_set_limit((uint64_t)limits->kept_body_bytes);
 	must(pthread_mutex_init(&p->store_lock, NULL) == 0);
 	must(pthread_mutex_init(&p->view_lock, NULL) == 0);
+	list_init(&p->generations);
 	p->events = (struct worker_events){worker_drained, released, p};
 	r = entry_points_create(&p->entry_points, &p->entry_point_count, config, e);
 	if (r == 0)
@@ -272,20 +276,32 @@ struct view *proxy_view(struct proxy *p)
 	return v;
 }
 
+/* Others look at states and at the list. */
+static void replace_current(struct proxy *p, struct generation *g, struct generation *old)
+{
+	(void)pthread_mutex_lock(&p->view_lock);
+	if (g != NULL) {
+		generation_set_state(g, GENERATION_READY, GENERATION_CURRENT);
+		g->published_ns = clock_mono_ns();
+		list_append(&p->generations, &g->link);
+	}
+	if (old != NULL)
+		generation_set_state(old, GENERATION_CURRENT, GENERATION_DRAINING);
+	(void)pthread_mutex_unlock(&p->view_lock);
+}
+
 static void publish(struct proxy *p, struct generation *g)
 {
 	struct generation *old = p->current;
 
-	generation_set_state(g, GENERATION_READY, GENERATION_CURRENT);
 	atomic_store(&g->holders, p->worker_count);
+	replace_current(p, g, old);
 	p->current = g;
 	proxy_set_store(p, g->tls.store);
 	put_view(p, view_ref(g->view));
 	counter_add(&p->counters.generations_live, 1);
 	counter_add(&p->counters.reloads, 1);
 	atomic_store(&p->counters.last_reload_seconds, clock_wall_ns() / 1000000000u);
-	if (old != NULL)
-		generation_set_state(old, GENERATION_CURRENT, GENERATION_DRAINING);
 	for (size_t i = 0; i < p->worker_count; i++)
 		worker_publish(p->workers[i], g);
 	if (old == NULL && p->ready != NULL)
@@ -448,7 +464,7 @@ static void end_generations(struct proxy *p)
 	while (p->building)
 		(void)uv_run(&p->control->uv, UV_RUN_ONCE);
 	if (p->current != NULL) {
-		generation_set_state(p->current, GENERATION_CURRENT, GENERATION_DRAINING);
+		replace_current(p, NULL, p->current);
 		for (size_t i = 0; i < p->worker_count; i++)
 			worker_withdraw(p->workers[i]);
 		p->current = NULL;

@@ -1,5 +1,5 @@
 /*
- * Private to proxy.c and stats.c.
+ * Private to proxy.c, stats.c and census.c.
  */
 #ifndef PROXY_PROXY_PRIVATE_H
 #define PROXY_PROXY_PRIVATE_H
@@ -32,8 +32,9 @@ struct proxy {
 	struct generation *current;
 	pthread_mutex_t store_lock;
 	struct tls_store *store; /* one reference, under the lock, which other threads take, too */
-	pthread_mutex_t view_lock; /* guards the next one */
+	pthread_mutex_t view_lock; /* guards the next two, and the states of those in the list */
 	struct view *view;         /* of the current generation; one reference */
+	struct list generations;   /* in use, the oldest first */
 	struct series_shape shape;
 	struct proxy_counters counters;
 	struct api_counters api;

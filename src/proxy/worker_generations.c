@@ -47,6 +47,13 @@ static void end_pinned(struct exchange *x)
 	unpin(worker_of(x), route->generation);
 }
 
+const struct generation *worker_pinned(const struct exchange *x)
+{
+	const struct route *route = x->route;
+
+	return x->on_release == end_pinned ? route->generation : NULL;
+}
+
 static void leave_route(struct exchange *x);
 
 void worker_pin(struct worker *w, struct exchange *x, struct route *route)
@@ -102,9 +109,9 @@ static void leave_route(struct exchange *x)
 
 static bool is_on_old(const struct worker *w, const struct exchange *x)
 {
-	const struct route *route = x->route;
+	const struct generation *g = worker_pinned(x);
 
-	return x->on_release == end_pinned && route->generation != w->generation;
+	return g != NULL && g != w->generation;
 }
 
 static void detach(struct exchange *x)

@@ -1,5 +1,5 @@
 /*
- * Private to worker.c and worker_generations.c.
+ * Private to worker.c, worker_generations.c and census.c.
  */
 #ifndef PROXY_WORKER_PRIVATE_H
 #define PROXY_WORKER_PRIVATE_H
@@ -14,5 +14,8 @@ void worker_pin(struct worker *w, struct exchange *x, struct route *route);
 
 /** `g` (NULL: none) is the current one from now on; the one before goes when nobody needs it. */
 void worker_take(struct worker *w, struct generation *g);
+
+/** The generation that the exchange pins; NULL: none. The worker's thread. */
+const struct generation *worker_pinned(const struct exchange *x);
 
 #endif

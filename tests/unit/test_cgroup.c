@@ -84,6 +84,24 @@ static void the_lowest_of_all_groups_around_counts(void **state)
 	place_close(&p);
 }
 
+static void what_the_group_takes(void **state)
+{
+	const struct cgroup_files nowhere = {"/nonexistent/self", "/nonexistent"};
+	struct place p = {.root = ""};
+
+	(void)state;
+	assert_true(cgroup_memory_used_bytes(&nowhere) == UINT64_MAX);
+	place_open(&p, "0::/a/b\n");
+	write_file(&p, "a/b/memory.current", "700\n");
+	write_file(&p, "a/memory.current", "9000\n");
+	assert_int_equal(cgroup_memory_used_bytes(&p.files), 700);
+	place_close(&p);
+	place_open(&p, "7:memory:/a\n");
+	write_file(&p, "memory/a/memory.usage_in_bytes", "800\n");
+	assert_int_equal(cgroup_memory_used_bytes(&p.files), 800);
+	place_close(&p);
+}
+
 /* As in a container that has the group of the machine's name space, but sees only its own. */
 static void the_uppermost_one_is_enough(void **state)
 {
@@ -134,6 +152,7 @@ int main(void)
 		cmocka_unit_test(the_uppermost_one_is_enough),
 		cmocka_unit_test(version_1_counts_too),
 		cmocka_unit_test(nonsense_is_no_limit),
+		cmocka_unit_test(what_the_group_takes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -161,6 +161,33 @@ static void a_closing_loop_runs_what_was_posted(void **state)
 	assert_true(short_lived.inbox_closed);
 }
 
+static unsigned sum;
+
+static void add_to_sum(struct loop *l, void *context)
+{
+	wire_must(l == &loop);
+	sum += *(unsigned *)context;
+}
+
+static void call_often(void *context)
+{
+	for (unsigned i = 0; i < MESSAGES; i++)
+		wire_must(loop_call(&loop, add_to_sum, context));
+}
+
+static void threads_may_call(void **state)
+{
+	struct wire_peer peers[SENDERS];
+	unsigned number = 3;
+
+	(void)state;
+	sum = 0;
+	for (unsigned i = 0; i < SENDERS; i++)
+		peers[i] = (struct wire_peer){.run = call_often, .context = &number};
+	wire_run_all(&loop, peers, SENDERS);
+	assert_int_equal(sum, SENDERS * MESSAGES * number);
+}
+
 static void buffers_are_given_back(void **state)
 {
 	struct buffer *b[8];
@@ -235,6 +262,7 @@ int main(void)
 		TEST(tasks_run_once_each),    TEST(a_cancelled_task_lets_the_loop_sleep),
 		TEST(threads_may_post),       TEST(a_closing_loop_runs_what_was_posted),
 		TEST(buffers_are_given_back), TEST(a_reset_does_not_silence_the_socket),
+		TEST(threads_may_call),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,11 +2,16 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 #include <pthread.h>
 
 #include "observe/families.h"
+#include "observe/memory.h"
+#include "observe/page.h"
 #include "proxy/series.h"
 
 static void text_is(struct str *out, const char *expected)
@@ -307,6 +312,43 @@ static void protocols(void **state)
 	arena_free(&a);
 }
 
+static void memory_of_the_process(void **state)
+{
+	struct memory_process seen;
+	struct memory_numbers numbers;
+	char path[] = "/tmp/weir-smaps-XXXXXX";
+	int fd = mkstemp(path);
+
+	(void)state;
+	assert_true(fd >= 0);
+	assert_int_equal(dprintf(fd, "55d0-7fff ---p 00000000 00:00 0    [rollup]\n"
+				     "Rss:                2048 kB\nPss:                  12 kB\n"
+				     "Pss_Dirty: x kB\nUnknown: 5 kB\nno colon\n"
+				     "Private_Dirty:         7 kB\n") > 0,
+			 1);
+	assert_true(memory_process_read(&seen, path));
+	assert_int_equal(seen.resident, 2048 * 1024);
+	assert_int_equal(seen.proportional, 12 * 1024);
+	assert_int_equal(seen.private_dirty, 7 * 1024);
+	assert_int_equal(seen.proportional_dirty + seen.private_clean + seen.swapped, 0);
+	(void)close(fd);
+	(void)unlink(path);
+	assert_false(memory_process_read(&seen, path));
+	memory_read(&numbers);
+	/* Sanitizers tell nothing. */
+	assert_true(numbers.allocated_bytes <= numbers.allocator_resident_bytes);
+}
+
+static void pages_with_data(void **state)
+{
+	struct str out = {0};
+
+	(void)state;
+	page_add(&out, SLICE("<script>d = @X@;</script>"), SLICE("@X@"), SLICE("[\"</script><\"]"));
+	assert_string_equal(out.p, "<script>d = [\"\\u003c/script>\\u003c\"];</script>");
+	str_free(&out);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -319,6 +361,8 @@ int main(void)
 		cmocka_unit_test(too_many_series),
 		cmocka_unit_test(read_while_counting),
 		cmocka_unit_test(protocols),
+		cmocka_unit_test(memory_of_the_process),
+		cmocka_unit_test(pages_with_data),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -163,12 +163,45 @@ static void any_thread_may_get_and_release(void **state)
 	close_all();
 }
 
+/* One that is let go while others look at it lives as long as they do. */
+static void others_may_look(void **state)
+{
+	struct upstream *a, *b, **held;
+	struct upstream_look look;
+	size_t count;
+
+	(void)state;
+	open_all();
+	held = upstream_registry_hold(registry, &count);
+	assert_int_equal(count, 0);
+	free(held);
+	a = get(0, 1);
+	b = get(2, 1);
+	assert_non_null(upstream_client(b, &loops[1]));
+	held = upstream_registry_hold(registry, &count);
+	assert_int_equal(count, 2);
+	upstream_release(&a);
+	upstream_release(&b);
+	for (size_t i = 0; i < count; i++) {
+		look = upstream_look(held[i]);
+		assert_int_equal(look.port, 80);
+		assert_false(look.tls || look.h2);
+		for (unsigned n = 0; n < LOOPS; n++)
+			upstream_look_add(held[i], &loops[n], &look);
+		assert_int_equal(look.open + look.idle + look.closing, 0);
+		upstream_release(&held[i]);
+	}
+	free(held);
+	close_all();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(endpoints_are_shared_by_address_and_settings),
 		cmocka_unit_test(each_loop_has_its_own_client),
 		cmocka_unit_test(any_thread_may_get_and_release),
+		cmocka_unit_test(others_may_look),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

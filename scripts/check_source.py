@@ -10,7 +10,7 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parent.parent
 
 # A folder may include from itself and from the folders after it.
-FOLDERS = ["cli", "api", "observe", "provider", "proxy", "middleware", "config", "plugin", "http", "net", "core"]
+FOLDERS = ["cli", "api", "observe", "provider", "proxy", "middleware", "config", "plugin", "http", "redis", "net", "core"]
 # The plugin host knows nothing of the proxy around it; http is above net only by its position.
 ONLY = {"plugin": {"core"}}
 # Public headers are for the plugin host and up, but for the types that all share.

@@ -1,0 +1,234 @@
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "net/tls.h"
+#include "redis/client_private.h"
+
+static void on_due(struct timer *t)
+{
+	redis_connection_fail(container_of(t, struct redis_connection, timer), -ETIMEDOUT, NULL);
+}
+
+static void add_command(struct str *out, const slice *parts, size_t count)
+{
+	struct arena arena;
+	slice command;
+
+	arena_init(&arena, 512, SIZE_MAX);
+	command = redis_command(&arena, parts, count);
+	if (command.p != NULL)
+		str_add(out, command);
+	else
+		out->failed = true;
+	arena_free(&arena);
+}
+
+/* All at once: the replies come in order. */
+static void greet(struct redis_connection *c)
+{
+	const struct redis_options *o = c->client->options;
+	char db[24];
+
+	c->state = REDIS_GREETING;
+	c->io.on_ready = redis_connection_on_ready;
+	if (o->username.n > 0) {
+		const slice parts[] = {SLICE("AUTH"), o->username, o->password};
+
+		add_command(&c->out, parts, 3);
+		c->greetings++;
+	} else if (o->password.n > 0) {
+		const slice parts[] = {SLICE("AUTH"), o->password};
+
+		add_command(&c->out, parts, 2);
+		c->greetings++;
+	}
+	if (o->db != 0) {
+		const slice parts[] = {SLICE("SELECT"), slice_from(db)};
+
+		(void)snprintf(db, sizeof db, "%lld", (long long)o->db);
+		add_command(&c->out, (const slice[]){parts[0], slice_from(db)}, 2);
+		c->greetings++;
+	}
+	if (c->greetings == 0) {
+		transport_watch(&c->io, TRANSPORT_READABLE);
+		redis_connection_is_ready(c);
+	} else {
+		redis_connection_flush(&c->flush);
+	}
+}
+
+static void shake_hands(struct redis_connection *c)
+{
+	struct weir_error e = {0};
+	int r = tls_handshake(c->tls, &e);
+
+	if (r == -EAGAIN)
+		return;
+	if (r < 0)
+		redis_connection_fail(c, r, e.text);
+	else
+		greet(c);
+}
+
+static void on_handshake(struct transport *t, int events)
+{
+	(void)events;
+	shake_hands(container_of(t, struct redis_connection, io));
+}
+
+static void connected(struct redis_connection *c)
+{
+	const struct redis_options *o = c->client->options;
+	char host[256];
+
+	if (o->tls == NULL) {
+		greet(c);
+		return;
+	}
+	c->state = REDIS_HANDSHAKE;
+	c->io.on_ready = on_handshake;
+	(void)snprintf(host, sizeof host, "%.*s", SLICE_ARG(o->host));
+	if (tls_connect(&c->tls, o->tls, &c->io, host, NULL) < 0)
+		redis_connection_fail(c, -ENOMEM, NULL);
+	else
+		shake_hands(c);
+}
+
+static void try_next(struct redis_connection *c, int code);
+
+static void on_connecting(struct transport *t, int events)
+{
+	struct redis_connection *c = container_of(t, struct redis_connection, io);
+	int problem = 0;
+	socklen_t size = sizeof problem;
+
+	(void)events;
+	OBJ_CHECK(c, REDIS_CONNECTION_MAGIC);
+	if (getsockopt(t->fd, SOL_SOCKET, SO_ERROR, &problem, &size) < 0)
+		problem = errno;
+	if (problem != 0)
+		try_next(c, -problem);
+	else
+		connected(c);
+}
+
+static socklen_t address_bytes(const struct sockaddr_storage *a)
+{
+	return a->ss_family == AF_UNIX ? (socklen_t)sizeof(struct sockaddr_un) : sockaddr_size(a);
+}
+
+/* Returns 0, or a negative errno value with no socket open. */
+static int connect_to(struct redis_connection *c, const struct sockaddr_storage *to)
+{
+	int fd = socket(to->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1, r;
+
+	if (fd < 0)
+		return -errno;
+	if (to->ss_family != AF_UNIX) {
+		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+		(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+	}
+	r = connect(fd, (const struct sockaddr *)to, address_bytes(to)) < 0 ? -errno : 0;
+	if (r == 0 || r == -EINPROGRESS)
+		r = transport_open(&c->io, c->client->loop, fd, on_connecting);
+	if (r < 0) {
+		(void)close(fd);
+		return r;
+	}
+	c->has_socket = true;
+	c->state = REDIS_CONNECTING;
+	transport_watch(&c->io, TRANSPORT_WRITABLE);
+	return 0;
+}
+
+/* A transport is closed asynchronously, so that every further address needs a connection object of
+ * its own. */
+static struct redis_connection *replace(struct redis_connection *c)
+{
+	struct redis_connection *next = redis_connection_new(c->client);
+
+	if (next == NULL)
+		return NULL;
+	next->addresses = c->addresses;
+	next->next_address = c->next_address;
+	redis_connection_close(c);
+	return next;
+}
+
+static void try_next(struct redis_connection *c, int code)
+{
+	while (c->next_address < c->addresses.count) {
+		struct redis_connection *fresh = c->has_socket ? replace(c) : c;
+
+		if (fresh == NULL)
+			break;
+		c = fresh;
+		if (!timer_armed(&c->timer))
+			loop_arm(c->client->loop, &c->timer, c->client->options->dial_timeout_ms,
+				 on_due);
+		code = connect_to(c, &c->addresses.addresses[c->next_address++]);
+		if (code == 0)
+			return;
+	}
+	redis_connection_fail(c, code, NULL);
+}
+
+static void on_resolved(void *owner, int status, const struct resolved *answer)
+{
+	struct redis_connection *c = owner;
+
+	OBJ_CHECK(c, REDIS_CONNECTION_MAGIC);
+	c->lookup = NULL;
+	if (status != 0) {
+		redis_connection_fail(c, status == UV_EAI_MEMORY ? -ENOMEM : -EHOSTUNREACH,
+				      uv_strerror(status));
+		return;
+	}
+	c->addresses = *answer;
+	try_next(c, -EHOSTUNREACH);
+}
+
+static bool is_path(slice host)
+{
+	return host.n > 0 && host.p[0] == '/';
+}
+
+/* The path fits: `redis_server_get` has seen to that. */
+static void set_path(struct resolved *to, slice path)
+{
+	struct sockaddr_un *a = (struct sockaddr_un *)&to->addresses[0];
+
+	*to = (struct resolved){.count = 1};
+	must(path.n < sizeof a->sun_path);
+	a->sun_family = AF_UNIX;
+	memcpy(a->sun_path, path.p, path.n);
+}
+
+void redis_client_connect(struct redis_client *k)
+{
+	struct redis_connection *c = redis_connection_new(k);
+	const struct redis_options *o = k->options;
+	char host[256];
+	int r;
+
+	if (c == NULL)
+		return;
+	loop_arm(k->loop, &c->timer, o->dial_timeout_ms, on_due);
+	(void)snprintf(host, sizeof host, "%.*s", SLICE_ARG(o->host));
+	if (is_path(o->host)) {
+		set_path(&c->addresses, o->host);
+		try_next(c, -ENOENT);
+	} else if (resolver_is_address(host, o->port, &c->addresses)) {
+		try_next(c, -EHOSTUNREACH);
+	} else {
+		c->addresses.count = 0;
+		r = resolver_start(&c->lookup, k->loop, host, o->port, on_resolved, c);
+		if (r < 0)
+			redis_connection_fail(c, r, NULL);
+	}
+}

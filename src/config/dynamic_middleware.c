@@ -178,30 +178,36 @@ static const struct option source_criterion_rows[] = {
 };
 
 static const struct option redis_tls_rows[] = {
-	OPT_CONTENT("ca", struct dynamic_client_tls, ca, NULL, "Authority."),
-	OPT_CONTENT("cert", struct dynamic_client_tls, cert, NULL, "Certificate."),
-	OPT_CONTENT("key", struct dynamic_client_tls, key, NULL, "Key.", .flags = OPTION_SECRET),
+	OPT_CONTENT("ca", struct dynamic_client_tls, ca, NULL,
+		    "Authorities; none: those of the system."),
+	OPT_CONTENT("cert", struct dynamic_client_tls, cert, NULL, "Certificate to show."),
+	OPT_CONTENT("key", struct dynamic_client_tls, key, NULL, "Its key.",
+		    .flags = OPTION_SECRET),
 	OPT_BOOL("insecureSkipVerify", struct dynamic_client_tls, insecure_skip_verify, "false",
 		 "Accept any certificate."),
 	OPT_END,
 };
 
 static const struct option redis_rows[] = {
-	OPT_LIST("endpoints", struct dynamic_redis, endpoints, "localhost:6379", "Addresses."),
+	OPT_LIST("endpoints", struct dynamic_redis, endpoints, "localhost:6379",
+		 "Address of the server, host:port, or the path of its socket."),
 	OPT_STRING("username", struct dynamic_redis, username, NULL, "User."),
 	OPT_STRING("password", struct dynamic_redis, password, NULL, "Password.",
 		   .flags = OPTION_SECRET),
-	OPT_INT("db", struct dynamic_redis, db, "0", "Database."),
-	OPT_INT("poolSize", struct dynamic_redis, pool_size, "0", "Connections."),
+	OPT_INT("db", struct dynamic_redis, db, "0", "Number of the database."),
+	OPT_INT("poolSize", struct dynamic_redis, pool_size, "0",
+		"Connections at most, of all workers together but one for each at least; 0: 10 for "
+		"each."),
 	OPT_INT("minIdleConns", struct dynamic_redis, min_idle_conns, "0",
-		"Idle connections, at least."),
+		"Connections that are kept open, of all workers together."),
 	OPT_INT("maxActiveConns", struct dynamic_redis, max_active_conns, "0",
-		"Connections, at most."),
-	OPT_DURATION("readTimeout", struct dynamic_redis, read_timeout_ns, "3s", "Time to read."),
+		"A further limit, as poolSize; 0: none."),
+	OPT_DURATION("readTimeout", struct dynamic_redis, read_timeout_ns, "3s",
+		     "Time for an answer."),
 	OPT_DURATION("writeTimeout", struct dynamic_redis, write_timeout_ns, "3s",
-		     "Time to write."),
+		     "Time in which a connection that takes nothing must take something."),
 	OPT_DURATION("dialTimeout", struct dynamic_redis, dial_timeout_ns, "5s",
-		     "Time to connect."),
+		     "Time to connect and to log in, and to wait for that."),
 	OPT_POINTER("tls", struct dynamic_redis, tls, redis_tls_rows, "TLS."),
 	OPT_END,
 };
@@ -213,10 +219,8 @@ static const struct option rate_limit_rows[] = {
 	OPT_INT("burst", struct dynamic_rate_limit, burst, "1", "Requests at once."),
 	OPT_POINTER("sourceCriterion", struct dynamic_rate_limit, source_criterion,
 		    source_criterion_rows, "What counts as one client."),
-	OPT_POINTER("redis", struct dynamic_rate_limit, redis, redis_rows, "Share the counts.",
-		    .status = REFUSED,
-		    .hint = "a limit that several proxies share is not available yet; without it "
-			    "each proxy counts for itself"),
+	OPT_POINTER("redis", struct dynamic_rate_limit, redis, redis_rows,
+		    "Keeps the counts in Redis, for all proxies together."),
 	OPT_END,
 };
 

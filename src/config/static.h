@@ -269,6 +269,7 @@ struct weir_limits_config {
 	int64_t password_checks;
 	int64_t digest_nonces;
 	int64_t rate_limit_sources;
+	int64_t redis_queries; /* on each worker, to one server */
 	int64_t auth_requests; /* per forwardAuth */
 	int64_t auth_body_bytes;
 	int64_t generation_bytes; /* of what one dynamic configuration becomes */

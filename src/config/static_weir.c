@@ -78,6 +78,10 @@ static const struct option limits_rows[] = {
 		"Most sources that one `rateLimit` knows; the one that was not seen for the "
 		"longest time is forgotten.",
 		.min = 1, .max = 1 << 24),
+	OPT_INT("redisQueries", struct weir_limits_config, redis_queries, "4096",
+		"Most queries to one Redis that are sent or wait on each worker; requests that "
+		"would need more get 500.",
+		.min = 1, .max = 1 << 20),
 	OPT_INT("authRequests", struct weir_limits_config, auth_requests, "4096",
 		"Most requests for which one `forwardAuth` asks at the same time; further ones get "
 		"503.",

@@ -11,19 +11,32 @@
 /* Expired ones that go when a new one comes, so that memory comes back without a sweep. */
 #define EXPIRED_PER_NEW 2
 
-int rate_buckets_init(struct rate_buckets *b, int64_t average, int64_t period_ns, int64_t burst,
-		      size_t count_max)
+struct rate_terms rate_terms_of(int64_t average, int64_t period_ns, int64_t burst)
 {
-	double rate = (double)average * NS_PER_S / (double)period_ns;
+	struct rate_terms t = {
+		.per_second = (double)average * NS_PER_S / (double)period_ns,
+		.burst = (double)burst,
+		.wait_max_ns = NS_PER_S / 2,
+		.keep_s = 2,
+	};
+
+	if (t.per_second >= NS_PER_S)
+		t.wait_max_ns = 0;
+	else if (t.per_second >= 1)
+		t.wait_max_ns = NS_PER_S / ((uint64_t)t.per_second * 2);
+	else
+		t.keep_s = 1 + (uint64_t)(1 / t.per_second);
+	return t;
+}
+
+int rate_buckets_init(struct rate_buckets *b, const struct rate_terms *terms, size_t count_max)
+{
 	size_t places = 16;
 
 	while (places < count_max)
 		places *= 2;
 	*b = (struct rate_buckets){
-		.per_second = rate,
-		.burst = (double)burst,
-		.wait_max_ns = NS_PER_S / 2,
-		.keep_s = 2,
+		.terms = *terms,
 		.count_max = count_max,
 		.mask = places - 1,
 		.places = calloc(places, sizeof(struct rate_bucket *)),
@@ -31,12 +44,6 @@ int rate_buckets_init(struct rate_buckets *b, int64_t average, int64_t period_ns
 	if (b->places == NULL)
 		return -ENOMEM;
 	list_init(&b->used);
-	if (rate >= NS_PER_S)
-		b->wait_max_ns = 0;
-	else if (rate >= 1)
-		b->wait_max_ns = NS_PER_S / ((uint64_t)rate * 2);
-	else
-		b->keep_s = 1 + (uint64_t)(1 / rate);
 	return 0;
 }
 
@@ -140,10 +147,10 @@ static struct rate_bucket *get(struct rate_buckets *b, const struct rate_key *ke
 			return NULL;
 	}
 	if (!known) {
-		f->tokens = b->burst;
+		f->tokens = b->terms.burst;
 		f->last_ns = now_ns;
 	}
-	f->expires_s = now_ns / NS_PER_S + b->keep_s;
+	f->expires_s = now_ns / NS_PER_S + b->terms.keep_s;
 	list_remove(&f->link);
 	list_push(&b->used, &f->link);
 	return f;
@@ -162,16 +169,16 @@ int rate_buckets_take(struct rate_buckets *b, const struct rate_key *key, uint64
 	if (now_ns > f->last_ns) {
 		double since_s = (double)(now_ns - f->last_ns) / NS_PER_S;
 
-		f->tokens = MIN(f->tokens + since_s * b->per_second, b->burst);
+		f->tokens = MIN(f->tokens + since_s * b->terms.per_second, b->terms.burst);
 		f->last_ns = now_ns;
 	}
 	missing = 1 - f->tokens;
 	if (missing > 0) {
-		double ns = missing / b->per_second * NS_PER_S;
+		double ns = missing / b->terms.per_second * NS_PER_S;
 
 		*wait_ns = ns < (double)INT64_MAX ? (uint64_t)ns : INT64_MAX;
 	}
-	if (*wait_ns > b->wait_max_ns)
+	if (*wait_ns > b->terms.wait_max_ns)
 		return RATE_REFUSE;
 	f->tokens--;
 	return *wait_ns > 0 ? RATE_WAIT : RATE_PASS;

@@ -22,12 +22,20 @@ struct rate_bucket {
 	char key[RATE_KEY_BYTES];
 };
 
-/** Lifetime: `rate_buckets_init` … `rate_buckets_free`. */
-struct rate_buckets {
+/** What follows from the options, as Traefik computes it. */
+struct rate_terms {
 	double per_second; /* tokens */
 	double burst;
 	uint64_t wait_max_ns; /* who would have to wait longer is refused */
 	uint64_t keep_s;      /* how long an unused bucket is remembered */
+};
+
+/** Of `average` (> 0) tokens in `period_ns` (> 0), `burst` (> 0) of them at once. */
+struct rate_terms rate_terms_of(int64_t average, int64_t period_ns, int64_t burst);
+
+/** Lifetime: `rate_buckets_init` … `rate_buckets_free`. */
+struct rate_buckets {
+	struct rate_terms terms;
 	size_t count;
 	size_t count_max;
 	uint64_t evicted; /* forgotten early because there were too many */
@@ -45,12 +53,8 @@ struct rate_key {
 	char text[RATE_KEY_BYTES];
 };
 
-/**
- * No buckets yet, of `average` (> 0) tokens in `period_ns` (> 0), `burst` (> 0) of them at once;
- * as Traefik computes what follows from it. Returns 0 or -ENOMEM, and nothing is to be freed then.
- */
-int rate_buckets_init(struct rate_buckets *b, int64_t average, int64_t period_ns, int64_t burst,
-		      size_t count_max);
+/** No buckets yet. Returns 0 or -ENOMEM, and nothing is to be freed then. */
+int rate_buckets_init(struct rate_buckets *b, const struct rate_terms *terms, size_t count_max);
 void rate_buckets_free(struct rate_buckets *b);
 
 /** What need not be done under the lock. */

@@ -10,6 +10,7 @@
 
 struct compressions;
 struct plugin_registry;
+struct redis_registry;
 struct shared_states;
 struct client_options;
 struct upstream_registry;
@@ -22,6 +23,7 @@ struct middleware_world {
 	struct compressions *compressions;
 	const struct weir_limits_config *limits;
 	struct upstream_registry *upstreams;
+	struct redis_registry *redis;
 	const struct client_options *client; /* of connections to other servers */
 
 	/** The service of that name, which lives as long as the middleware's generation. Returns 0

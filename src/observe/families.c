@@ -54,6 +54,12 @@ static const struct family upstream_families[] = {
 #undef X
 };
 
+static const struct family redis_families[] = {
+#define X(name, kind, help) METRIC("weir_redis_" #name, kind, help, struct redis_counters, name),
+	REDIS_COUNTERS(X)
+#undef X
+};
+
 static const struct family entry_point_families[] = {
 #define X(name, kind, help) \
 	METRIC("weir_entrypoint_" #name, kind, help, struct h1_server_counters, name),
@@ -239,6 +245,7 @@ const struct family_group family_groups[FAMILY_GROUP_COUNT] = {
 	[FAMILIES_KEPT] = GROUP(kept_families, "",
 				"Bodies that middlewares and plugins keep until they are complete"),
 	[FAMILIES_UPSTREAMS] = GROUP(upstream_families, "", "Connections to servers"),
+	[FAMILIES_REDIS] = GROUP(redis_families, "", "Redis, for `rateLimit`"),
 	[FAMILIES_ENTRY_POINTS] =
 		GROUP(entry_point_families, "entrypoint", "Connections of clients"),
 	[FAMILIES_HOST] = GROUP(host_families, "", "All plugins together"),

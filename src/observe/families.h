@@ -33,6 +33,7 @@ struct family_group {
 	X(BUFFERS) \
 	X(KEPT) \
 	X(UPSTREAMS) \
+	X(REDIS) \
 	X(ENTRY_POINTS) \
 	X(HOST) \
 	X(PLUGINS) \

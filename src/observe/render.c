@@ -387,6 +387,7 @@ int metrics_render(struct str *out, struct proxy *p, const struct access_log *lo
 	add_object(&r, FAMILIES_BUFFERS, &stats.buffers);
 	add_kept(&r);
 	add_object(&r, FAMILIES_UPSTREAMS, &stats.upstreams);
+	add_object(&r, FAMILIES_REDIS, &stats.redis);
 	add_object(&r, FAMILIES_COMPRESSIONS, proxy_compressions(p));
 	add_object(&r, FAMILIES_SCRAPES, scrapes);
 	if (log != NULL)

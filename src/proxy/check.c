@@ -6,6 +6,7 @@
 #include "middleware/shared_state.h"
 #include "proxy/internal.h"
 #include "proxy/proxy.h"
+#include "redis/server.h"
 
 /* Without workers: nothing is made on any loop. */
 static const struct loop_group no_loops;
@@ -54,6 +55,8 @@ int proxy_check(const struct static_config *config, struct dynamic_config *dynam
 	}
 	if (r == 0 && upstream_registry_create(&w.upstreams, &no_loops, 0) < 0)
 		r = error_set(e, -ENOMEM, "out of memory");
+	if (r == 0 && redis_registry_create(&w.middlewares.redis, &no_loops) < 0)
+		r = error_set(e, -ENOMEM, "out of memory");
 	w.middlewares.states = shared_states_create();
 	if (r == 0 && w.middlewares.states == NULL)
 		r = error_set(e, -ENOMEM, "out of memory");
@@ -68,6 +71,7 @@ int proxy_check(const struct static_config *config, struct dynamic_config *dynam
 	plugin_registry_destroy(&w.middlewares.plugins);
 	shared_states_destroy(&w.middlewares.states);
 	upstream_registry_destroy(&w.upstreams);
+	redis_registry_destroy(&w.middlewares.redis);
 	generation_world_close_tls(&w);
 	entry_points_destroy(&points, w.entry_point_count, 0);
 	return r;

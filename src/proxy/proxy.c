@@ -10,6 +10,7 @@
 #include "middleware/shared_state.h"
 #include "proxy/access.h"
 #include "proxy/proxy_private.h"
+#include "redis/server.h"
 
 static size_t count_workers(const struct static_config *config)
 {
@@ -213,6 +214,8 @@ int proxy_create(struct proxy **proxy, struct loop *control, const struct static
 	if (r == 0 && upstream_registry_create(&p->world.upstreams, &p->loops,
 					       (size_t)limits->idle_upstream_connections) < 0)
 		r = error_set(e, -ENOMEM, "upstreams: out of memory");
+	if (r == 0 && redis_registry_create(&p->world.middlewares.redis, &p->loops) < 0)
+		r = error_set(e, -ENOMEM, "redis: out of memory");
 	if (r == 0) {
 		p->world.middlewares.states = shared_states_create();
 		if (p->world.middlewares.states == NULL)
@@ -492,6 +495,7 @@ void proxy_destroy(struct proxy **proxy)
 	plugin_registry_destroy(&p->world.middlewares.plugins);
 	shared_states_destroy(&p->world.middlewares.states);
 	upstream_registry_destroy(&p->world.upstreams);
+	redis_registry_destroy(&p->world.middlewares.redis);
 	proxy_set_store(p, NULL);
 	(void)pthread_mutex_destroy(&p->store_lock);
 	generation_world_close_tls(&p->world);

@@ -1,6 +1,7 @@
 #include "proxy/stats.h"
 
 #include "proxy/proxy_private.h"
+#include "redis/server.h"
 
 void proxy_stats(const struct proxy *p, struct proxy_stats *stats)
 {
@@ -24,6 +25,7 @@ void proxy_stats(const struct proxy *p, struct proxy_stats *stats)
 		BUFFER_COUNTERS(X)
 #undef X
 		upstream_registry_count(p->world.upstreams, i, &stats->upstreams);
+		redis_registry_count(p->world.middlewares.redis, i, &stats->redis);
 	}
 	if (p->world.series != NULL)
 		stats->series_refused = series_refused(p->world.series);

@@ -10,6 +10,7 @@
 #include "net/tls_certificate.h"
 #include "proxy/proxy.h"
 #include "proxy/series.h"
+#include "redis/client.h"
 
 /* X(NAME, kind, help): counters of the process, written by the control thread only. */
 #define PROXY_COUNTERS(X) \
@@ -45,6 +46,7 @@ struct proxy_stats {
 	struct exchange_counters exchanges;
 	struct buffer_counters buffers;
 	struct client_counters upstreams;
+	struct redis_counters redis;
 	struct api_counters api;
 	uint64_t workers;
 	uint64_t series_refused;

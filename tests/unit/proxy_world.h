@@ -11,6 +11,7 @@
 #include "proxy/generation.h"
 #include "proxy/internal.h"
 #include "proxy/proxy.h"
+#include "redis/server.h"
 
 static inline struct static_config *world_static(const char *text)
 {
@@ -89,6 +90,7 @@ static inline void world_open(struct world *w, const char *static_text)
 	must(entry_points_create(&w->points, &w->built_for.entry_point_count, w->config, &e) == 0);
 	w->built_for.entry_points = w->points;
 	must(upstream_registry_create(&w->built_for.upstreams, &w->group, 100) == 0);
+	must(redis_registry_create(&w->built_for.middlewares.redis, &w->group) == 0);
 	w->built_for.middlewares.states = shared_states_create();
 	must(w->built_for.middlewares.states != NULL);
 	must(plugin_registry_create(&w->built_for.middlewares.plugins, w->config, &w->group, &e) ==
@@ -105,6 +107,7 @@ static inline void world_close(struct world *w)
 	plugin_registry_destroy(&w->built_for.middlewares.plugins);
 	shared_states_destroy(&w->built_for.middlewares.states);
 	upstream_registry_destroy(&w->built_for.upstreams);
+	redis_registry_destroy(&w->built_for.middlewares.redis);
 	entry_points_destroy(&w->points, w->built_for.entry_point_count, 0);
 	static_config_free(&w->config);
 }

@@ -22,7 +22,9 @@ static int take(struct rate_buckets *b, const char *source, uint64_t now_ns, uin
 static void init(struct rate_buckets *b, int64_t average, uint64_t period_ns, int64_t burst,
 		 size_t max)
 {
-	assert_int_equal(rate_buckets_init(b, average, (int64_t)period_ns, burst, max), 0);
+	const struct rate_terms terms = rate_terms_of(average, (int64_t)period_ns, burst);
+
+	assert_int_equal(rate_buckets_init(b, &terms, max), 0);
 }
 
 static void a_burst_passes_and_then_the_average(void **state)
@@ -81,9 +83,10 @@ static void limits_follow_from_the_rate(void **state)
 		uint64_t wait_ns;
 
 		init(&b, rows[i].average, rows[i].period_ns, 1, 1);
-		if (b.wait_max_ns != rows[i].wait_max_ns || b.keep_s != rows[i].keep_s)
-			fail_msg("row %zu: %llu ns, %llu s", i, (unsigned long long)b.wait_max_ns,
-				 (unsigned long long)b.keep_s);
+		if (b.terms.wait_max_ns != rows[i].wait_max_ns || b.terms.keep_s != rows[i].keep_s)
+			fail_msg("row %zu: %llu ns, %llu s", i,
+				 (unsigned long long)b.terms.wait_max_ns,
+				 (unsigned long long)b.terms.keep_s);
 		assert_int_equal(take(&b, "a", S, &wait_ns), RATE_PASS);
 		rate_buckets_free(&b);
 	}

@@ -80,6 +80,7 @@ static void crew_open(struct crew *c)
 	}
 	c->group = (struct loop_group){c->list, WORKERS};
 	must(upstream_registry_create(&c->built_for.upstreams, &c->group, 100) == 0);
+	must(redis_registry_create(&c->built_for.middlewares.redis, &c->group) == 0);
 	must(plugin_registry_create(&c->built_for.middlewares.plugins, c->config, &c->group, &e) ==
 	     0);
 	for (unsigned i = 0; i < WORKERS; i++)
@@ -155,6 +156,7 @@ static void crew_close(struct crew *c, struct generation *current, unsigned gene
 		worker_destroy(&c->workers[i]);
 	plugin_registry_destroy(&c->built_for.middlewares.plugins);
 	upstream_registry_destroy(&c->built_for.upstreams);
+	redis_registry_destroy(&c->built_for.middlewares.redis);
 	entry_points_destroy(&c->points, 1, WORKERS);
 	static_config_free(&c->config);
 	backend_stop(&c->backend);

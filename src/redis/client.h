@@ -78,11 +78,11 @@ int redis_client_create(struct redis_client **client, struct loop *loop,
 void redis_client_destroy(struct redis_client **client);
 
 /** Opens the connections that are to be there before there is a query. */
-void redis_client_prepare(struct redis_client *client);
+void redis_client_prepare(struct redis_client *k);
 
 /** Sends the query; `done` may be called within. What fails with its connection is sent once more,
  * so that the server may have seen it twice. */
-void redis_query_start(struct redis_query *q, struct redis_client *client);
+void redis_query_start(struct redis_query *q, struct redis_client *k);
 
 /** `done` will not be called. Harmless if the query is not in progress. */
 void redis_query_cancel(struct redis_query *q);

@@ -75,13 +75,13 @@ static void stop(struct supervisor *s, int number)
 	s->stopping = true;
 	s->stopped_at_ns = clock_mono_ns();
 	s->start_at_ns = 0;
-	s->stopped_upgrade = s->old.pid > 0 && !s->server.ready;
+	s->stopped_start = s->server.ready ? 0 : number;
 	/* What comes from now on is refused, or for another process. */
 	socket_set_free(&s->sockets);
 	send_signal(&s->server, number);
 	send_signal(&s->old, number);
 	if (s->server.pid == 0 && s->old.pid == 0) {
-		s->status = 128 + number;
+		s->status = EXIT_SUCCESS;
 		s->done = true;
 	}
 }
@@ -186,9 +186,11 @@ static void on_server_died(struct supervisor *s, int status)
 static void on_server_ended(struct supervisor *s, int status)
 {
 	if (s->stopping || !s->was_ready) {
-		/* A new server that does not catch the signal yet is no failure: the old one is
-		 * what ends in order. */
-		s->status = s->stopped_upgrade && WIFSIGNALED(status) ? 0 : exit_status(status);
+		/* A new server that does not catch the signal yet is no failure: it serves nobody,
+		 * and after an upgrade the old one is what ends in order. */
+		bool stopped = WIFSIGNALED(status) && WTERMSIG(status) == s->stopped_start;
+
+		s->status = stopped ? EXIT_SUCCESS : exit_status(status);
 		forget(&s->server);
 		if (!s->stopping && WIFSIGNALED(status))
 			log_error("The server died while it started: signal %d", WTERMSIG(status));

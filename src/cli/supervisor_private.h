@@ -35,7 +35,7 @@ struct supervisor {
 	unsigned long restarts; /* of servers that had died */
 	bool owes_reload;       /* a SIGHUP for the server, which does not catch it yet */
 	bool stopping;
-	bool stopped_upgrade; /* the stop came while an upgraded server started */
+	int stopped_start; /* 0, or the signal to stop that came while a server started */
 	uint64_t stopped_at_ns;
 	int ended_by; /* the second signal to stop; 0: none has come */
 	bool done;

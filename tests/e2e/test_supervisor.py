@@ -41,6 +41,11 @@ def kill_server(p, signum=signal.SIGKILL):
     return victim
 
 
+def status_of(pid, name):
+    """A line of /proc/PID/status."""
+    return next(line.split()[1] for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith(f"{name}:"))
+
+
 class Steady:
     """Clients that ask one request per connection, without pause, and count what happened."""
 
@@ -197,6 +202,20 @@ def test_a_signal_to_all_processes_is_one_signal(upstream, proxy):
         p.wait_log("I have to go")
         release.set()
         assert client.response().body == b"late but whole"
+    assert p.wait_exit() == 0
+
+
+def test_a_stop_while_the_server_starts_is_no_failure(upstream, proxy):
+    """The server did not catch the signal yet, and weir ended with 143."""
+    p = proxy(one_router(upstream().url), start=False)
+    p.start(wait=False)
+    wait_until(lambda: p.pid != p.process.pid, "the server is there", interval_s=0)
+    server = p.pid
+    os.kill(server, signal.SIGSTOP)
+    wait_until(lambda: status_of(server, "State") == "T", "the server stands still")
+    p.terminate()
+    wait_until(lambda: int(status_of(server, "ShdPnd"), 16) >> (signal.SIGTERM - 1) & 1, "the signal has been passed on")
+    os.kill(server, signal.SIGCONT)
     assert p.wait_exit() == 0
 
 

@@ -458,16 +458,18 @@ static void check_balance(struct weir_plugin *p)
 static void check_pause(struct site *site, size_t phase, struct figures *first)
 {
 	struct figures now;
+	unsigned reloads;
 
 	(void)pthread_mutex_lock(&site->lock);
 	now = measure();
+	reloads = site->reloads;
 	for (size_t i = 0; i < PLUGINS; i++)
 		check_balance(site->plugins[i]);
 	(void)pthread_mutex_unlock(&site->lock);
 	print_message("pause %zu: %lld KiB private, %lld descriptors, %lld mappings, %lld "
 		      "threads, %u reloads\n",
 		      phase, (long long)now.memory_bytes / 1024, (long long)now.descriptors,
-		      (long long)now.mappings, (long long)now.threads, site->reloads);
+		      (long long)now.mappings, (long long)now.threads, reloads);
 	if (phase == 0) {
 		*first = now;
 		return;

@@ -32,6 +32,9 @@ static const struct option limits_rows[] = {
 		 AT_LEAST(1 << 10)),
 	OPT_INT("upstreamConnections", struct weir_limits_config, upstream_connections, "4096",
 		"Most connections of one worker to one server.", AT_LEAST(1)),
+	OPT_DURATION("upstreamHold", struct weir_limits_config, upstream_hold_ns, "10s",
+		     "Longest time that a server which cannot be reached is left out, while others "
+		     "of its service can; 0: it keeps its turns."),
 	OPT_INT("idleUpstreamConnections", struct weir_limits_config, idle_upstream_connections,
 		"1024", "Most idle connections of one worker to all servers together.",
 		AT_LEAST(0)),

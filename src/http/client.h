@@ -27,6 +27,7 @@ struct client_options {
 	uint64_t handshake_timeout_ms; /* weir.limits.upstreamHandshake */
 	struct tls_connector *tls;     /* borrowed; NULL: plain connections */
 	bool h2;                       /* HTTP/2, by prior knowledge */
+	uint64_t hold_max_ms;          /* weir.limits.upstreamHold */
 	uint32_t window_bytes;         /* with `h2`: what may wait for the receiver of a response */
 };
 
@@ -38,6 +39,10 @@ struct client_options {
 	X(idle, GAUGE, "Connections that are kept alive without a call") \
 	X(idle_refused, COUNTER, "Connections that were closed because enough were idle") \
 	X(connect_failures, COUNTER, "Connections that could not be opened") \
+	X(holds, COUNTER, "Times that a server was left out because it could not be reached") \
+	X(passed_over, COUNTER, \
+	  "Requests that went to another server than the one whose turn it was, which was left " \
+	  "out") \
 	X(reused, COUNTER, "Calls on a kept-alive connection") \
 	X(tls_handshakes, COUNTER, "TLS handshakes completed") \
 	X(tls_resumed, COUNTER, "TLS handshakes that took up an earlier session") \

@@ -5,6 +5,7 @@
 
 #include "core/map.h"
 #include "core/str.h"
+#include "http/hold.h"
 
 #define REGISTRY_MAGIC 0x75707265u
 #define UPSTREAM_MAGIC 0x75707374u
@@ -27,6 +28,7 @@ struct upstream {
 	uint16_t port;
 	struct client_options options;
 	struct per_loop clients;
+	struct hold hold;
 };
 
 int upstream_registry_create(struct upstream_registry **registry, const struct loop_group *loops,
@@ -108,6 +110,7 @@ static char *make_key(slice host, uint16_t port, const struct client_options *o)
 				    o->head.fields_max,
 				    o->handshake_timeout_ms,
 				    o->h2,
+				    o->hold_max_ms,
 				    o->window_bytes};
 	struct str key = {0};
 
@@ -211,6 +214,39 @@ void upstream_release(struct upstream **upstream)
 	(void)pthread_mutex_unlock(&r->lock);
 	if (last)
 		per_loop_release(&u->clients, on_parts_released);
+}
+
+bool upstream_is_held(struct upstream *u, const struct loop *loop)
+{
+	OBJ_CHECK(u, UPSTREAM_MAGIC);
+	return hold_is_on(&u->hold, loop_now_ms(loop), u->options.hold_max_ms);
+}
+
+/* What says that the endpoint is not there, and not that we lack something. */
+static bool is_unreachable(int code, bool sent)
+{
+	return code == -ECONNREFUSED || code == -EHOSTUNREACH || code == -ENETUNREACH ||
+	       (code == -ETIMEDOUT && !sent);
+}
+
+int64_t upstream_note(struct upstream *u, const struct loop *loop, int code, bool sent)
+{
+	uint64_t period;
+
+	OBJ_CHECK(u, UPSTREAM_MAGIC);
+	if (code == 0)
+		return hold_end(&u->hold) ? -1 : 0;
+	if (!is_unreachable(code, sent))
+		return 0;
+	period = hold_begin(&u->hold, loop_now_ms(loop), u->options.hold_max_ms);
+	counter_add(&u->registry->totals[loop->index].counters.holds, period > 0);
+	return (int64_t)period;
+}
+
+void upstream_count_passed_over(struct upstream *u, const struct loop *loop)
+{
+	OBJ_CHECK(u, UPSTREAM_MAGIC);
+	counter_add(&u->registry->totals[loop->index].counters.passed_over, 1);
 }
 
 struct client *upstream_client(struct upstream *u, struct loop *loop)

@@ -71,6 +71,18 @@ struct upstream *upstream_ref(struct upstream *upstream);
 /** Drops the reference and nulls the pointer. NULL is allowed. */
 void upstream_release(struct upstream **upstream);
 
+/** Whether to send a request elsewhere, if there is somewhere else: the endpoint could not be
+ * reached lately. The loop's thread. */
+bool upstream_is_held(struct upstream *upstream, const struct loop *loop);
+
+/** Tells what became of a request: `code` is the client's, 0 if the endpoint has answered. `sent`:
+ * bytes may have arrived. Returns for how many milliseconds the endpoint is left out from now on,
+ * 0 if nothing changes, -1 if it was left out and is back. The loop's thread. */
+int64_t upstream_note(struct upstream *upstream, const struct loop *loop, int code, bool sent);
+
+/** Counts a request that went elsewhere. The loop's thread. */
+void upstream_count_passed_over(struct upstream *upstream, const struct loop *loop);
+
 /** The endpoint's client on this loop, made on first use; NULL when memory is short. The loop's
  * thread. */
 struct client *upstream_client(struct upstream *upstream, struct loop *loop);

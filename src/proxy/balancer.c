@@ -120,9 +120,18 @@ int balancer_init(struct balancer *b, struct arena *arena, const int64_t *weight
 	return 0;
 }
 
-int balancer_next(struct balancer *b)
+int balancer_next(struct balancer *b, uint32_t *place)
 {
-	if (b->length <= 1)
-		return b->length == 0 ? -1 : b->round[0];
-	return b->round[atomic_fetch_add_explicit(&b->next, 1, memory_order_relaxed) % b->length];
+	*place = 0;
+	if (b->length == 0)
+		return -1;
+	if (b->length > 1)
+		*place = atomic_fetch_add_explicit(&b->next, 1, memory_order_relaxed) % b->length;
+	return b->round[*place];
+}
+
+int balancer_after(const struct balancer *b, uint32_t place, uint32_t steps)
+{
+	must(place < b->length);
+	return steps < b->length ? b->round[((uint64_t)place + steps) % b->length] : -1;
 }

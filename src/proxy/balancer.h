@@ -28,7 +28,11 @@ struct balancer {
  * servers. */
 int balancer_init(struct balancer *b, struct arena *arena, const int64_t *weights, size_t count);
 
-/** The number of the next server, or -1 if there is none. Any thread. */
-int balancer_next(struct balancer *b);
+/** The number of the next server, or -1 if there is none. `*place` is where in the round it is. Any
+ * thread. */
+int balancer_next(struct balancer *b, uint32_t *place);
+
+/** The server whose turn comes `steps` after that place, or -1 after a whole round. */
+int balancer_after(const struct balancer *b, uint32_t place, uint32_t steps);
 
 #endif

@@ -14,6 +14,7 @@ struct forwarding {
 	struct client_call call;
 	struct exchange *x;
 	struct upstream *upstream;
+	const struct server *server; /* until there is a response: the generation's */
 	struct series_group *series;
 	uint64_t begun_ns; /* 0: not counted */
 	uint16_t code;     /* 0: no response yet */
@@ -73,11 +74,29 @@ static uint16_t code_of(const struct exchange *x)
 	return a != NULL ? series_code_of((enum series_protocol)a->key.protocol, &x->response) : 0;
 }
 
+static void note(const struct forwarding *f, int code)
+{
+	struct exchange *x = f->x;
+	int64_t changed = upstream_note(f->upstream, x->loop, code, f->call.sent);
+
+	if (changed > 0)
+		log_warn_with((LOG_TEXT("serviceName", x->service->name),
+			       LOG_TEXT("serverURL", f->server->url),
+			       LOG_STRING("error", strerror(-code)),
+			       LOG_INTEGER("milliseconds", changed)),
+			      "Server cannot be reached and is left out if others can serve");
+	else if (changed < 0)
+		log_info_with((LOG_TEXT("serviceName", x->service->name),
+			       LOG_TEXT("serverURL", f->server->url)),
+			      "Server answers again");
+}
+
 static void on_responded(struct client_call *call)
 {
 	struct forwarding *f = container_of(call, struct forwarding, call);
 	struct exchange *x = f->x;
 
+	note(f, 0);
 	f->code = code_of(x);
 	x->request_sent = true;
 	access_origin_status(x, x->response.status);
@@ -106,6 +125,7 @@ static void on_failed(struct client_call *call, int code)
 	const struct body *b = x->request_body;
 	int status = status_of(code);
 
+	note(f, code);
 	x->request_sent = call->sent;
 	/* The client's own fault: its body was malformed. */
 	if (b->state == BODY_ABORTED && b->abort_code == -EPROTO)
@@ -175,10 +195,29 @@ static int set_hop_fields(struct exchange *x, const struct load_balancer *b, con
 	return r;
 }
 
+/* Whose turn it is, unless that one cannot be reached and somebody else can; -1: there is none. */
+static int choose(struct load_balancer *b, const struct loop *loop)
+{
+	uint32_t place;
+	int chosen = balancer_next(&b->balancer, &place), other;
+
+	if (chosen < 0 || b->count == 1 || !upstream_is_held(b->servers[chosen].upstream, loop))
+		return chosen;
+	for (uint32_t i = 1; (other = balancer_after(&b->balancer, place, i)) >= 0; i++) {
+		struct upstream *u = b->servers[other].upstream;
+
+		if (other != chosen && !upstream_is_held(u, loop)) {
+			upstream_count_passed_over(u, loop);
+			return other;
+		}
+	}
+	return chosen;
+}
+
 static void start(struct service *service, struct exchange *x)
 {
 	struct load_balancer *b = self(service);
-	int chosen = balancer_next(&b->balancer);
+	int chosen = choose(b, x->loop);
 	struct forwarding *f;
 	struct server *s;
 	struct client *c;
@@ -210,6 +249,7 @@ static void start(struct service *service, struct exchange *x)
 	f->x = x;
 	x->reached_server = true;
 	f->upstream = s->upstream;
+	f->server = s;
 	f->series = b->series;
 	access_origin_begin(x, service->name, s);
 	if (b->series != NULL && x->account != NULL)

@@ -11,7 +11,7 @@ from harness.client import request_bytes
 from harness.load import together
 from harness.message import Closed, chunked, head
 from harness.ports import free_port
-from harness.proxy import merge, one_router
+from harness.proxy import merge, one_router, servers
 from harness.upstream import Upstream, response_bytes
 from harness.waiting import wait_until
 
@@ -209,6 +209,61 @@ def test_dial_timeout(proxy):
         open_socket.close()
 
 
+# --- left out
+
+def held(p):
+    metrics = p.scrape()
+    return [metrics.value(f"weir_upstream_{name}_total") for name in ("holds", "passed_over")]
+
+
+def statuses(p, count):
+    return [p.fetch().status for _ in range(count)]
+
+
+def test_server_that_refuses_is_left_out(upstream, proxy):
+    """Every second turn is its own: requests fail when it is tried, and only then."""
+    port = free_port()
+    p = proxy({"http": {"routers": {"r": {"rule": "PathPrefix(`/`)", "service": "s"}}, "services": {"s": servers(upstream().url, f"http://127.0.0.1:{port}")}}},
+              metrics=True, static={"weir": {"workers": 2}})
+    found = statuses(p, 40)
+    assert set(found) == {200, 502}
+    holds, passed_over = held(p)
+    assert found.count(502) == holds <= 8 and holds + passed_over == 20
+    p.wait_log("Server cannot be reached and is left out if others can serve")
+    late = upstream(port=port)
+    wait_until(lambda: p.fetch().status == 200 and len(late.requests) > 0, "the server is tried again", 30)
+    p.wait_log("Server answers again")
+    before, seen = held(p), len(late.requests)
+    assert statuses(p, 20) == [200] * 20
+    assert held(p) == before and len(late.requests) == seen + 10
+
+
+def test_server_without_others_is_always_asked(upstream, proxy):
+    """Nor does it matter how often all have refused before."""
+    ports = [free_port(), free_port()]
+    p = proxy({"http": {"routers": {"r": {"rule": "PathPrefix(`/`)", "service": "s"}, "one": {"rule": "Path(`/one`)", "service": "one"}},
+                        "services": {"s": servers(*(f"http://127.0.0.1:{port}" for port in ports)), "one": servers(f"http://127.0.0.1:{ports[0]}")}}}, metrics=True)
+    assert statuses(p, 12) == [502] * 12
+    late = upstream(port=ports[0])
+    assert p.fetch(target="/one").status == 200
+    assert len(late.requests) == 1
+
+
+def test_hold_can_be_turned_off(upstream, proxy):
+    p = proxy({"http": {"routers": {"r": {"rule": "PathPrefix(`/`)", "service": "s"}}, "services": {"s": servers(upstream().url, f"http://127.0.0.1:{free_port()}")}}},
+              metrics=True, static={"weir": {"limits": {"upstreamHold": "0s"}}})
+    assert statuses(p, 12).count(502) == 6
+    assert held(p) == [0, 0]
+
+
+def test_server_that_answers_errors_is_not_left_out(upstream, proxy):
+    """What has been reached keeps its turns, whatever it says."""
+    broken = upstream(serve=lambda connection: connection.reset())
+    p = proxy({"http": {"routers": {"r": {"rule": "PathPrefix(`/`)", "service": "s"}}, "services": {"s": servers(upstream().url, broken.url)}}}, metrics=True)
+    assert statuses(p, 12).count(502) == 6
+    assert held(p) == [0, 0]
+
+
 # --- kept connections
 
 def test_stale_connection_is_replaced(upstream, proxy):
@@ -403,12 +458,3 @@ def test_kill_9_of_the_backend_under_load(proxy):
         backend.wait()
     assert not failures, f"a client saw something else than 200 or 502: {failures[0]!r}"
     assert outcomes["broken off"] <= 16, "only the exchanges that the kill met may be broken off"
-
-
-def test_one_of_two_servers_is_down(upstream, proxy):
-    good = upstream()
-    service = {"loadBalancer": {"servers": [{"url": good.url}, {"url": f"http://127.0.0.1:{free_port()}"}]}}
-    p = proxy(merge(one_router(good.url), {"http": {"services": {"s": service}}}))
-    statuses = [p.fetch().status for _ in range(20)]
-    assert set(statuses) == {200, 502}
-    assert 8 <= statuses.count(200) <= 12

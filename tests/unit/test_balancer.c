@@ -19,6 +19,32 @@ static void fill(int64_t *weights, size_t count, int64_t weight)
 		weights[i] = weight;
 }
 
+static int next_of(struct balancer *b)
+{
+	uint32_t place;
+
+	return balancer_next(b, &place);
+}
+
+/* What comes after a turn that somebody cannot take; nobody else's turn moves. */
+static void turns_after_one(void **state)
+{
+	const int64_t weights[] = {3, 1};
+	struct balancer b;
+	uint32_t place;
+
+	(void)state;
+	assert_int_equal(balancer_init(&b, &arena, weights, 2), 0);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(balancer_next(&b, &place), 0);
+	assert_int_equal(balancer_after(&b, place, 1), 1);
+	assert_int_equal(balancer_after(&b, place, 2), 0);
+	assert_int_equal(balancer_after(&b, place, 3), 0);
+	assert_int_equal(balancer_after(&b, place, 4), -1);
+	assert_int_equal(balancer_after(&b, place, UINT32_MAX), -1);
+	assert_int_equal(next_of(&b), 1);
+}
+
 static void turns_follow_the_weights(void **state)
 {
 	const int64_t weights[] = {3, 0, 1, -5, 2};
@@ -29,7 +55,7 @@ static void turns_follow_the_weights(void **state)
 	assert_int_equal(balancer_init(&b, &arena, weights, 5), 0);
 	assert_int_equal(b.length, 6);
 	for (int i = 0; i < 600; i++)
-		turns[balancer_next(&b)]++;
+		turns[next_of(&b)]++;
 	assert_int_equal(turns[0], 300);
 	assert_int_equal(turns[1], 0);
 	assert_int_equal(turns[2], 100);
@@ -48,11 +74,11 @@ static void turns_are_spread(void **state)
 	(void)state;
 	assert_int_equal(balancer_init(&b, &arena, weights, 2), 0);
 	for (size_t i = 0; i < ARRAY_LEN(expected); i++)
-		assert_int_equal(balancer_next(&b), expected[i]);
+		assert_int_equal(next_of(&b), expected[i]);
 	assert_int_equal(balancer_init(&b, &arena, equal, 3), 0);
 	assert_int_equal(b.length, 3);
 	for (int i = 0; i < 9; i++)
-		assert_int_equal(balancer_next(&b), i % 3);
+		assert_int_equal(next_of(&b), i % 3);
 }
 
 static void nobody_is_rounded_away(void **state)
@@ -65,7 +91,7 @@ static void nobody_is_rounded_away(void **state)
 	assert_int_equal(balancer_init(&b, &arena, weights, 3), 0);
 	assert_true(b.length <= BALANCER_ROUND_MAX);
 	for (uint32_t i = 0; i < b.length; i++)
-		turns[balancer_next(&b)]++;
+		turns[next_of(&b)]++;
 	assert_int_equal(turns[1], 1);
 	assert_true(turns[0] > turns[2] * 19 / 10 && turns[0] < turns[2] * 21 / 10);
 }
@@ -77,9 +103,9 @@ static void none_to_choose(void **state)
 
 	(void)state;
 	assert_int_equal(balancer_init(&b, &arena, weights, 2), 0);
-	assert_int_equal(balancer_next(&b), -1);
+	assert_int_equal(next_of(&b), -1);
 	assert_int_equal(balancer_init(&b, &arena, weights, 0), 0);
-	assert_int_equal(balancer_next(&b), -1);
+	assert_int_equal(next_of(&b), -1);
 }
 
 /* A configuration with thousands of servers once ended the process. */
@@ -94,7 +120,7 @@ static void many_servers(void **state)
 	assert_int_equal(balancer_init(&b, &arena, weights, 5000), 0);
 	assert_int_equal(b.length, 5000);
 	for (int i = 0; i < 5000; i++)
-		assert_int_equal(balancer_next(&b), i);
+		assert_int_equal(next_of(&b), i);
 	weights[7] = 1000000;
 	assert_int_equal(balancer_init(&b, &arena, weights, UINT16_MAX), 0);
 	assert_true(b.length >= UINT16_MAX && b.length <= 2 * UINT16_MAX);
@@ -139,6 +165,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(turns_follow_the_weights, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(turns_after_one, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(turns_are_spread, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(nobody_is_rounded_away, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(none_to_choose, set_up, tear_down),

@@ -4,8 +4,8 @@
  * maps too, so that start-up is not affected unless it is meant to be.
  *
  * Only calls from code that checks its results can fail: weir's own functions (the driver gives
- * their addresses), libuv, libyaml and Jansson. The engine, the C++ library and in places the C
- * library (destructors of thread-local variables) end the process when they get no memory, by
+ * their addresses), libuv, libyaml, Jansson and hiredis. The engine, the C++ library and in places
+ * the C library (destructors of thread-local variables) end the process when they get no memory, by
  * design; libuv does so when its table of descriptors cannot grow, when the kernel refuses a
  * descriptor that it has accepted before, and when its own pipes or inotify cannot be read. Those
  * calls are never chosen.
@@ -167,7 +167,8 @@ static bool resolve(void)
 
 static int note_object(struct dl_phdr_info *o, size_t size, void *count)
 {
-	static const char *const checked[] = {"/libuv.so", "/libyaml-0.so", "/libjansson.so"};
+	static const char *const checked[] = {"/libuv.so", "/libyaml-0.so", "/libjansson.so",
+					      "/libhiredis.so"};
 	struct span s = {UINTPTR_MAX, 0, strstr(o->dlpi_name, "/libuv.so") != NULL};
 
 	(void)size;

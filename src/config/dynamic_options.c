@@ -253,11 +253,9 @@ static const struct option forwarding_timeouts_rows[] = {
 	OPT_DURATION("idleConnTimeout", struct dynamic_forwarding_timeouts, idle_conn_ns, "90s",
 		     "Time that an idle connection is kept; 0: no limit."),
 	OPT_DURATION("readIdleTimeout", struct dynamic_forwarding_timeouts, read_idle_ns, "0s",
-		     "Silence after which an HTTP/2 connection is probed.",
-		     HARMLESS("upstream connections are HTTP/1.1")),
+		     "Silence after which an HTTP/2 connection is probed; 0: never."),
 	OPT_DURATION("pingTimeout", struct dynamic_forwarding_timeouts, ping_ns, "15s",
-		     "Time that such a probe may take.",
-		     HARMLESS("upstream connections are HTTP/1.1")),
+		     "Time that such a probe may take; 0: 15s."),
 	OPT_END,
 };
 
@@ -297,7 +295,7 @@ const struct option dynamic_servers_transport_options[] = {
 	OPT_OBJECT("forwardingTimeouts", struct dynamic_servers_transport, forwarding_timeouts,
 		   forwarding_timeouts_rows, "Time limits."),
 	OPT_BOOL("disableHTTP2", struct dynamic_servers_transport, disable_http2, "false",
-		 "Do not speak HTTP/2 to servers.", HARMLESS("upstream connections are HTTP/1.1")),
+		 "Do not offer HTTP/2 to https servers."),
 	OPT_STRING("peerCertURI", struct dynamic_servers_transport, peer_cert_uri, NULL,
 		   "URI that the server's certificate must have; deprecated."),
 	OPT_ARRAY("peerCertSANs", struct dynamic_servers_transport, peer_cert_sans,

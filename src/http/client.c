@@ -39,6 +39,8 @@ int client_create(struct client **client, struct loop *loop, slice host, uint16_
 	list_init(&k->resolving);
 	list_init(&k->shared);
 	list_init(&k->waiting);
+	if (options->h2)
+		k->speaks = CLIENT_SPEAKS_HTTP2;
 	k->numeric = resolver_is_address(name, port, &k->addresses);
 	*client = k;
 	return 0;
@@ -88,13 +90,13 @@ static void on_transport_closed(struct transport *t)
 	free_connection(container_of(t, struct client_connection, io));
 }
 
-static void count_idle(struct client *k, int change)
+void client_count_idle(struct client *k, int change)
 {
 	k->idle_count += (size_t)change;
 	counter_add(&k->counters->idle, (uint64_t)(int64_t)change);
 }
 
-static bool may_idle(const struct client *k)
+bool client_may_idle(const struct client *k)
 {
 	return k->idle_count < k->options.idle_max &&
 	       (k->totals == NULL || counter_get(&k->counters->idle) < k->totals->idle_max);
@@ -107,7 +109,7 @@ void client_connection_close(struct client_connection *c)
 	OBJ_CHECK(c, CLIENT_CONNECTION_MAGIC);
 	must(c->call == NULL && c->state != CLIENT_CLOSED);
 	if (c->state == CLIENT_IDLE)
-		count_idle(k, -1);
+		client_count_idle(k, -1);
 	k->closing_count++;
 	c->state = CLIENT_CLOSED;
 	list_remove(&c->link);
@@ -233,7 +235,7 @@ static struct client_connection *take_idle(struct client *k, const struct client
 
 		if (is_usable(c, call)) {
 			list_remove(&c->link);
-			count_idle(k, -1);
+			client_count_idle(k, -1);
 			loop_disarm(k->loop, &c->timer);
 			return c;
 		}
@@ -249,40 +251,56 @@ static void attach(struct client_connection *c, struct client_call *call)
 	call->connection = c;
 }
 
-void client_start_on_new(struct client *k, struct client_call *call)
+/* There is no room for another connection. */
+static void refuse(struct client *k, struct client_call *call, bool awaited)
+{
+	struct list waiting;
+
+	counter_add(&k->counters->refused, 1);
+	list_init(&waiting);
+	if (awaited)
+		h2_client_not_opened(k, &waiting);
+	client_call_fail(call, -EBUSY);
+	h2_client_fail_all(k, &waiting, -EBUSY);
+}
+
+void client_start_on_new(struct client *k, struct client_call *call, bool awaited)
 {
 	struct client_connection *c = new_connection(k);
 
 	if (c == NULL) {
-		struct list waiting;
-
-		counter_add(&k->counters->refused, 1);
-		h2_client_not_opened(k, &waiting);
-		client_call_fail(call, -EBUSY);
-		h2_client_fail_all(&waiting, -EBUSY);
+		refuse(k, call, awaited);
 		return;
 	}
 	c->reused = false;
+	c->awaited = awaited;
 	attach(c, call);
 	list_push(&k->busy, &c->link);
 	client_connection_open(c);
 }
 
-void client_start(struct client *k, struct client_call *call)
+/* Whether a call may be one of many on its connection. Upgrades are HTTP/1's; Traefik has a
+ * transport of its own for them, too. */
+static bool may_share(const struct client *k, const struct client_call *call)
 {
+	return k->options.h2 ||
+	       (k->options.tls != NULL && k->options.offer_h2 && !call->request->upgrade);
+}
+
+void client_place(struct client *k, struct client_call *call)
+{
+	bool share = may_share(k, call);
 	struct client_connection *c;
 
-	OBJ_CHECK(k, CLIENT_MAGIC);
-	OBJ_CHECK(call, CALL_MAGIC);
-	call->client = k;
-	counter_add(&k->counters->calls, 1);
-	if (k->options.h2) {
-		h2_client_start(k, call);
+	if (share && h2_client_send(k, call))
+		return;
+	c = take_idle(k, call);
+	if (c == NULL && share && k->speaks != CLIENT_SPEAKS_HTTP1) {
+		h2_client_open(k, call);
 		return;
 	}
-	c = take_idle(k, call);
 	if (c == NULL) {
-		client_start_on_new(k, call);
+		client_start_on_new(k, call, false);
 		return;
 	}
 	counter_add(&k->counters->reused, 1);
@@ -292,6 +310,15 @@ void client_start(struct client *k, struct client_call *call)
 	client_connection_send(c);
 }
 
+void client_start(struct client *k, struct client_call *call)
+{
+	OBJ_CHECK(k, CLIENT_MAGIC);
+	OBJ_CHECK(call, CALL_MAGIC);
+	call->client = k;
+	counter_add(&k->counters->calls, 1);
+	client_place(k, call);
+}
+
 void client_cancel(struct client_call *call)
 {
 	struct client_connection *c = call->connection;
@@ -299,7 +326,7 @@ void client_cancel(struct client_call *call)
 	OBJ_CHECK(call, CALL_MAGIC);
 	must(!call->complete);
 	call->complete = true;
-	if (call->client != NULL && call->client->options.h2) {
+	if (h2_client_has(call)) {
 		h2_client_cancel(call);
 		return;
 	}
@@ -343,7 +370,9 @@ void client_connection_fail(struct client_connection *c, int code)
 	bool retry = may_retry(c, code);
 	struct list waiting;
 
-	h2_client_not_opened(k, &waiting);
+	list_init(&waiting);
+	if (c->awaited)
+		h2_client_not_opened(k, &waiting);
 	counter_add(&k->counters->timeouts, code == -ETIMEDOUT);
 	counter_add(&k->counters->bad_responses, code == -EPROTO);
 	client_connection_detach(c);
@@ -351,16 +380,21 @@ void client_connection_fail(struct client_connection *c, int code)
 	if (retry) {
 		counter_add(&k->counters->retried, 1);
 		call->retried = true;
-		client_start_on_new(k, call);
+		client_start_on_new(k, call, false);
 		return;
 	}
 	client_call_fail(call, code);
-	h2_client_fail_all(&waiting, code);
+	h2_client_fail_all(k, &waiting, code);
 }
 
 static void idle_timed_out(struct timer *t)
 {
 	client_connection_close(container_of(t, struct client_connection, timer));
+}
+
+void client_connection_wait_idle(struct client_connection *c)
+{
+	loop_arm(c->client->loop, &c->timer, c->client->options.idle_timeout_ms, idle_timed_out);
 }
 
 static bool can_keep(const struct client_connection *c, const struct client_call *call)
@@ -374,7 +408,7 @@ void client_connection_finish(struct client_connection *c)
 {
 	struct client *k = c->client;
 	struct client_call *call = c->call;
-	bool keep = can_keep(c, call), room = may_idle(k);
+	bool keep = can_keep(c, call), room = client_may_idle(k);
 
 	client_connection_detach(c);
 	client_connection_keep_session(c);
@@ -389,7 +423,7 @@ void client_connection_finish(struct client_connection *c)
 	c->idle_turn = k->loop->turn;
 	list_remove(&c->link);
 	list_push(&k->idle, &c->link);
-	count_idle(k, 1);
+	client_count_idle(k, 1);
 	transport_watch(&c->io, TRANSPORT_READABLE);
-	loop_arm(k->loop, &c->timer, k->options.idle_timeout_ms, idle_timed_out);
+	client_connection_wait_idle(c);
 }

@@ -1,6 +1,7 @@
 /*
  * The client side of HTTP: kept-alive connections of one loop to one endpoint, and calls on them,
- * one at a time with HTTP/1.1, many with HTTP/2 (h2_client.c). A call is a request with a body that
+ * one at a time with HTTP/1.1, many with HTTP/2 (h2_client.c): by prior knowledge, or where a
+ * server chooses it, which is then expected of it again. A call is a request with a body that
  * streams in and a response whose body streams out; the proxy's services and sub-requests are built
  * on it.
  */
@@ -28,7 +29,11 @@ struct client_options {
 	struct tls_connector *tls;     /* borrowed; NULL: plain connections */
 	bool h2;                       /* HTTP/2, by prior knowledge */
 	uint64_t hold_max_ms;          /* weir.limits.upstreamHold */
-	uint32_t window_bytes;         /* with `h2`: what may wait for the receiver of a response */
+	bool offer_h2;                 /* with `tls`: HTTP/2 if the server chooses it (ALPN) */
+	/* With HTTP/2. */
+	uint32_t window_bytes;         /* what may wait for the receiver of a response */
+	uint64_t read_idle_timeout_ms; /* …readIdleTimeout: silence before a probe; 0: no probes */
+	uint64_t ping_timeout_ms;      /* …pingTimeout: for its answer; 0: 15 s, as in Go */
 };
 
 /* X(NAME, kind, help): counters of one or more clients of a loop, written by the loop only. */
@@ -44,6 +49,10 @@ struct client_options {
 	  "Requests that went to another server than the one whose turn it was, which was left " \
 	  "out") \
 	X(reused, COUNTER, "Calls on a kept-alive connection") \
+	X(waiting, GAUGE, "Calls that wait for a connection that they may share") \
+	X(h2_connections, COUNTER, "Connections opened that speak HTTP/2") \
+	X(h2_goaways, COUNTER, "HTTP/2 connections whose server wanted no more calls on them") \
+	X(h2_lost, COUNTER, "HTTP/2 connections closed because a probe was not answered") \
 	X(tls_handshakes, COUNTER, "TLS handshakes completed") \
 	X(tls_resumed, COUNTER, "TLS handshakes that took up an earlier session") \
 	X(tls_failures, COUNTER, "TLS handshakes that failed") \
@@ -71,6 +80,13 @@ struct client_totals {
 	struct client_counters counters;
 };
 
+/** What the endpoint chose last, when it had the choice. */
+enum client_speaks {
+	CLIENT_SPEAKS_UNKNOWN,
+	CLIENT_SPEAKS_HTTP1,
+	CLIENT_SPEAKS_HTTP2,
+};
+
 /** One per endpoint and loop. Lifetime: `client_create` … `client_destroy`. */
 struct client {
 	uint32_t magic;
@@ -83,9 +99,10 @@ struct client {
 	struct list idle; /* the most recently used first */
 	struct list busy;
 	struct list resolving; /* connections that wait for the address */
-	struct list shared;    /* with `h2`: open connections */
-	struct list waiting;   /* with `h2`: calls, for the connection that is being opened */
-	bool opening;          /* one is */
+	enum client_speaks speaks;
+	struct list shared;  /* open connections with HTTP/2 */
+	struct list waiting; /* calls, for the connection that is being opened and may be shared */
+	bool opening;        /* one is */
 	size_t idle_count, connection_count;
 	size_t closing_count; /* of the connections: closed, but not yet freed by the loop */
 	struct resolved addresses;

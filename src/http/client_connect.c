@@ -92,6 +92,7 @@ static void continue_elsewhere(struct client_connection *c)
 	next->client = k;
 	next->pump.run = client_connection_pump;
 	next->call = call;
+	next->awaited = c->awaited;
 	next->next_address = c->next_address;
 	next->connect_error = c->connect_error;
 	call->connection = next;

@@ -120,7 +120,7 @@ void client_connection_send(struct client_connection *c)
 	size_t need;
 	char *to;
 
-	if (c->client->options.h2) {
+	if (client_connection_is_h2(c)) {
 		h2_client_begin(c);
 		return;
 	}

@@ -51,6 +51,7 @@ struct client_connection {
 	struct client_call *call; /* NULL: none */
 	uint64_t idle_turn;       /* of the loop, when it became idle */
 	uint64_t blind_turn; /* of the loop, when a call was put on it without a look; 0: none */
+	bool awaited;        /* being opened; others wait, too, because it may be shared */
 	size_t next_address;
 	int connect_error; /* of the last address tried */
 	bool reused;
@@ -70,8 +71,21 @@ void client_connection_close(struct client_connection *c);
  * Closes the connection. */
 void client_connection_fail(struct client_connection *c, int code);
 
-/** Opens a connection for the call; `failed` may be called within. */
-void client_start_on_new(struct client *k, struct client_call *call);
+/** Puts the call on a connection, or has it wait for one; `failed` may be called within. */
+void client_place(struct client *k, struct client_call *call);
+
+/** Opens a connection for the call, for which others wait, too (`awaited`) or not; `failed` may be
+ * called within. */
+void client_start_on_new(struct client *k, struct client_call *call, bool awaited);
+
+/** From now on it is closed when its time without a call is over. */
+void client_connection_wait_idle(struct client_connection *c);
+
+/** Counts connections that become idle (1), or are so no more (-1). */
+void client_count_idle(struct client *k, int change);
+
+/** Whether one more connection may be kept without a call. */
+bool client_may_idle(const struct client *k);
 
 /** The call, which is on no connection any more, is over without a whole response. */
 void client_call_fail(struct client_call *call, int code);
@@ -92,6 +106,10 @@ void client_connection_open(struct client_connection *c);
 
 /** Makes a connected connection one of TLS; then the request is sent, or the call has failed. */
 void client_connection_secure(struct client_connection *c);
+
+/** Whether a connection that is open now speaks HTTP/2: by prior knowledge, or by its server's
+ * choice. */
+bool client_connection_is_h2(const struct client_connection *c);
 
 /** Whether bytes have come that nobody asked for, or the server's end: what the layer keeps for
  * itself, such as tickets, is neither. A connection without a call. */

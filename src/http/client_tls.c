@@ -2,6 +2,7 @@
 
 #include "core/log.h"
 #include "http/client_private.h"
+#include "http/h2_client.h"
 
 static void handshake_timed_out(struct timer *t)
 {
@@ -21,6 +22,37 @@ static void handshake_failed(struct client_connection *c, int code, const struct
 	client_connection_fail(c, code);
 }
 
+static bool offers_h2(const struct client_connection *c)
+{
+	return c->client->options.offer_h2 && !c->call->request->upgrade;
+}
+
+bool client_connection_is_h2(const struct client_connection *c)
+{
+	return c->client->options.h2 ||
+	       (c->tls != NULL && slice_equal(tls_protocol(c->tls), SLICE("h2")));
+}
+
+/* Those that have waited for the connection share it, or get their own. */
+static void begin(struct client_connection *c)
+{
+	struct client *k = c->client;
+	bool h2 = client_connection_is_h2(c);
+	struct client_call *call;
+	struct list waiting;
+
+	list_init(&waiting);
+	if (offers_h2(c))
+		k->speaks = h2 ? CLIENT_SPEAKS_HTTP2 : CLIENT_SPEAKS_HTTP1;
+	if (c->awaited && !h2) {
+		c->awaited = false;
+		h2_client_not_opened(k, &waiting);
+	}
+	client_connection_send(c);
+	while ((call = h2_client_next(k, &waiting)) != NULL)
+		client_place(k, call);
+}
+
 static void go_on(struct client_connection *c)
 {
 	struct client *k = c->client;
@@ -37,7 +69,7 @@ static void go_on(struct client_connection *c)
 	counter_add(&k->counters->tls_resumed, tls_is_resumed(c->tls));
 	loop_disarm(k->loop, &c->timer);
 	c->io.on_ready = client_connection_on_ready;
-	client_connection_send(c);
+	begin(c);
 }
 
 static void on_ready(struct transport *t, int events)
@@ -56,7 +88,10 @@ void client_connection_secure(struct client_connection *c)
 
 	c->state = CLIENT_HANDSHAKE;
 	c->io.on_ready = on_ready;
-	if (tls_connect(&c->tls, k->options.tls, &c->io, k->host, k->session) < 0) {
+	/* Who has no choice says nothing, as Go does: some servers know no "http/1.1". */
+	if (tls_connect(&c->tls, k->options.tls, &c->io, k->host,
+			offers_h2(c) ? SLICE("\x02h2\x08http/1.1") : (slice){NULL, 0},
+			k->session) < 0) {
 		client_connection_fail(c, -ENOMEM);
 		return;
 	}

@@ -14,10 +14,16 @@
 /* :method, :scheme, :authority, :path */
 #define PSEUDO_LINES 4u
 
+/* Go's default of pingTimeout. */
+#define PING_TIMEOUT_MS 15000u
+
 struct h2_client_connection {
 	struct client_connection *carrier;
 	struct h2_session session;
-	bool leaving; /* its server takes no further calls */
+	struct timer probe; /* with readIdleTimeout: looks whether the server has been heard */
+	uint64_t pinged_ms; /* when a probe was sent whose answer is waited for; 0: none */
+	bool leaving;       /* it gets no further calls */
+	bool idle;          /* counted as such: it has no call */
 };
 
 /** One call on a connection, in the call's arena. */
@@ -41,12 +47,35 @@ static struct h2_client_connection *connection_of(struct h2_session *s)
 	return container_of(s, struct h2_client_connection, session);
 }
 
-static void idle_timed_out(struct timer *t)
+/* Where enough are idle it says goodbye, and is closed when that is out. */
+static void become_idle(struct h2_client_connection *conn)
 {
-	client_connection_close(container_of(t, struct client_connection, timer));
+	struct client *k = conn->carrier->client;
+
+	client_connection_wait_idle(conn->carrier);
+	if (conn->leaving)
+		return;
+	if (!client_may_idle(k)) {
+		counter_add(&k->counters->idle_refused, 1);
+		conn->leaving = true;
+		h2_session_shut(&conn->session, true);
+		return;
+	}
+	conn->idle = true;
+	client_count_idle(k, 1);
 }
 
-/* The call is no longer on the connection, which may be the last one's end. */
+static void become_busy(struct h2_client_connection *conn)
+{
+	struct client *k = conn->carrier->client;
+
+	loop_disarm(k->loop, &conn->carrier->timer);
+	if (conn->idle)
+		client_count_idle(k, -1);
+	conn->idle = false;
+}
+
+/* The call is no longer on the connection, which may have been its last one. */
 static struct client_call *detach(struct h2_call *h)
 {
 	struct client_connection *c = h->connection->carrier;
@@ -58,9 +87,9 @@ static struct client_call *detach(struct h2_call *h)
 	h2_stream_detach(&h->stream);
 	call->connection = NULL;
 	call->h2 = NULL;
+	client_connection_keep_session(c);
 	if (h->connection->session.stream_count == 0)
-		loop_arm(c->client->loop, &c->timer, c->client->options.idle_timeout_ms,
-			 idle_timed_out);
+		become_idle(h->connection);
 	return call;
 }
 
@@ -98,7 +127,7 @@ static void fail_or_retry(struct h2_call *h, int code)
 	}
 	counter_add(&call->client->counters->retried, 1);
 	call->retried = true;
-	h2_client_start(call->client, call);
+	client_place(call->client, call);
 }
 
 static void give_up(struct h2_call *h, int code)
@@ -251,8 +280,11 @@ static void on_blocked(struct h2_session *s, bool blocked, bool progress)
 
 static void on_leaving(struct h2_session *s, int32_t last)
 {
+	struct h2_client_connection *conn = connection_of(s);
+
 	(void)last;
-	connection_of(s)->leaving = true;
+	counter_add(&conn->carrier->client->counters->h2_goaways, !conn->leaving);
+	conn->leaving = true;
 }
 
 static void on_pong(struct h2_session *s)
@@ -271,6 +303,41 @@ static void on_over(struct h2_session *s, int error)
 		fail_or_retry(call_of(container_of(s->streams.next, struct h2_stream, link)),
 			      error == 0 ? -ECONNRESET : error);
 	client_connection_close(c);
+}
+
+static void watch_silence(struct h2_client_connection *conn);
+
+/* As Go's transport: after some silence a ping, whose answer must come in time. Anything that the
+ * server says is an answer. */
+static void on_silence(struct timer *t)
+{
+	struct h2_client_connection *conn = container_of(t, struct h2_client_connection, probe);
+	const struct client_options *o = &conn->carrier->client->options;
+	struct h2_session *s = &conn->session;
+
+	if (conn->pinged_ms > 0 && s->heard_ms < conn->pinged_ms) {
+		counter_add(&conn->carrier->client->counters->h2_lost, 1);
+		on_over(s, -ECONNRESET);
+		return;
+	}
+	conn->pinged_ms = 0;
+	if (loop_now_ms(s->loop) - s->heard_ms < o->read_idle_timeout_ms) {
+		watch_silence(conn);
+		return;
+	}
+	conn->pinged_ms = loop_now_ms(s->loop);
+	(void)nghttp2_submit_ping(s->ng, NGHTTP2_FLAG_NONE, NULL);
+	h2_session_wake(s);
+	loop_arm(s->loop, &conn->probe,
+		 o->ping_timeout_ms > 0 ? o->ping_timeout_ms : PING_TIMEOUT_MS, on_silence);
+}
+
+static void watch_silence(struct h2_client_connection *conn)
+{
+	const struct h2_session *s = &conn->session;
+	uint64_t due = s->heard_ms + conn->carrier->client->options.read_idle_timeout_ms;
+
+	loop_arm(s->loop, &conn->probe, due - loop_now_ms(s->loop), on_silence);
 }
 
 static struct h2_stream *on_begin(struct h2_session *s, int32_t id)
@@ -367,7 +434,7 @@ static int submit(struct h2_client_connection *conn, struct client_call *call)
 	call->connection = conn->carrier;
 	call->h2 = h;
 	call->sent = true;
-	loop_disarm(call->client->loop, &conn->carrier->timer);
+	become_busy(conn);
 	if (q->framing != FRAMING_NONE)
 		body_set_consumer(call->request_body, on_request_body, h);
 	h2_session_wake(&conn->session);
@@ -393,7 +460,7 @@ static void send_on(struct h2_client_connection *conn, struct client_call *call)
 		fail(call, r);
 }
 
-void h2_client_start(struct client *k, struct client_call *call)
+bool h2_client_send(struct client *k, struct client_call *call)
 {
 	LIST_FOR_EACH (e, &k->shared) {
 		struct client_connection *c = container_of(e, struct client_connection, link);
@@ -401,21 +468,28 @@ void h2_client_start(struct client *k, struct client_call *call)
 		if (has_room(c->h2)) {
 			counter_add(&k->counters->reused, 1);
 			send_on(c->h2, call);
-			return;
+			return true;
 		}
 	}
+	return false;
+}
+
+void h2_client_open(struct client *k, struct client_call *call)
+{
 	if (k->opening) {
 		list_append(&k->waiting, &call->link);
+		counter_add(&k->counters->waiting, 1);
 		return;
 	}
 	k->opening = true;
-	client_start_on_new(k, call);
+	client_start_on_new(k, call, true);
 }
 
-static struct client_call *next_waiting(struct client *k)
+struct client_call *h2_client_next(struct client *k, struct list *waiting)
 {
-	struct list *e = list_pop(&k->waiting);
+	struct list *e = list_pop(waiting);
 
+	counter_sub(&k->counters->waiting, e != NULL);
 	return e != NULL ? container_of(e, struct client_call, link) : NULL;
 }
 
@@ -425,12 +499,12 @@ void h2_client_not_opened(struct client *k, struct list *waiting)
 	list_move(waiting, &k->waiting);
 }
 
-void h2_client_fail_all(struct list *waiting, int code)
+void h2_client_fail_all(struct client *k, struct list *waiting, int code)
 {
-	struct list *e;
+	struct client_call *call;
 
-	while ((e = list_pop(waiting)) != NULL)
-		client_call_fail(container_of(e, struct client_call, link), code);
+	while ((call = h2_client_next(k, waiting)) != NULL)
+		client_call_fail(call, code);
 }
 
 void h2_client_cancel(struct client_call *call)
@@ -446,11 +520,12 @@ void h2_client_cancel(struct client_call *call)
 	}
 	if (list_linked(&call->link)) {
 		list_remove(&call->link);
+		counter_sub(&k->counters->waiting, 1);
 		return;
 	}
 	/* The connection is being opened for it: the next one takes its place. */
 	call->connection = NULL;
-	c->call = next = next_waiting(k);
+	c->call = next = h2_client_next(k, &k->waiting);
 	if (next != NULL) {
 		next->connection = c;
 		return;
@@ -476,6 +551,8 @@ static struct h2_client_connection *make(struct client_connection *c)
 		free(conn);
 		return NULL;
 	}
+	if (o->read_idle_timeout_ms > 0)
+		watch_silence(conn);
 	return conn;
 }
 
@@ -489,18 +566,20 @@ void h2_client_begin(struct client_connection *c)
 		client_connection_fail(c, -ENOMEM);
 		return;
 	}
+	counter_add(&k->counters->h2_connections, 1);
 	c->call = NULL;
 	c->state = CLIENT_SHARED;
 	c->io.on_ready = on_ready;
 	list_remove(&c->link);
 	list_push(&k->shared, &c->link);
-	k->opening = false;
+	if (c->awaited)
+		k->opening = c->awaited = false;
 	transport_watch(&c->io, TRANSPORT_READABLE);
 	send_on(c->h2, call);
-	while (has_room(c->h2) && (call = next_waiting(k)) != NULL)
+	while (has_room(c->h2) && (call = h2_client_next(k, &k->waiting)) != NULL)
 		send_on(c->h2, call);
-	if ((call = next_waiting(k)) != NULL)
-		h2_client_start(k, call);
+	if ((call = h2_client_next(k, &k->waiting)) != NULL)
+		h2_client_open(k, call);
 }
 
 void h2_client_free(struct h2_client_connection **giver)
@@ -510,6 +589,9 @@ void h2_client_free(struct h2_client_connection **giver)
 	*giver = NULL;
 	if (conn == NULL)
 		return;
+	if (conn->idle)
+		client_count_idle(conn->carrier->client, -1);
+	loop_disarm(conn->carrier->client->loop, &conn->probe);
 	h2_session_free(&conn->session);
 	free(conn);
 }

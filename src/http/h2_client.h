@@ -7,20 +7,35 @@
 
 #include "http/client_private.h"
 
-/** Puts the call on a connection that has room, or has it wait for the one that is being opened. */
-void h2_client_start(struct client *k, struct client_call *call);
+/** Puts the call on an open connection that has room. Returns false if there is none. */
+bool h2_client_send(struct client *k, struct client_call *call);
+
+/** Opens a connection for the call that others may share, or has it wait for the one that is being
+ * opened. `failed` may be called within. */
+void h2_client_open(struct client *k, struct client_call *call);
+
+/** Whether the call is on a shared connection, or waits for one. */
+static inline bool h2_client_has(const struct client_call *call)
+{
+	return call->h2 != NULL || list_linked(&call->link) ||
+	       (call->connection != NULL && call->connection->awaited);
+}
 
 /** Lets go of a call; what its server still sends is thrown away. */
 void h2_client_cancel(struct client_call *call);
 
-/** The connection is open: its call and those that wait are sent. */
+/** The connection is open and speaks HTTP/2: its call and those that wait are sent. */
 void h2_client_begin(struct client_connection *c);
 
-/** No connection is being opened any more: moves the calls that waited for it to `waiting`. */
+/** The connection that was awaited is none that can be shared: moves the calls that waited for it
+ * to `waiting`. */
 void h2_client_not_opened(struct client *k, struct list *waiting);
 
-/** Fails calls that `h2_client_not_opened` gave. */
-void h2_client_fail_all(struct list *waiting, int code);
+/** Takes the first of the calls that `h2_client_not_opened` gave, or NULL. */
+struct client_call *h2_client_next(struct client *k, struct list *waiting);
+
+/** Fails all of them. */
+void h2_client_fail_all(struct client *k, struct list *waiting, int code);
 
 /** When its connection is closed; no call is on it. NULL is allowed in `*h`. */
 void h2_client_free(struct h2_client_connection **giver);

@@ -8,6 +8,11 @@
 #include "http/body.h"
 #include "net/transport.h"
 
+/** The longest payload of a frame that is sent (RFC 9113 section 4.2: every peer takes as much),
+ * and its head. */
+#define H2_FRAME_BYTES 16384u
+#define H2_FRAME_HEAD_BYTES 9u
+
 #define H2_OUTBOX_PIECES 64u
 
 /** From here on it takes no more, so that frames of higher priority can still go first. */
@@ -27,8 +32,13 @@ struct h2_outbox {
 	size_t bytes;
 };
 
-/* Two heads, and the ends of blocks within what is copied: at most two frames of 16 KiB. */
-#define H2_OUTBOX_COPIES 5u
+/* A frame with pieces of a body, which may all have to be copied, and behind it one of another
+ * kind: two heads, and the ends of blocks within what is copied. */
+#define H2_OUTBOX_COPIED (2u * (H2_FRAME_HEAD_BYTES + H2_FRAME_BYTES))
+#define H2_OUTBOX_COPIES (2u + (H2_OUTBOX_COPIED + BUFFER_SMALL_BYTES - 2u) / BUFFER_SMALL_BYTES)
+
+_Static_assert(BODY_PIECES + H2_OUTBOX_COPIES <= H2_OUTBOX_PIECES, "an empty outbox has room");
+_Static_assert(H2_OUTBOX_COPIED <= H2_OUTBOX_BYTES, "an empty outbox has room");
 
 /** Whether a frame with pieces of a body has room, and behind it one that is copied. */
 static inline bool h2_outbox_has_room(const struct h2_outbox *o)

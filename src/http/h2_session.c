@@ -7,7 +7,6 @@
 #define ROUNDS_MAX 4u
 /* Frames of our own that wait while the peer takes nothing: it is not listened to meanwhile. */
 #define QUEUE_MAX 256u
-#define FRAME_BYTES 16384u
 /* How long what the peer had sent before it knew of a reset may be on its way. */
 #define RESET_GRACE_MS 60000u
 
@@ -219,12 +218,15 @@ static int on_sent(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
 	return 0;
 }
 
-/* What cannot be sent, such as a head that is too long for its table, must not be waited for. */
+/* What cannot be sent, such as a head that is too long for its table, must not be waited for.
+ * Streams that a request would have opened are closed by nghttp2; a reset would be of a stream that
+ * the peer has never seen. */
 static int on_not_sent(nghttp2_session *ng, const nghttp2_frame *frame, int code, void *user)
 {
 	(void)code;
 	(void)user;
-	if (frame->hd.type == NGHTTP2_HEADERS && stream_of(ng, frame->hd.stream_id) != NULL)
+	if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat != NGHTTP2_HCAT_REQUEST &&
+	    stream_of(ng, frame->hd.stream_id) != NULL)
 		(void)nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
 						NGHTTP2_INTERNAL_ERROR);
 	return 0;
@@ -237,11 +239,12 @@ static int put_data(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t *he
 	struct h2_stream *stream = stream_of(ng, frame->hd.stream_id);
 
 	(void)source;
+	must(n <= H2_FRAME_BYTES);
 	if (!h2_outbox_has_room(&s->out))
 		return NGHTTP2_ERR_WOULDBLOCK;
 	if (stream == NULL)
 		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-	return h2_stream_put(stream, slice_of((const char *)head, 9), n);
+	return h2_stream_put(stream, slice_of((const char *)head, H2_FRAME_HEAD_BYTES), n);
 }
 
 static int set_callbacks(nghttp2_session_callbacks **made)
@@ -274,7 +277,7 @@ static int set_options(nghttp2_option **made, const struct h2_options *o)
 	nghttp2_option_set_no_closed_streams(*made, 1);
 	nghttp2_option_set_max_deflate_dynamic_table_size(*made, o->encoder_table_bytes);
 	/* A head of the longest kind in whole frames, and a few short ones. */
-	nghttp2_option_set_max_continuations(*made, o->head_bytes_max / FRAME_BYTES + 8);
+	nghttp2_option_set_max_continuations(*made, o->head_bytes_max / H2_FRAME_BYTES + 8);
 	/* Resets are counted among all glitches. */
 	nghttp2_option_set_stream_reset_rate_limit(*made, burst, burst);
 	return 0;
@@ -336,7 +339,8 @@ int h2_session_init(struct h2_session *s, struct transport *io, bool server,
 				 .io = io,
 				 .window_bytes = options->window_bytes,
 				 .glitches_max = options->control_frames_max,
-				 .glitches_ms = loop_now_ms(io->loop)};
+				 .glitches_ms = loop_now_ms(io->loop),
+				 .heard_ms = loop_now_ms(io->loop)};
 	s->flush.run = on_flush;
 	list_init(&s->streams);
 	list_init(&s->changed);
@@ -435,6 +439,7 @@ static int fill(struct h2_session *s)
 			return n == NGHTTP2_ERR_NOMEM ? -ENOMEM : -EPROTO;
 		if (n == 0)
 			break;
+		must((size_t)n <= H2_FRAME_HEAD_BYTES + H2_FRAME_BYTES);
 		if (h2_outbox_copy(&s->out, s->loop, slice_of((const char *)p, (size_t)n)) < 0)
 			return -ENOBUFS;
 	}
@@ -526,6 +531,7 @@ static void read_in(struct h2_session *s)
 		slice bytes = slice_of(s->in->bytes + s->in->filled, (size_t)n);
 
 		s->in->filled += (size_t)n;
+		s->heard_ms = loop_now_ms(s->loop);
 		remember_size(s, room, (size_t)n);
 		take(s, bytes);
 	} else if (n != -EAGAIN) {

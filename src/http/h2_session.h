@@ -86,6 +86,7 @@ struct h2_session {
 	uint32_t window_bytes;
 	uint32_t glitches_max, glitches;
 	uint64_t glitches_ms;
+	uint64_t heard_ms; /* when the peer's last bytes came */
 	uint64_t reset_ms; /* when this side last reset a stream; 0: never */
 	struct h2_outbox out;
 };

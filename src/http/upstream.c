@@ -111,7 +111,10 @@ static char *make_key(slice host, uint16_t port, const struct client_options *o)
 				    o->handshake_timeout_ms,
 				    o->h2,
 				    o->hold_max_ms,
-				    o->window_bytes};
+				    o->offer_h2,
+				    o->window_bytes,
+				    o->read_idle_timeout_ms,
+				    o->ping_timeout_ms};
 	struct str key = {0};
 
 	str_add(&key, host);

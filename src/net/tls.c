@@ -309,7 +309,7 @@ int tls_accept(struct tls **tls, struct tls_acceptor *acceptor, struct transport
 }
 
 int tls_connect(struct tls **tls, struct tls_connector *connector, struct transport *t,
-		const char *host, SSL_SESSION *session)
+		const char *host, slice protocols, SSL_SESSION *session)
 {
 	OBJ_CHECK(connector, TLS_CONNECTOR_MAGIC);
 	must(t->ops == NULL && t->layer == NULL);
@@ -320,7 +320,10 @@ int tls_connect(struct tls **tls, struct tls_connector *connector, struct transp
 	t->layer = *tls;
 	(*tls)->connector = tls_connector_ref(connector);
 	SSL_set_connect_state((*tls)->ssl);
-	if (!tls_connector_apply(connector, (*tls)->ssl, host)) {
+	/* Setting protocols returns 0 when all is well. */
+	if (!tls_connector_apply(connector, (*tls)->ssl, host) ||
+	    (protocols.n > 0 && SSL_set_alpn_protos((*tls)->ssl, (const unsigned char *)protocols.p,
+						    (unsigned)protocols.n) != 0)) {
 		ERR_clear_error();
 		tls_drop(tls);
 		return -ENOMEM;

@@ -45,11 +45,12 @@ int tls_accept(struct tls **tls, struct tls_acceptor *acceptor, struct transport
 
 /**
  * Puts the layer on a connected transport to a server, of which `host` is the name or address.
- * `session` (NULL: none) is taken up if the server agrees. Returns 0 or -ENOMEM with the transport
- * as it was.
+ * `session` (NULL: none) is taken up if the server agrees, and `protocols` are offered in ALPN's
+ * notation, the best first (empty: nothing is said of protocols). Returns 0 or -ENOMEM with the
+ * transport as it was.
  */
 int tls_connect(struct tls **tls, struct tls_connector *connector, struct transport *t,
-		const char *host, SSL_SESSION *session);
+		const char *host, slice protocols, SSL_SESSION *session);
 
 /** The newest session that the server has offered, for later connections; NULL: none since the last
  * call. The caller frees it. */

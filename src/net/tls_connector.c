@@ -186,8 +186,6 @@ static int keep(struct tls_connector *c, const struct tls_connector_settings *s,
 	return 0;
 }
 
-static const unsigned char protocols[] = "\x08http/1.1";
-
 static int set_up(struct tls_connector *c, const struct tls_connector_settings *s,
 		  struct weir_error *e)
 {
@@ -208,9 +206,6 @@ static int set_up(struct tls_connector *c, const struct tls_connector_settings *
 	SSL_CTX_set_verify(c->context, verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
 	SSL_CTX_set_cert_cb(c->context, choose_certificate, c);
 	c->verify_host = !s->insecure;
-	/* This one returns 0 when all is well. */
-	if (SSL_CTX_set_alpn_protos(c->context, protocols, sizeof protocols - 1) != 0)
-		return error_set(e, -ENOMEM, "out of memory");
 	r = choose_roots(c, s, e);
 	if (r == 0)
 		r = choose_versions(c, s, e);

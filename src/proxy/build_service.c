@@ -28,6 +28,7 @@ struct client_options build_client_options(const struct build *b,
 		.handshake_timeout_ms = clock_ns_to_ms(limits->upstream_handshake_ns),
 		.head = {.head_bytes_max = (size_t)limits->response_head_bytes,
 			 .fields_max = (size_t)limits->header_fields},
+		.offer_h2 = t == NULL || !t->disable_http2,
 		.window_bytes = (uint32_t)MIN(limits->body_queue_bytes, H2_WINDOW_MAX),
 	};
 
@@ -42,6 +43,8 @@ struct client_options build_client_options(const struct build *b,
 		o.response_header_timeout_ms =
 			clock_ns_to_ms(t->forwarding_timeouts.response_header_ns);
 		o.idle_timeout_ms = clock_ns_to_ms(t->forwarding_timeouts.idle_conn_ns);
+		o.read_idle_timeout_ms = clock_ns_to_ms(t->forwarding_timeouts.read_idle_ns);
+		o.ping_timeout_ms = clock_ns_to_ms(t->forwarding_timeouts.ping_ns);
 		o.idle_max = (size_t)MAX(t->max_idle_conns_per_host, 0);
 	}
 	/* 0 is Go's DefaultMaxIdleConnsPerHost, which Traefik passes on. */

@@ -93,7 +93,7 @@ static void connected(struct redis_connection *c)
 	c->state = REDIS_HANDSHAKE;
 	c->io.on_ready = on_handshake;
 	(void)snprintf(host, sizeof host, "%.*s", SLICE_ARG(o->host));
-	if (tls_connect(&c->tls, o->tls, &c->io, host, NULL) < 0)
+	if (tls_connect(&c->tls, o->tls, &c->io, host, (slice){NULL, 0}, NULL) < 0)
 		redis_connection_fail(c, -ENOMEM, NULL);
 	else
 		shake_hands(c);

@@ -3,9 +3,15 @@ package conformance
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
+	"math/big"
 	"net"
 	"path/filepath"
 	"strings"
@@ -14,6 +20,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -69,21 +76,55 @@ func serveCall(left chan<- struct{}) grpc.StreamHandler {
 	}
 }
 
+const secureRoute = plainRoute + `        serversTransport: t
+  serversTransports:
+    t:
+      insecureSkipVerify: true
+`
+
+// certificate makes one that is signed by itself.
+func certificate(t *testing.T) tls.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, &template, &template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
+
+// eachScheme runs the test with a server without TLS, by prior knowledge, and with one that chooses HTTP/2.
+func eachScheme(t *testing.T, test func(t *testing.T, scheme string)) {
+	for _, scheme := range []string{"h2c", "https"} {
+		t.Run(scheme, func(t *testing.T) { test(t, scheme) })
+	}
+}
+
 // startGRPC runs a server behind the proxy and returns a connection to the proxy.
-func startGRPC(t *testing.T, left chan<- struct{}) (*grpc.ClientConn, *grpc.Server) {
+func startGRPC(t *testing.T, scheme string, left chan<- struct{}) (*grpc.ClientConn, *grpc.Server) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := grpc.NewServer(grpc.ForceServerCodec(rawCodec{}), grpc.UnknownServiceHandler(serveCall(left)))
+	route, options := plainRoute, []grpc.ServerOption{grpc.ForceServerCodec(rawCodec{}), grpc.UnknownServiceHandler(serveCall(left))}
+	if scheme == "https" {
+		route = secureRoute
+		own := certificate(t)
+		options = append(options, grpc.Creds(credentials.NewServerTLSFromCert(&own)))
+	}
+	server := grpc.NewServer(options...)
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(server.Stop)
 
 	directory := t.TempDir()
 	address := freeAddress(t)
 	writeFile(t, filepath.Join(directory, "static.yml"), fmt.Sprintf(plainConfiguration, address))
-	writeFile(t, filepath.Join(directory, "dynamic.yml"), fmt.Sprintf(plainRoute, "h2c://"+listener.Addr().String()))
+	writeFile(t, filepath.Join(directory, "dynamic.yml"), fmt.Sprintf(route, scheme+"://"+listener.Addr().String()))
 	runProxy(t, directory, address)
 	connection, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.ForceCodec(rawCodec{}), grpc.WaitForReady(true)))
@@ -115,8 +156,10 @@ func unary(t *testing.T, connection *grpc.ClientConn, method string, in []byte, 
 	}
 }
 
-func TestGRPCUnary(t *testing.T) {
-	connection, _ := startGRPC(t, nil)
+func TestGRPCUnary(t *testing.T) { eachScheme(t, unaryCalls) }
+
+func unaryCalls(t *testing.T, scheme string) {
+	connection, _ := startGRPC(t, scheme, nil)
 	for _, size := range []int{0, 1, 5000, 2000000} {
 		in := bytes.Repeat([]byte("x"), size)
 		var trailer metadata.MD
@@ -134,8 +177,10 @@ func TestGRPCUnary(t *testing.T) {
 	}
 }
 
-func TestGRPCStreams(t *testing.T) {
-	connection, _ := startGRPC(t, nil)
+func TestGRPCStreams(t *testing.T) { eachScheme(t, streams) }
+
+func streams(t *testing.T, scheme string) {
+	connection, _ := startGRPC(t, scheme, nil)
 	if _, err := unary(t, connection, "Echo", nil); err != nil {
 		t.Fatal(err)
 	}
@@ -180,9 +225,11 @@ func TestGRPCStreams(t *testing.T) {
 	}
 }
 
-func TestGRPCClientsThatLeave(t *testing.T) {
+func TestGRPCClientsThatLeave(t *testing.T) { eachScheme(t, clientThatLeaves) }
+
+func clientThatLeaves(t *testing.T, scheme string) {
 	left := make(chan struct{}, 1)
-	connection, _ := startGRPC(t, left)
+	connection, _ := startGRPC(t, scheme, left)
 	if _, err := unary(t, connection, "Echo", nil); err != nil {
 		t.Fatal(err)
 	}
@@ -204,8 +251,10 @@ func TestGRPCClientsThatLeave(t *testing.T) {
 }
 
 // A server that shuts down says so first: no call is lost.
-func TestGRPCServersThatLeave(t *testing.T) {
-	connection, server := startGRPC(t, nil)
+func TestGRPCServersThatLeave(t *testing.T) { eachScheme(t, serverThatLeaves) }
+
+func serverThatLeaves(t *testing.T, scheme string) {
+	connection, server := startGRPC(t, scheme, nil)
 	if _, err := unary(t, connection, "Echo", nil); err != nil {
 		t.Fatal(err)
 	}

@@ -1,3 +1,4 @@
+#include <semaphore.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -29,6 +30,8 @@ static size_t count, over;
 static int listening;
 static uint16_t port;
 static struct client_options options;
+static struct client_counters seen; /* when all calls were over */
+static bool patient;                /* the server's end is waited for, too */
 
 static void on_over(void)
 {
@@ -96,11 +99,13 @@ static int set_up(void **state)
 	(void)state;
 	options = (struct client_options){
 		.connections_max = 100,
+		.idle_max = 10,
 		.h2 = true,
 		.window_bytes = 65536,
 		.head = {.head_bytes_max = 16384, .fields_max = 100},
 	};
 	count = over = 0;
+	patient = false;
 	wire_must(loop_init(&loop, (size_t)8 << 20) == 0);
 	listening = wire_listen(&port, 0);
 	return 0;
@@ -132,6 +137,12 @@ static void run(void *(*peer)(void *), size_t n, const char *method, const char 
 		begin(&trials[i], method, "/x?y", text);
 	if (over < n)
 		loop_run(&loop);
+	while (patient && client->connection_count > 0)
+		(void)uv_run(&loop.uv, UV_RUN_ONCE);
+		/* One at a time: they are atomic. */
+#define X(name, kind, help) atomic_store(&seen.name, counter_get(&client->counters->name));
+	CLIENT_COUNTERS(X)
+#undef X
 	client_destroy(&client);
 	(void)uv_run(&loop.uv, UV_RUN_NOWAIT);
 	wire_must(pthread_join(thread, NULL) == 0);
@@ -423,6 +434,160 @@ static void a_head_that_is_too_large_is_refused(void **state)
 	assert_int_equal(trials[0].code, -EPROTO);
 }
 
+static void *farewell_peer(void *unused)
+{
+	struct wire_h2 *c = answer_preface(NULL, 0);
+
+	(void)unused;
+	expect_request(c, 1, "GET");
+	wire_h2_head(c, 1, true, WIRE_LINES(":status: 204"));
+	wire_h2_expect_code(c, NGHTTP2_GOAWAY, 0, NGHTTP2_NO_ERROR);
+	wire_must(!wire_h2_next(c));
+	wire_h2_close(c);
+	return NULL;
+}
+
+static void a_connection_is_not_kept_where_enough_are_idle(void **state)
+{
+	(void)state;
+	options.idle_max = 0;
+	patient = true;
+	run(farewell_peer, 1, "GET", NULL);
+	assert_int_equal(trials[0].response.status, 204);
+	assert_int_equal(seen.idle_refused, 1);
+	assert_int_equal(seen.idle, 0);
+}
+
+static void *dead_peer(void *unused)
+{
+	struct wire_h2 *c = answer_preface(NULL, 0);
+
+	(void)unused;
+	expect_request(c, 1, "PATCH");
+	wire_h2_expect(c, NGHTTP2_PING, 0);
+	wire_must(!wire_h2_next(c));
+	wire_h2_close(c);
+	return NULL;
+}
+
+static void a_server_that_answers_no_probe_is_left(void **state)
+{
+	(void)state;
+	options.read_idle_timeout_ms = 20;
+	options.ping_timeout_ms = 20;
+	patient = true;
+	run(dead_peer, 1, "PATCH", NULL);
+	assert_int_equal(trials[0].code, -ECONNRESET);
+	assert_int_equal(seen.h2_lost, 1);
+}
+
+static void *slow_peer(void *unused)
+{
+	struct wire_h2 *c = answer_preface(NULL, 0);
+
+	(void)unused;
+	expect_request(c, 1, "PATCH");
+	for (unsigned i = 0; i < 3; i++) {
+		wire_h2_expect(c, NGHTTP2_PING, 0);
+		wire_h2_send(c, NGHTTP2_PING, NGHTTP2_FLAG_ACK, 0, c->payload, c->n);
+	}
+	wire_h2_head(c, 1, true, WIRE_LINES(":status: 204"));
+	while (wire_h2_next(c))
+		;
+	wire_h2_close(c);
+	return NULL;
+}
+
+static void a_server_that_answers_probes_may_take_its_time(void **state)
+{
+	(void)state;
+	options.read_idle_timeout_ms = 20;
+	/* A loaded machine must not be taken for a dead server. */
+	options.ping_timeout_ms = WIRE_PATIENCE_MS;
+	run(slow_peer, 1, "PATCH", NULL);
+	assert_int_equal(trials[0].response.status, 204);
+	assert_int_equal(seen.h2_lost, 0);
+	assert_int_equal(seen.idle, 1);
+}
+
+static struct transport signal_io;
+static int signal_pair[2];
+static sem_t answered, told;
+
+static void *goodbye_peer(void *unused)
+{
+	struct wire_h2 *c = answer_preface(NULL, 0), *next;
+
+	(void)unused;
+	expect_request(c, 1, "PATCH");
+	expect_request(c, 3, "PATCH");
+	wire_h2_head(c, 1, true, WIRE_LINES(":status: 204"));
+	wire_must(sem_wait(&answered) == 0);
+	/* Both are there before the client looks, in this order. */
+	wire_send(signal_pair[1], "x");
+	wire_h2_send(c, NGHTTP2_GOAWAY, 0, 0, "\0\0\0\3\0\0\0\0", 8);
+	wire_must(sem_post(&told) == 0);
+	next = answer_preface(NULL, 0);
+	expect_request(next, 1, "PATCH");
+	wire_h2_head(next, 1, true, WIRE_LINES(":status: 204"));
+	/* Not even a reset of the stream that was not begun here. */
+	wire_h2_sync(c);
+	wire_h2_sync(c);
+	wire_h2_head(c, 3, true, WIRE_LINES(":status: 204"));
+	wire_must(!wire_h2_next(c));
+	while (wire_h2_next(next))
+		;
+	wire_h2_close(next);
+	wire_h2_close(c);
+	return NULL;
+}
+
+static void on_signal_closed(struct transport *t)
+{
+	(void)t;
+}
+
+static void on_signal(struct transport *t, int events)
+{
+	(void)events;
+	transport_watch(t, 0);
+	begin(&trials[2], "PATCH", "/x?y", NULL);
+}
+
+/* A reset of a stream that the server had never seen ended its connection, and all calls on it. */
+static void what_is_not_sent_yet_goes_elsewhere_when_the_server_leaves(void **state)
+{
+	pthread_t thread;
+
+	(void)state;
+	wire_must(sem_init(&answered, 0, 0) == 0 && sem_init(&told, 0, 0) == 0);
+	wire_must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, signal_pair) ==
+		  0);
+	wire_must(client_create(&client, &loop, SLICE("127.0.0.1"), port, &options, NULL) == 0);
+	wire_must(pthread_create(&thread, NULL, goodbye_peer, NULL) == 0);
+	wire_must(transport_open(&signal_io, &loop, signal_pair[0], on_signal) == 0);
+	transport_watch(&signal_io, TRANSPORT_READABLE);
+	count = 1;
+	begin(&trials[0], "PATCH", "/x?y", NULL);
+	begin(&trials[1], "PATCH", "/x?y", NULL);
+	loop_run(&loop);
+	/* The kernel forgets that the connection was ready: the signal comes first. */
+	(void)uv_run(&loop.uv, UV_RUN_NOWAIT);
+	wire_must(sem_post(&answered) == 0 && sem_wait(&told) == 0);
+	count = 3;
+	loop_run(&loop);
+	transport_close(&signal_io, on_signal_closed);
+	client_destroy(&client);
+	(void)uv_run(&loop.uv, UV_RUN_NOWAIT);
+	wire_must(pthread_join(thread, NULL) == 0);
+	wire_must(client_create(&client, &loop, SLICE("127.0.0.1"), port, &options, NULL) == 0);
+	(void)close(signal_pair[1]);
+	for (size_t i = 0; i < 3; i++) {
+		assert_int_equal(trials[i].response.status, 204);
+		assert_int_equal(trials[i].call.retried, i == 2);
+	}
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -437,6 +602,10 @@ int main(void)
 		TEST(calls_that_wait_fail_with_their_connection),
 		TEST(a_head_that_does_not_come_is_a_timeout),
 		TEST(a_head_that_is_too_large_is_refused),
+		TEST(a_connection_is_not_kept_where_enough_are_idle),
+		TEST(a_server_that_answers_no_probe_is_left),
+		TEST(what_is_not_sent_yet_goes_elsewhere_when_the_server_leaves),
+		TEST(a_server_that_answers_probes_may_take_its_time),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

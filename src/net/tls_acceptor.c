@@ -101,7 +101,8 @@ static int set_up(struct tls_acceptor *a, struct weir_error *e)
 	SSL_CTX_set_tlsext_servername_callback(a->context, acknowledge_name);
 	SSL_CTX_set_alpn_select_cb(a->context, choose_protocol, a);
 	if (SSL_CTX_set_tlsext_ticket_key_evp_cb(a->context, tls_tickets_key) != 1 ||
-	    SSL_CTX_set_session_ticket_cb(a->context, tls_tickets_keep_chain, NULL, NULL) != 1 ||
+	    SSL_CTX_set_session_ticket_cb(a->context, tls_tickets_keep_chain, tls_tickets_take_up,
+					  NULL) != 1 ||
 	    SSL_CTX_use_cert_and_key(a->context, c->leaf, c->key, c->chain, 1) != 1 ||
 	    (a->profile != NULL && !tls_profile_apply_to_context(a->profile, a->context)))
 		return error_set(e, -EIO, "TLS: %s", tls_last_error());

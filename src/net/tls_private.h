@@ -45,6 +45,11 @@ int tls_tickets_key(SSL *ssl, unsigned char name[16], unsigned char *iv, EVP_CIP
  * the ticket. */
 int tls_tickets_keep_chain(SSL *ssl, void *unused);
 
+/** For the same: a session is taken up under the name that it was made under only (RFC 6066 section
+ * 3 for TLS 1.2), which the library leaves to its user. */
+SSL_TICKET_RETURN tls_tickets_take_up(SSL *ssl, SSL_SESSION *session, const unsigned char *key,
+				      size_t key_bytes, SSL_TICKET_STATUS status, void *unused);
+
 /** The chain that a ticket has brought, without the client's own certificate: appended to `to`.
  * Returns 0 or -ENOMEM. */
 int tls_tickets_chain(const SSL *ssl, STACK_OF(X509) * to);

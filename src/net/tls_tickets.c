@@ -199,6 +199,22 @@ int tls_tickets_keep_chain(SSL *ssl, void *unused)
 	return r;
 }
 
+SSL_TICKET_RETURN tls_tickets_take_up(SSL *ssl, SSL_SESSION *session, const unsigned char *key,
+				      size_t key_bytes, SSL_TICKET_STATUS status, void *unused)
+{
+	const char *name;
+
+	(void)key;
+	(void)key_bytes;
+	(void)unused;
+	if (status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW)
+		return SSL_TICKET_RETURN_IGNORE_RENEW;
+	name = SSL_SESSION_get0_hostname(session);
+	if (!slice_equal_nocase(slice_from(name != NULL ? name : ""), tls_server_name(tls_of(ssl))))
+		return SSL_TICKET_RETURN_IGNORE_RENEW;
+	return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
+}
+
 int tls_tickets_chain(const SSL *ssl, STACK_OF(X509) * to)
 {
 	void *bytes = NULL;

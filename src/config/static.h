@@ -83,6 +83,7 @@ struct entry_point_http_config {
 /** entryPoints.<name>.observability: what holds for routers that say nothing themselves. */
 struct observability_config {
 	bool access_logs;
+	bool metrics;
 };
 
 /** entryPoints.<name>; `address` is "[host]:port[/tcp]", checked for syntax only. */

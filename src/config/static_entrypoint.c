@@ -203,17 +203,16 @@ static const struct option udp_rows[] = {
 	OPT_END,
 };
 
-#define OBSERVED(key) \
-	{ \
-		.name = (key), .type = OPTION_BOOL, .status = ACCEPTED, \
-		.flags = OPTION_NOWHERE | OPTION_SHOWN, .initial = "true" \
-	}
-
 static const struct option observability_rows[] = {
 	OPT_BOOL("accessLogs", struct observability_config, access_logs, "true",
 		 "Write requests to the access log.", .flags = OPTION_SHOWN),
-	OBSERVED("metrics"),
-	OBSERVED("tracing"),
+	OPT_BOOL("metrics", struct observability_config, metrics, "true", "Count requests.",
+		 .flags = OPTION_SHOWN),
+	{.name = "tracing",
+	 .type = OPTION_BOOL,
+	 .status = ACCEPTED,
+	 .flags = OPTION_NOWHERE | OPTION_SHOWN,
+	 .initial = "true"},
 	ROW("traceVerbosity", STRING, "minimal"),
 	OPT_END,
 };

@@ -28,6 +28,18 @@ static bool is_logged(const struct generation_world *w, const struct dynamic_rou
 	return route->entry_point->config->observability.access_logs;
 }
 
+static bool is_counted(const struct dynamic_router *r, const struct route *route)
+{
+	const struct dynamic_observability *o = r->observability;
+	const struct entry_point *p = route->entry_point;
+
+	if (p->shape == NULL || (route->internal && !p->shape->internals))
+		return false;
+	if (o != NULL && o->metrics != OPTION_UNSET)
+		return o->metrics == OPTION_TRUE;
+	return p->config->observability.metrics;
+}
+
 static int add_route(struct build *b, const struct dynamic_router *r, const struct entry_point *p,
 		     struct weir_error *e)
 {
@@ -56,7 +68,8 @@ static int add_route(struct build *b, const struct dynamic_router *r, const stru
 		return result;
 	route->internal = build_find_internal(g->world, r->service) != NULL;
 	route->logged = is_logged(g->world, r, route);
-	if (build_counts(b, SERIES_ROUTER) &&
+	route->counted = is_counted(r, route);
+	if (route->counted && build_counts(b, SERIES_ROUTER) &&
 	    series_get(&route->series, g->world->series, SERIES_ROUTER, r->object.name,
 		       r->service) < 0)
 		return error_set(e, -ENOMEM, "out of memory");

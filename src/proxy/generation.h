@@ -34,6 +34,7 @@ struct route {
 	bool internal;               /* leads to a service that exists without configuration */
 	bool logged;                 /* if there is an access log */
 	bool conflicting;            /* disabled: other routers want other TLS options */
+	bool counted;                /* in metrics */
 };
 
 /* X(NAME) */

@@ -62,6 +62,14 @@ static bool is_misdirected(const struct generation *g, const struct entry_point 
 	       tls_acceptor_profile(a, host) != tls_acceptor_profile(a, x->server_name);
 }
 
+/* Routers say whether their requests are counted; entry points say it for those of none. */
+static void settle_account(struct exchange *x, const struct entry_point *p,
+			   const struct route *route)
+{
+	if (route != NULL ? !route->counted : !p->config->observability.metrics)
+		account_drop(x);
+}
+
 /* The router's generation is not held for it. */
 static void refuse_unpinned(struct exchange *x, int status, slice body, bool as_error)
 {
@@ -86,6 +94,7 @@ static void handle(struct h1_server *s, struct exchange *x)
 	x->route = entry;
 	x->on_release = count_refused;
 	if (forwarded_underscores(p->forwarded, &x->request.fields) != 0) {
+		settle_account(x, p, NULL);
 		exchange_refuse(x, 400, SLICE("Bad Request\n"), true);
 		return;
 	}
@@ -94,6 +103,7 @@ static void handle(struct h1_server *s, struct exchange *x)
 		route = router_find(generation_routers(w->generation, p, x->tls), &in);
 	if (status == 0 && in.failed)
 		status = 503;
+	settle_account(x, p, route);
 	if (status == 0 && p->access != NULL)
 		access_begin(x, p, route);
 	if (status == 0 && route != NULL && p->encoded_denied != 0 &&
@@ -115,8 +125,6 @@ static void handle(struct h1_server *s, struct exchange *x)
 		exchange_refuse(x, 404, SLICE("404 page not found\n"), true);
 		return;
 	}
-	if (x->account != NULL && route->internal && !p->shape->internals)
-		account_drop(x);
 	worker_pin(w, x, route);
 	exchange_start(x, &route->chain);
 }

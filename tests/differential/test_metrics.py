@@ -15,13 +15,18 @@ KINDS = ("entrypoint", "router", "service")
 COMPARED = [f"traefik_{kind}_{name}" for kind in KINDS
             for name in ("requests_total", "requests_bytes_total", "responses_bytes_total", "request_duration_seconds_count")]
 
-STATIC = {"metrics": {"prometheus": {"addRoutersLabels": True}}, "ping": {}}
+STATIC = {"metrics": {"prometheus": {"addRoutersLabels": True}}, "ping": {},
+          "entryPoints": {"silent": {"observability": {"metrics": False}}}}
 DYNAMIC = {"http": {
     "routers": {
         "all": {"rule": "Host(`site.example`)", "service": "s"},
         "none": {"rule": "Host(`none.example`)", "service": "none"},
         "refused": {"rule": "Host(`refused.example`)", "service": "refused"},
         "pong": {"rule": "Host(`pong.example`)", "service": "ping@internal"},
+        "quiet": {"rule": "Host(`quiet.example`)", "service": "s", "observability": {"metrics": False}},
+        "quiet-refused": {"rule": "Host(`quiet-none.example`)", "service": "none", "observability": {"metrics": False}},
+        "loud": {"rule": "Host(`loud.example`)", "service": "s", "observability": {"metrics": True}},
+        "pong-loud": {"rule": "Host(`pong-loud.example`)", "service": "ping@internal", "observability": {"metrics": True}},
     },
     "services": {"s": service("a"), "none": service(),
                  "refused": {"loadBalancer": {"servers": [{"url": "http://127.0.0.1:1"}]}}},
@@ -41,6 +46,10 @@ CASES = {
     "no-server": get(host="none.example"),
     "refused": get(host="refused.example"),
     "internal": get(host="pong.example"),
+    "internal-loud": get(host="pong-loud.example"),
+    "quiet": get(host="quiet.example"),
+    "quiet-503": get(host="quiet-none.example"),
+    "loud": get(host="loud.example"),
     "event-stream": get("/", ("Accept", "text/event-stream")),
     "event-stream-in-list": get("/", ("Accept", "text/html, Text/Event-Stream")),
     "event-stream-quality": get("/", ("Accept", "text/event-stream;q=0.5")),
@@ -59,7 +68,7 @@ CASES = {
 
 @pytest.fixture(scope="module")
 def pair(pairs):
-    return pairs(static=STATIC, dynamic=DYNAMIC, entry_points=("web", "traefik"))
+    return pairs(static=STATIC, dynamic=DYNAMIC, entry_points=("web", "silent", "traefik"))
 
 
 def scrape(instance):
@@ -75,10 +84,10 @@ def values(metrics):
     return {(name, *sorted(labels)): value for name in COMPARED for labels, value in metrics.all(name).items()}
 
 
-def growth(instance, message):
+def growth(instance, message, entry_point="web"):
     """What one request on a connection of its own adds: both count it a moment after its answer."""
     before = values(scrape(instance))
-    with Client(instance.ports["web"]) as client:
+    with Client(instance.ports[entry_point]) as client:
         client.send(message)
         try:
             client.response("HEAD" if message.startswith(b"HEAD") else "GET")
@@ -100,6 +109,65 @@ def growth(instance, message):
 def test_growth(pair, name):
     theirs, ours = growth(pair.traefik, CASES[name]), growth(pair.weir, CASES[name])
     assert ours == theirs
+
+
+SILENT = ("get", "loud", "quiet", "no-router", "no-server", "bad-escape", "encoded-slash", "internal", "internal-loud")
+
+
+@pytest.mark.parametrize("name", SILENT)
+def test_growth_where_the_entry_point_says_no(pair, name):
+    theirs, ours = (growth(instance, CASES[name], "silent") for instance in (pair.traefik, pair.weir))
+    assert ours == theirs
+    if name == "loud":
+        assert {name.split("_")[1] for name, *_ in ours} == set(KINDS)
+
+
+SHAPES = {
+    "defaults": {"prometheus": {}},
+    "routers": {"prometheus": {"addRoutersLabels": True}},
+    "nothing": {"prometheus": {"addEntryPointsLabels": False, "addServicesLabels": False}},
+    "entry-points-only": {"prometheus": {"addServicesLabels": False}},
+    "buckets": {"prometheus": {"buckets": [0.005, 1, 2.5, 60, 1000], "addRoutersLabels": True}},
+    "internals": {"addInternals": True, "prometheus": {"addRoutersLabels": True}},
+}
+
+
+def series(instance):
+    """All series of Traefik's that there are, with their labels; values are another matter."""
+    return {(name, *sorted(labels)) for name, labels in scrape(instance).samples}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_series(pairs, name):
+    """Which series there are, and with what labels and bounds, by the options; and no others."""
+    pair = pairs(static={**STATIC, "metrics": SHAPES[name]}, dynamic=DYNAMIC, entry_points=("web", "silent", "traefik"))
+    for instance in (pair.traefik, pair.weir):
+        for case in ("get", "post", "no-router", "no-server", "internal", "quiet", "grpc"):
+            fetch_raw(instance, CASES[case])
+    wait_until(lambda: series(pair.traefik) == series(pair.weir),
+               lambda: f"the same series; one has {sorted(series(pair.traefik) ^ series(pair.weir))}", 10)
+    assert {"traefik_config_reloads_total", "traefik_open_connections"} <= {each[0] for each in series(pair.weir)}
+
+
+def fetch_raw(instance, message):
+    with Client(instance.ports["web"]) as client:
+        client.send(message)
+        client.response()
+
+
+def test_series_go_with_their_objects(pairs):
+    """Routers and services that are no longer there have no series, after at most one more scrape."""
+    pair = pairs(static=STATIC, dynamic=DYNAMIC, entry_points=("web", "silent", "traefik"))
+    for instance in (pair.traefik, pair.weir):
+        for case in ("get", "refused"):
+            fetch_raw(instance, CASES[case])
+        wait_until(lambda instance=instance: any("refused@file" in str(each) for each in series(instance)), "they are counted")
+        instance.write("next.yml", instance.files["dynamic.yml"].replace("refused", "renamed"))
+        os.replace(instance.directory / "next.yml", instance.directory / "dynamic.yml")
+        wait_until(lambda instance=instance: not any("refused@file" in str(each) for each in series(instance)), "they have gone", 20)
+    # Who waits for the configuration is answered 404 until it is there.
+    left = [{each for each in series(instance) if ("code", "404") not in each} for instance in (pair.traefik, pair.weir)]
+    assert left[0] == left[1], sorted(left[0] ^ left[1])
 
 
 def test_reloads(pair):

@@ -53,14 +53,16 @@ struct client_options build_client_options(const struct build *b,
 	return o;
 }
 
-/* As logs may show it, in the generation's arena; empty when memory is short. */
+/* As logs may show it, in the generation's arena; `p` is NULL when memory is short. */
 static slice shown_url(struct build *b, slice url)
 {
 	struct str text = {0};
 	slice shown;
 
 	url_add_hidden(&text, url);
-	shown = arena_copy(&b->g->arena, text.failed ? SLICE("") : str_slice(&text));
+	shown = arena_copy(&b->g->arena, str_slice(&text));
+	if (text.failed)
+		shown = (slice){NULL, 0};
 	str_free(&text);
 	return shown;
 }
@@ -92,7 +94,7 @@ static int make_server(struct build *b, struct server *to, const struct dynamic_
 	to->url = shown_url(b, from->url);
 	to->path = from->preserve_path ? u.path : (slice){NULL, 0};
 	r = upstream_get(&to->upstream, b->g->world->upstreams, u.host, u.port, &options);
-	return r < 0 ? error_set(e, r, "out of memory") : 0;
+	return r < 0 || to->url.p == NULL ? error_set(e, -ENOMEM, "out of memory") : 0;
 }
 
 static int fill_servers(struct build *b, struct load_balancer *lb,

@@ -268,6 +268,7 @@ struct weir_limits_config {
 	int64_t http2_control_frames; /* at once on one connection; 0: any number */
 	int64_t servers_per_service;
 	int64_t middlewares_per_router;
+	int64_t users_file_bytes; /* of one usersFile */
 	int64_t password_checks;
 	int64_t digest_nonces;
 	int64_t rate_limit_sources;

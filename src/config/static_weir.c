@@ -69,6 +69,11 @@ static const struct option limits_rows[] = {
 		.min = 0, .max = 1 << 30),
 	OPT_INT("serversPerService", struct weir_limits_config, servers_per_service, "4096",
 		"Most servers of one service; one with more is not used.", .min = 1, .max = 65535),
+	OPT_SIZE("usersFile", struct weir_limits_config, users_file_bytes, "64MiB",
+		 "Longest `usersFile` of a `basicAuth` or `digestAuth`; one with a longer file is "
+		 "not "
+		 "used.",
+		 AT_LEAST(1)),
 	OPT_INT("passwordChecks", struct weir_limits_config, password_checks, "64",
 		"Most passwords that one `basicAuth` checks at the same time; further requests "
 		"whose password is not known yet get 503.",

@@ -11,6 +11,7 @@
 #include "middleware/make.h"
 #include "middleware/password.h"
 #include "middleware/password_threads.h"
+#include "middleware/shared_state.h"
 #include "middleware/users.h"
 
 /* Credentials that were right are remembered by a keyed digest, one for each value of its first
@@ -24,6 +25,7 @@ struct basic_auth {
 	struct users users;
 	slice challenge;
 	size_t checks_max;
+	struct shared_state *counts;
 	unsigned char key[SHA256_DIGEST_BYTES];
 	bool lock_made;
 	bool has_threads;
@@ -199,8 +201,11 @@ static enum middleware_verdict decide(const struct check *c)
 	return auth_challenge(c->x, c->b->challenge);
 }
 
-static enum middleware_verdict refuse_busy(struct exchange *x)
+static enum middleware_verdict refuse_busy(struct basic_auth *b, struct exchange *x)
 {
+	shared_state_lock(b->counts);
+	counter_add(&b->counts->counters.refused, 1);
+	shared_state_unlock(b->counts);
 	middleware_answer_status(x, 503);
 	return fields_add_id(&x->response.fields, FIELD_RETRY_AFTER, SLICE("1")) == 0 ? MW_ANSWERED
 										      : MW_FAILED;
@@ -214,7 +219,7 @@ static enum middleware_verdict check_elsewhere(struct check *c)
 		c->right = true;
 		return decide(c);
 	case TURN_BUSY:
-		return refuse_busy(c->x);
+		return refuse_busy(c->b, c->x);
 	case TURN_LEADS:
 		c->job.run = on_job;
 		password_threads_add(&c->job);
@@ -284,6 +289,7 @@ static void destroy(struct middleware **m)
 	must(b->check_count == 0);
 	if (b->has_threads)
 		password_threads_unref();
+	shared_state_release(&b->counts);
 	if (b->lock_made)
 		(void)pthread_mutex_destroy(&b->lock);
 	arena_free(&b->arena);
@@ -300,12 +306,20 @@ static const struct middleware_class class = {
 	.destroy = destroy,
 };
 
-static int fill(struct basic_auth *b, const struct dynamic_auth *options, struct weir_error *e)
+static const struct shared_state_class counts_class = {
+	.type = "basicAuth",
+	.bytes = sizeof(struct shared_state),
+	.init = shared_state_init_nothing,
+	.free = shared_state_free_nothing,
+};
+
+static int fill(struct basic_auth *b, const struct dynamic_auth *options, size_t file_max,
+		struct weir_error *e)
 {
 	int r = auth_check_options(options, e);
 
 	if (r == 0)
-		r = users_load(&b->users, options, USERS_BASIC, &b->arena, e);
+		r = users_load(&b->users, options, USERS_BASIC, file_max, &b->arena, e);
 	if (r < 0)
 		return r;
 	if (b->users.count == 0)
@@ -337,7 +351,9 @@ int basic_auth_create(struct middleware **m, const struct dynamic_middleware *co
 	b->checks_max = (size_t)world->limits->password_checks;
 	list_init(&b->checks);
 	arena_init(&b->arena, 4096, SIZE_MAX);
-	r = fill(b, config->basic_auth, e);
+	r = fill(b, config->basic_auth, (size_t)world->limits->users_file_bytes, e);
+	if (r == 0)
+		r = shared_state_get(&b->counts, &counts_class, config, world, e);
 	if (r < 0)
 		destroy(m);
 	return r;

@@ -101,8 +101,10 @@ static bool give_nonce(struct nonces *all, char text[KEY_CHARS])
 
 	if (!make_key(text))
 		return false;
-	if (n->used)
+	if (n->used) {
 		(void)map_remove(&all->map, slice_of(n->text, KEY_CHARS));
+		counter_add(&all->state.counters.evicted, 1);
+	}
 	memcpy(n->text, text, KEY_CHARS);
 	n->count = 0;
 	n->used = map_put(&all->map, slice_of(n->text, KEY_CHARS), n) == 0;
@@ -303,7 +305,8 @@ int digest_auth_create(struct middleware **m, const struct dynamic_middleware *c
 	arena_init(&d->arena, 4096, SIZE_MAX);
 	r = auth_check_options(d->options, e);
 	if (r == 0)
-		r = users_load(&d->users, d->options, USERS_DIGEST, &d->arena, e);
+		r = users_load(&d->users, d->options, USERS_DIGEST,
+			       (size_t)world->limits->users_file_bytes, &d->arena, e);
 	if (r == 0)
 		r = shared_state_get(&d->state, &nonces_class, config, world, e);
 	if (r < 0)

@@ -17,23 +17,11 @@ static struct forward_auth *self(struct middleware *m)
 	return container_of(m, struct forward_auth, middleware);
 }
 
-static int init_counts(struct shared_state *s, const struct dynamic_middleware *config,
-		       const struct middleware_world *world, struct weir_error *e)
-{
-	(void)s, (void)config, (void)world, (void)e;
-	return 0;
-}
-
-static void free_counts(struct shared_state *s)
-{
-	(void)s;
-}
-
 static const struct shared_state_class counts_class = {
 	.type = "forwardAuth",
 	.bytes = sizeof(struct shared_state),
-	.init = init_counts,
-	.free = free_counts,
+	.init = shared_state_init_nothing,
+	.free = shared_state_free_nothing,
 };
 
 /* Whether one more may ask now. */

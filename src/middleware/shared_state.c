@@ -151,3 +151,18 @@ void shared_states_visit(struct shared_states *states,
 		visit(context, at->value);
 	(void)pthread_mutex_unlock(&states->lock);
 }
+
+int shared_state_init_nothing(struct shared_state *s, const struct dynamic_middleware *config,
+			      const struct middleware_world *world, struct weir_error *e)
+{
+	(void)s;
+	(void)config;
+	(void)world;
+	(void)e;
+	return 0;
+}
+
+void shared_state_free_nothing(struct shared_state *s)
+{
+	(void)s;
+}

@@ -17,7 +17,9 @@
 	  "breaker was open") \
 	X(delayed, COUNTER, "Requests that waited for their turn") \
 	X(sources, GAUGE, "Sources that are known") \
-	X(evicted, COUNTER, "Sources that were forgotten because there were too many") \
+	X(evicted, COUNTER, \
+	  "Sources, or nonces that were given out, that were forgotten because there were too " \
+	  "many") \
 	X(opened, COUNTER, "Times that the breaker opened") \
 	X(open, GAUGE, "Breakers that were not closed when somebody last came") \
 	X(asked, COUNTER, "Requests for which another server was asked") \
@@ -44,6 +46,11 @@ struct shared_state_class {
 	/** Frees what `init` has made, or had until it failed: all else is zero. */
 	void (*free)(struct shared_state *);
 };
+
+/** For classes that have counters only. */
+int shared_state_init_nothing(struct shared_state *, const struct dynamic_middleware *config,
+			      const struct middleware_world *world, struct weir_error *e);
+void shared_state_free_nothing(struct shared_state *);
 
 #define SHARED_STATE_MAGIC 0x73686172u
 

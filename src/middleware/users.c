@@ -5,8 +5,6 @@
 
 #include "middleware/make.h"
 
-#define FILE_BYTES_MAX ((size_t)64 << 20)
-
 static const struct {
 	size_t parts;
 	const char *text;
@@ -97,11 +95,13 @@ int users_parse(struct users *users, slice text, struct option_list more, enum u
 }
 
 int users_load(struct users *users, const struct dynamic_auth *options, enum users_format format,
-	       struct arena *arena, struct weir_error *e)
+	       size_t file_max, struct arena *arena, struct weir_error *e)
 {
 	slice text = {NULL, 0}, file = options->users_file;
-	int r = file.n > 0 ? tree_read_file(arena, file.p, FILE_BYTES_MAX, &text, e) : 0;
+	int r = file.n > 0 ? tree_read_file(arena, file.p, file_max, &text, e) : 0;
 
+	if (r == -EFBIG)
+		error_suffix(e, " (weir.limits.usersFile)");
 	if (r == 0)
 		r = users_parse(users, text, options->users, format, arena, e);
 	if (r < 0)

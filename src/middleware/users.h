@@ -32,13 +32,13 @@ struct users {
 };
 
 /**
- * Reads the file, if there is one, and the list; of several entries for one name the last one
- * counts. What is kept lives in `arena`, or as long as `options`. Returns 0, -EINVAL with Traefik's
- * text for a line that is not in the format, another negative errno value for a file that cannot be
- * read. Blocks.
+ * Reads the file, if there is one, of at most `file_max` bytes, and the list; of several entries
+ * for one name the last one counts. What is kept lives in `arena`, or as long as `options`. Returns
+ * 0, -EINVAL with Traefik's text for a line that is not in the format, another negative errno value
+ * for a file that cannot be read. Blocks.
  */
 int users_load(struct users *users, const struct dynamic_auth *options, enum users_format format,
-	       struct arena *arena, struct weir_error *e);
+	       size_t file_max, struct arena *arena, struct weir_error *e);
 
 /** As `users_load` from text alone. */
 int users_parse(struct users *users, slice text, struct option_list more, enum users_format format,

@@ -93,8 +93,10 @@ static int make_server(struct build *b, struct server *to, const struct dynamic_
 	to->host = u.authority;
 	to->url = shown_url(b, from->url);
 	to->path = from->preserve_path ? u.path : (slice){NULL, 0};
-	r = upstream_get(&to->upstream, b->g->world->upstreams, u.host, u.port, &options);
-	return r < 0 || to->url.p == NULL ? error_set(e, -ENOMEM, "out of memory") : 0;
+	r = to->url.p == NULL
+		    ? -ENOMEM
+		    : upstream_get(&to->upstream, b->g->world->upstreams, u.host, u.port, &options);
+	return r < 0 ? error_set(e, r, "out of memory") : 0;
 }
 
 static int fill_servers(struct build *b, struct load_balancer *lb,

@@ -56,7 +56,7 @@ def test_the_same_password_is_checked_once(upstream, proxy):
 @pytest.mark.differs("limits of weir's own")
 def test_checks_are_limited_and_known_passwords_pass(upstream, proxy):
     server = upstream()
-    door = proxy(guarded(server.url, CHEAP, dear=VERY_DEAR), static=limits(passwordChecks=1))
+    door = proxy(guarded(server.url, CHEAP, dear=VERY_DEAR), static=limits(passwordChecks=1), metrics=True)
     assert door.fetch(headers=basic()).status == 200
     with Client(door.port) as one, Client(door.port) as other:
         # Whichever comes first is checked. Each wrong password is another one.
@@ -68,7 +68,22 @@ def test_checks_are_limited_and_known_passwords_pass(upstream, proxy):
         assert answer.status == 503
         assert answer.get("Retry-After") == "1"
         assert door.fetch(headers=basic()).status == 200
+        assert door.scrape().value("weir_middleware_refused_total", middleware="door@file") == 1
         assert checked.response().status == 401
+
+
+@pytest.mark.differs("limits of weir's own")
+@pytest.mark.parametrize("kind, line", [("basicAuth", "user-%d:$apr1$H6uskkkW$IgXLP6ewTrSuBkTrqE8wj/"),
+                                        ("digestAuth", "user-%d:traefik:a2688e031edb4be6a3797f3882655c05")])
+def test_files_of_users_are_limited(upstream, proxy, tmp_path, kind, line):
+    """A file that is too long disables the router, and says which option allows more."""
+    server = upstream()
+    for count, status in ((10, 401), (100, 404)):
+        users = tmp_path / f"users-{count}"
+        users.write_text("".join(line % i + "\n" for i in range(count)))
+        door = proxy(with_middlewares(server.url, door={kind: {"usersFile": str(users)}}), static=limits(usersFile=1000))
+        assert door.fetch().status == status
+        assert ("usersFile" in door.log() and "weir.limits.usersFile" in door.log()) == (status == 404)
 
 
 def test_clients_that_leave_while_their_password_is_checked(upstream, proxy):
@@ -136,9 +151,10 @@ def test_nonces_of_content_security_policies(upstream, proxy):
 def test_nonces_of_digests_are_limited(upstream, proxy):
     """Challenges that nobody answers push each other out, not those in use before a client has come back."""
     server = upstream()
-    door = proxy(with_middlewares(server.url, door={"digestAuth": {"users": ["me:traefik:00000000000000000000000000000000"]}}), static=limits(digestNonces=10))
+    door = proxy(with_middlewares(server.url, door={"digestAuth": {"users": ["me:traefik:00000000000000000000000000000000"]}}), static=limits(digestNonces=10), metrics=True)
     nonces = {re.search(r'nonce="([^"]+)"', door.fetch().get("Www-Authenticate"))[1] for _ in range(50)}
     assert len(nonces) == 50
+    assert door.scrape().value("weir_middleware_evicted_total", middleware="door@file") >= 40
 
 
 def test_content_types_do_not_hold_back_what_streams(upstream, proxy):

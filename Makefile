@@ -38,6 +38,10 @@ bench-path: build ## the same with TLS, HTTP/2, uploads, many routers; writes do
 	@scripts/install-deps bench
 	@scripts/bench path
 
+bench-middlewares: build ## what each middleware adds; writes docs/benchmarks-middlewares.md
+	@scripts/install-deps bench
+	@scripts/bench middlewares
+
 bench-plugin: build ## the plugin host beside Traefik's; writes docs/benchmarks-plugin.md
 	@scripts/install-deps bench
 	@scripts/bench plugin
@@ -51,4 +55,4 @@ clean:          ## remove build/ (the engine stays in the user's cache)
 help:           ## this list
 	@sed -n 's/^\([a-z-]*\):[a-z ]*## /\1\t/p' Makefile | expand -t 16
 
-.PHONY: build run test test-long check format asan tsan fuzz bench bench-path bench-plugin install clean help
+.PHONY: build run test test-long check format asan tsan fuzz bench bench-path bench-middlewares bench-plugin install clean help

@@ -24,10 +24,10 @@ class Case:
         return f"{self.connections}/{self.body}"
 
 
-def run_wrk(url, connections, seconds, cpu, during=None, headers=()):
-    """Returns what report.lua prints; calls `during` at about two thirds of the time."""
+def run_wrk(url, connections, seconds, cpu, during=None, headers=(), script="report.lua"):
+    """Returns what report.lua prints, which `script` must run; calls `during` at about two thirds of the time."""
     command = ["taskset", "-c", str(cpu), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s",
-               "-s", str(HERE / "report.lua"), *(word for header in headers for word in ("-H", header)), url]
+               "-s", str(HERE / script), *(word for header in headers for word in ("-H", header)), url]
     timer = threading.Timer(seconds * 0.66, during) if during else None
     if timer:
         timer.start()

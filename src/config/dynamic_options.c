@@ -80,7 +80,8 @@ static const struct option sticky_rows[] = {
 
 static const struct option server_rows[] = {
 	OPT_STRING("url", struct dynamic_server, url, NULL,
-		   "Scheme, host and port; the path is ignored unless `preservePath` is set."),
+		   "Scheme, host and port; the path is ignored unless `preservePath` is set. Or "
+		   "`unix:///path` of a socket."),
 	OPT_INT("weight", struct dynamic_server, weight, "1", "Share of the requests; 0: none.",
 		.flags = OPTION_SHOWN | OPTION_SHOWN_SET),
 	OPT_BOOL("preservePath", struct dynamic_server, preserve_path, "false",

@@ -93,7 +93,7 @@ struct client {
 	struct loop *loop;
 	struct client_totals *totals; /* NULL: none */
 	struct client_options options;
-	char *host; /* without brackets */
+	char *host; /* without brackets; or the path of a Unix socket */
 	uint16_t port;
 	bool numeric;
 	struct list idle; /* the most recently used first */

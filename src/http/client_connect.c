@@ -51,8 +51,10 @@ static int connect_to(struct client_connection *c, const struct sockaddr_storage
 
 	if (fd < 0)
 		return -errno;
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+	if (to->ss_family != AF_UNIX) {
+		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+		(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+	}
 	r = connect(fd, (const struct sockaddr *)to, sockaddr_size(to)) < 0 ? -errno : 0;
 	if (r < 0 && r != -EINPROGRESS) {
 		(void)close(fd);

@@ -229,7 +229,7 @@ bool upstream_is_held(struct upstream *u, const struct loop *loop)
 static bool is_unreachable(int code, bool sent)
 {
 	return code == -ECONNREFUSED || code == -EHOSTUNREACH || code == -ENETUNREACH ||
-	       (code == -ETIMEDOUT && !sent);
+	       code == -ENOENT /* a Unix socket */ || (code == -ETIMEDOUT && !sent);
 }
 
 int64_t upstream_note(struct upstream *u, const struct loop *loop, int code, bool sent)

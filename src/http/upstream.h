@@ -30,8 +30,9 @@ void upstream_registry_destroy(struct upstream_registry **registry);
  * of exchanges that have outlived theirs. */
 struct upstream;
 
-/** The endpoint with this address and these options, equal settings of TLS included: found, or
- * made. The caller gets a reference. Returns 0 or -ENOMEM. */
+/** The endpoint with this address (`host` is a name, an address or the path of a Unix socket) and
+ * these options, equal settings of TLS included: found, or made. The caller gets a reference.
+ * Returns 0 or -ENOMEM. */
 int upstream_get(struct upstream **upstream, struct upstream_registry *registry, slice host,
 		 uint16_t port, const struct client_options *options);
 

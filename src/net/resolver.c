@@ -6,10 +6,13 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/un.h>
 
 #define LOOKUP_MAGIC 0x6c6f6f6bu
 
-_Static_assert(sizeof(struct sockaddr_in) == 16 && sizeof(struct sockaddr_in6) == 28,
+_Static_assert(sizeof(struct sockaddr_in) == 16 && sizeof(struct sockaddr_in6) == 28 &&
+		       sizeof(struct sockaddr_un) == 110 &&
+		       sizeof((struct sockaddr_un *)0)->sun_path == RESOLVER_PATH_MAX + 1,
 	       "sockaddr_size");
 
 /** Owned by libuv until its callback has run. */
@@ -24,8 +27,14 @@ bool resolver_is_address(const char *host, uint16_t port, struct resolved *answe
 {
 	struct sockaddr_in *v4 = (struct sockaddr_in *)&answer->addresses[0];
 	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&answer->addresses[0];
+	struct sockaddr_un *path = (struct sockaddr_un *)&answer->addresses[0];
 
 	*answer = (struct resolved){.count = 1};
+	if (host[0] == '/' && strlen(host) <= RESOLVER_PATH_MAX) {
+		path->sun_family = AF_UNIX;
+		memcpy(path->sun_path, host, strlen(host));
+		return true;
+	}
 	if (inet_pton(AF_INET, host, &v4->sin_addr) == 1) {
 		v4->sin_family = AF_INET;
 		v4->sin_port = htons(port);

@@ -23,7 +23,11 @@ struct lookup;
  */
 typedef void lookup_done_fn(void *owner, int status, const struct resolved *answer);
 
-/** If `host` is an address itself (IPv6 without brackets), fills in `answer` and returns true. */
+/** Longest path of a Unix socket. */
+#define RESOLVER_PATH_MAX 107u
+
+/** If `host` is an address itself (IPv6 without brackets), or the path of a Unix socket, which
+ * begins with "/" and has at most `RESOLVER_PATH_MAX` bytes, fills in `answer` and returns true. */
 bool resolver_is_address(const char *host, uint16_t port, struct resolved *answer);
 
 /**
@@ -39,7 +43,7 @@ void lookup_cancel(struct lookup **lookup);
 
 static inline socklen_t sockaddr_size(const struct sockaddr_storage *a)
 {
-	return a->ss_family == AF_INET6 ? 28 : 16;
+	return a->ss_family == AF_UNIX ? 110 : a->ss_family == AF_INET6 ? 28 : 16;
 }
 
 #endif

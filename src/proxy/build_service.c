@@ -67,13 +67,45 @@ static slice shown_url(struct build *b, slice url)
 	return shown;
 }
 
+/* weir's own: `unix:///run/app.sock`, and `unix+h2c:` for HTTP/2. Returns whether it is one. */
+static bool parse_unix(slice text, slice *path, bool *h2)
+{
+	static const slice plain = {"unix://", 7}, with_h2 = {"unix+h2c://", 11};
+
+	*h2 = slice_starts(text, with_h2);
+	if (!*h2 && !slice_starts(text, plain))
+		return false;
+	*path = slice_from_at(text, *h2 ? with_h2.n : plain.n);
+	return true;
+}
+
+static int make_unix_server(struct build *b, struct server *to, slice text, slice path,
+			    struct client_options *options, struct weir_error *e)
+{
+	int r;
+
+	if (path.n == 0 || path.p[0] != '/' || path.n > RESOLVER_PATH_MAX)
+		return error_set(e, -EINVAL,
+				 "server URL: found %.*s, expected unix:///path of a socket, of at "
+				 "most %u bytes",
+				 SLICE_ARG(text), RESOLVER_PATH_MAX);
+	to->host = SLICE("localhost");
+	to->url = text;
+	r = upstream_get(&to->upstream, b->g->world->upstreams, path, 0, options);
+	return r < 0 ? error_set(e, r, "out of memory") : 0;
+}
+
 static int make_server(struct build *b, struct server *to, const struct dynamic_server *from,
 		       const struct dynamic_servers_transport *t, struct weir_error *e)
 {
 	struct client_options options = build_client_options(b, t);
 	struct url u;
-	int r = url_parse(from->url, &u, e);
+	slice path;
+	int r;
 
+	if (parse_unix(from->url, &path, &options.h2))
+		return make_unix_server(b, to, from->url, path, &options, e);
+	r = url_parse(from->url, &u, e);
 	if (r < 0) {
 		error_prefix(e, "server URL: ");
 		if (strstr(e->text, "expected") == NULL)
@@ -86,7 +118,7 @@ static int make_server(struct build *b, struct server *to, const struct dynamic_
 	else if (!options.h2 && !slice_equal_nocase(u.scheme, SLICE("http")))
 		return error_set(e, -ENOTSUP,
 				 "server URL \"%.*s\": found scheme \"%.*s\", expected http, "
-				 "https or h2c",
+				 "https, h2c or unix",
 				 SLICE_ARG(shown_url(b, from->url)), SLICE_ARG(u.scheme));
 	if (r < 0)
 		return r;

@@ -71,9 +71,9 @@ def answer_ok(connection, request):
 class Upstream:
     """Serves every connection in a thread. `answer(connection, request)` replies to each recorded request; `serve
     (connection)`, if given, replaces the whole loop including the reading. `tls`: the context of a server; what clients
-    do with it is in `handshakes`, per connection whether it was resumed, or why it failed."""
+    do with it is in `handshakes`, per connection whether it was resumed, or why it failed. `unix`: the path of a socket to listen on."""
 
-    def __init__(self, answer=answer_ok, serve=None, host="127.0.0.1", port=0, backlog=512, tls=None):
+    def __init__(self, answer=answer_ok, serve=None, host="127.0.0.1", port=0, backlog=512, tls=None, unix=None):
         self.answer = answer
         self.serve = serve
         self.tls = tls
@@ -83,9 +83,15 @@ class Upstream:
         self.accepted = 0
         self._changed = threading.Condition()
         self._connections = set()
-        self._listener = socket.create_server((host, port), backlog=backlog)
-        self.port = self._listener.getsockname()[1]
-        self.url = f"{'http' if tls is None else 'https'}://{host}:{self.port}"
+        if unix is not None:
+            self._listener = socket.socket(socket.AF_UNIX)
+            self._listener.bind(str(unix))
+            self._listener.listen(backlog)
+            self.url = f"unix://{unix}"
+        else:
+            self._listener = socket.create_server((host, port), backlog=backlog)
+            self.port = self._listener.getsockname()[1]
+            self.url = f"{'http' if tls is None else 'https'}://{host}:{self.port}"
         self._stopped = False
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -96,7 +102,8 @@ class Upstream:
             except OSError:
                 return
             sock.settimeout(60)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if sock.family != socket.AF_UNIX:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self._changed:
                 if self._stopped:
                     sock.close()

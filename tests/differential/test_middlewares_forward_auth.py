@@ -137,7 +137,7 @@ def passed():
 
 
 LOCATIONS = ["/x", "x", "../x", "./x", "../../../x/..", "?a=b", "#f", "", "//other/x", "http://other/a/../b", "https://other", "http://other:80/%41 b", "mailto:me", "/a b", "/ä", "/x/./y//z/", "..", ".", "http://other/%zz", "/%zz", ":x", "HTTP://OTHER/X",
-             "http://u:p@other/", "x?y#z", "/a?b c"]
+             "http://u:p@other/", "x?y#z", "/a?b c", "/a/..//b", "http://other/a/..//b", "http:/.//b"]
 
 
 def refused():
@@ -184,6 +184,7 @@ DIFFERS = {
     **keys("empty-user-agent", *(f"{name} empty agent" for name in ("plain", "trust", "method")), upstream0__header__user_agent=(None, [""]), upstream1__header__user_agent=(None, [""])),
     **keys("length-of-304", *(f"{name} 304" for name in ("plain", "take", "cookies", "location", "location-kept", "method", "signin", "signin-path", "body")), answer0__header__content_type=(None, ["text/x"])),
     **keys("redirect-encoding", *(f"{name} to 11 http://other:80/%41 b" for name in ("location", "location-kept", "plain")), answer0__header__location=(["http://other:80/A%20b"], ["http://other:80/%41%20b"])),
+    **keys("auth-location", *(f"{name} to 27 http:/.//b" for name in ("location", "plain")), answer0__header__location=(["http://b"], ["http:/.//b"])),
     **statuses("101 Switching Protocols", "500 Internal Server Error", "auth-answers", "plain switching", "body switching"),
     **statuses("500 Internal Server Error", "200 OK", "auth-bodies", "body-5 chunks 0", "body-0 chunks 0"),
     **keys("auth-bodies", "body-method 0", upstream1__header__transfer_encoding=(["chunked"], None), upstream1__header__content_length=(None, ["0"])),

@@ -41,7 +41,7 @@ void dynamic_destroy(struct dynamic_config **config)
 	if (atomic_fetch_sub(&c->references, 1) > 1)
 		return;
 	for (size_t i = 0; i < c->part_count; i++)
-		dynamic_destroy(&c->parts[i]);
+		dynamic_destroy(&c->parts[i].config);
 	arena_free(&c->arena);
 	c->magic = 0;
 	free(c);

@@ -247,15 +247,21 @@ struct dynamic_tls_store {
 
 #define DYNAMIC_CONFIG_MAGIC 0x64796e63u
 
+/** One of the configurations that a merge is made of. */
+struct dynamic_part {
+	struct dynamic_config *config;
+	const char *provider; /* names and references become "name@provider"; NULL: they stay */
+};
+
 /**
  * All arrays are sorted by name (bytes). Shared by reference counting: any thread may take and drop
  * references, one thread at a time may change it.
  */
 struct dynamic_config {
 	uint32_t magic;
-	_Atomic uint32_t references;   /* whoever drops a merge last drops its parts */
-	struct arena arena;            /* owns what its own decoding made */
-	struct dynamic_config **parts; /* referenced: what a merge is made of */
+	_Atomic uint32_t references; /* whoever drops a merge last drops its parts */
+	struct arena arena;          /* owns what its own decoding made */
+	struct dynamic_part *parts;  /* referenced: what a merge is made of, or will be */
 	size_t part_count;
 
 	struct dynamic_router **routers;
@@ -274,7 +280,8 @@ struct dynamic_config {
 		certificates; /* struct dynamic_certificate, in the order of the files */
 
 	struct dynamic_hash hash; /* of everything */
-	bool settled; /* the proxy's: its own routers are there, references are followed */
+	bool gathered; /* of parts that have not been merged: there is nothing in it yet */
+	bool settled;  /* the proxy's: its own routers are there, references are followed */
 };
 
 /** The root table: every key of Traefik's dynamic configuration, for documentation and checks. */
@@ -310,17 +317,23 @@ int dynamic_parse(slice text, enum tree_format format, const char *source,
 		  const struct tree_limits *limits, struct config_report *report,
 		  struct dynamic_config **config);
 
-struct dynamic_part {
-	struct dynamic_config *config;
-	const char *provider; /* names and references become "name@provider"; NULL: they stay */
-};
-
 /**
  * One configuration out of several, which it holds references to. Of objects with the same name and
  * kind the first one wins and `report` gets a warning in Traefik's words. Returns 0 or -ENOMEM.
  */
 int dynamic_merge(const struct dynamic_part *parts, size_t count, struct config_report *report,
 		  struct dynamic_config **merged);
+
+/**
+ * What `dynamic_merge_gathered` will merge, with references to it: cheap however much there is.
+ * `provider` of the parts lives as long as the configuration. Returns 0 or -ENOMEM.
+ */
+int dynamic_gather(const struct dynamic_part *parts, size_t count,
+		   struct dynamic_config **gathered);
+
+/** Makes a merged configuration of a gathered one; another one stays as it is. Any thread, as long
+ * as nobody else looks at it. Returns 0, or -ENOMEM with nothing of use in it. */
+int dynamic_merge_gathered(struct dynamic_config *config, struct config_report *report);
 
 /** Adds routers, or middlewares, which live as long as the configuration. Return 0 or -ENOMEM. */
 int dynamic_add_routers(struct dynamic_config *config, struct dynamic_router *const *routers,

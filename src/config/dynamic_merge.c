@@ -248,28 +248,52 @@ static int merge_certificates(struct dynamic_config *to, const struct dynamic_pa
 	return 0;
 }
 
+int dynamic_gather(const struct dynamic_part *parts, size_t count, struct dynamic_config **gathered)
+{
+	struct dynamic_config *c = dynamic_new(0);
+
+	*gathered = c;
+	if (c == NULL)
+		return -ENOMEM;
+	c->parts = ARENA_ARRAY(&c->arena, struct dynamic_part, count + 1);
+	if (c->parts == NULL) {
+		dynamic_destroy(gathered);
+		return -ENOMEM;
+	}
+	for (size_t i = 0; i < count; i++) {
+		c->parts[i] = parts[i];
+		(void)dynamic_ref(parts[i].config);
+	}
+	c->part_count = count;
+	c->gathered = true;
+	return 0;
+}
+
+int dynamic_merge_gathered(struct dynamic_config *c, struct config_report *report)
+{
+	int r = 0;
+
+	OBJ_CHECK(c, DYNAMIC_CONFIG_MAGIC);
+	if (!c->gathered)
+		return 0;
+	for (enum dynamic_kind kind = 0; kind < DYNAMIC_KIND_COUNT && r == 0; kind++)
+		r = merge_kind(c, kind, c->parts, c->part_count, report);
+	if (r == 0)
+		r = merge_certificates(c, c->parts, c->part_count);
+	if (r == 0)
+		r = dynamic_hash_whole(c);
+	c->gathered = r < 0;
+	return r;
+}
+
 int dynamic_merge(const struct dynamic_part *parts, size_t count, struct config_report *report,
 		  struct dynamic_config **merged)
 {
-	struct dynamic_config *c = dynamic_new(0);
-	int r = c != NULL ? 0 : -ENOMEM;
+	int r = dynamic_gather(parts, count, merged);
 
-	*merged = NULL;
-	if (r == 0) {
-		c->parts = ARENA_ARRAY(&c->arena, struct dynamic_config *, count + 1);
-		r = c->parts != NULL ? 0 : -ENOMEM;
-	}
-	for (size_t i = 0; i < count && r == 0; i++)
-		c->parts[c->part_count++] = dynamic_ref(parts[i].config);
-	for (enum dynamic_kind kind = 0; kind < DYNAMIC_KIND_COUNT && r == 0; kind++)
-		r = merge_kind(c, kind, parts, count, report);
 	if (r == 0)
-		r = merge_certificates(c, parts, count);
-	if (r == 0)
-		r = dynamic_hash_whole(c);
-	if (r == 0)
-		*merged = c;
-	else
-		dynamic_destroy(&c);
+		r = dynamic_merge_gathered(*merged, report);
+	if (r < 0)
+		dynamic_destroy(merged);
 	return r;
 }

@@ -38,8 +38,12 @@ static void run_inbox(uv_async_t *bell)
 	struct loop *l = bell->data;
 	struct list now, *e;
 
+	list_init(&now);
 	(void)pthread_mutex_lock(&l->inbox_lock);
-	list_move(&now, &l->inbox);
+	for (unsigned i = 0; i < LOOP_INBOX_BURST && (e = list_pop(&l->inbox)) != NULL; i++)
+		list_append(&now, e);
+	if (!list_empty(&l->inbox))
+		must(uv_async_send(&l->inbox_bell) == 0);
 	(void)pthread_mutex_unlock(&l->inbox_lock);
 	while ((e = list_pop(&now)) != NULL) {
 		struct message *m = container_of(e, struct message, link);
@@ -93,7 +97,8 @@ void loop_close(struct loop *l)
 	(void)pthread_mutex_lock(&l->inbox_lock);
 	l->inbox_closed = true;
 	(void)pthread_mutex_unlock(&l->inbox_lock);
-	run_inbox(&l->inbox_bell);
+	while (!list_empty(&l->inbox))
+		run_inbox(&l->inbox_bell);
 	must(list_empty(&l->tasks));
 	loop_disarm(l, &l->trim_timer);
 	timers_close(&l->timers);

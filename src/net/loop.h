@@ -26,6 +26,10 @@ struct message {
 	void (*run)(struct message *);
 };
 
+/** Messages that are run in one turn; a reload that lets go of thousands of endpoints posts as
+ * many, and sockets must not wait for all of them. */
+#define LOOP_INBOX_BURST 64u
+
 #define LOOP_MAGIC 0x6c6f6f70u
 
 /** Lifetime: `loop_init` … `loop_run` … `loop_close`, all on its thread; only `loop_post` comes
@@ -65,7 +69,8 @@ void loop_close(struct loop *l);
 void loop_defer(struct loop *l, struct task *t);
 void loop_cancel(struct loop *l, struct task *t);
 
-/** From any thread: runs `m` on the loop's thread. Returns false (and `m` stays the caller's) once
+/** From any thread: runs `m` on the loop's thread, in the order of posting, `LOOP_INBOX_BURST` in a
+ * turn. Returns false (and `m` stays the caller's) once
  * the loop is closing. */
 bool loop_post(struct loop *l, struct message *m);
 

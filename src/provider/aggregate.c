@@ -79,19 +79,11 @@ uv_loop_t *aggregator_loop(const struct aggregator *a)
 	return a->loop;
 }
 
-static void log_warnings(const struct config_report *report)
-{
-	for (size_t i = 0; i < report->count; i++)
-		log_warn("%.*s", SLICE_ARG(report->messages[i].text));
-}
-
 /* All providers together, to whoever applies it. */
 static void hand_on(struct aggregator *a)
 {
 	struct dynamic_part parts[PROVIDERS_MAX];
-	struct dynamic_config *merged;
-	struct config_report report;
-	struct arena arena;
+	struct dynamic_config *all;
 	size_t count = 0;
 
 	LIST_FOR_EACH (at, &a->sources) {
@@ -100,16 +92,13 @@ static void hand_on(struct aggregator *a)
 		if (s->current != NULL)
 			parts[count++] = (struct dynamic_part){s->current, s->name};
 	}
-	arena_init(&arena, 4096, (size_t)1 << 20);
-	config_report_init(&report, &arena);
-	if (dynamic_merge(parts, count, &report, &merged) < 0)
-		log_error("The configurations could not be merged: out of memory; the last one "
-			  "keeps serving");
-	log_warnings(&report);
-	arena_free(&arena);
-	if (merged != NULL)
-		a->apply(a->context, merged);
-	dynamic_destroy(&merged);
+	if (dynamic_gather(parts, count, &all) < 0) {
+		log_error("The configurations could not be put together: out of memory; the last "
+			  "one keeps serving");
+		return;
+	}
+	a->apply(a->context, all);
+	dynamic_destroy(&all);
 }
 
 static void on_interval_over(uv_timer_t *timer);

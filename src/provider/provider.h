@@ -46,9 +46,10 @@ struct aggregator;
 
 /**
  * `throttle_ns` is the option providers.providersThrottleDuration: of each provider the first
- * change is handed on at once, then at most one in that time, the last one wins. `apply` gets the
- * merged configuration (names "x@provider", references not yet followed) and takes a reference if
- * it wants to keep it; it may change it as long as it is the only one to do so. Returns 0 or
+ * change is handed on at once, then at most one in that time, the last one wins. `apply` gets all
+ * configurations, gathered (`dynamic_merge_gathered` makes names "x@provider" and is not for the
+ * control thread: it takes as long as there are routers), and takes a reference if it wants to
+ * keep it; it may change it as long as it is the only one to do so. Returns 0 or
  * -ENOMEM.
  */
 int aggregator_create(struct aggregator **aggregator, uv_loop_t *loop, int64_t throttle_ns,

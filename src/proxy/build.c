@@ -52,7 +52,8 @@ static int add_route(struct build *b, const struct dynamic_router *r, const stru
 		return error_set(e, -ENOMEM, "out of memory");
 	tls = r->tls != NULL;
 	*route = (struct route){.generation = g, .entry_point = p, .name = r->object.name};
-	result = rule_compile(r->rule, syntax_of(r->rule_syntax), NULL, &route->rule, e);
+	result = rule_registry_get(g->world->rules, r->rule, syntax_of(r->rule_syntax),
+				   &route->rule, e);
 	if (result < 0) {
 		b->cause = arena_copy(&g->arena, slice_from(e->text));
 		error_suffix(e, "; expected matchers such as Host(`example.com`) and "
@@ -214,6 +215,17 @@ static int add_router(struct build *b, size_t i)
 	return 0;
 }
 
+/* So that a worker need not look at all of them. */
+static void collect_prepared(struct generation *g)
+{
+	for (size_t i = 0; i < g->middleware_count; i++) {
+		struct middleware *m = g->middlewares[i];
+
+		if (m != NULL && m->class->prepare != NULL)
+			g->prepared[g->prepared_count++] = m;
+	}
+}
+
 /* What came of services and middlewares. */
 static void note_others(struct build *b)
 {
@@ -248,6 +260,7 @@ static int prepare(struct build *b)
 	g->middlewares = ARENA_ARRAY(&g->arena, struct middleware *, c->middleware_count);
 	g->origins = ARENA_ARRAY(&g->arena, struct middleware_origin, c->middleware_count);
 	g->kept = ARENA_ARRAY(&g->arena, struct dynamic_config *, c->middleware_count);
+	g->prepared = ARENA_ARRAY(&g->arena, struct middleware *, c->middleware_count);
 	/* Each router at most once on each entry point. */
 	g->routes = ARENA_ARRAY(&g->arena, struct route *, c->router_count * points);
 	g->routers = ARENA_ARRAY(&g->arena, struct router_set *, 2 * points);
@@ -257,9 +270,9 @@ static int prepare(struct build *b)
 	b->entries = ARENA_ARRAY(&g->arena, struct router_entry *, 2 * points);
 	b->entry_counts = ARENA_ARRAY(&g->arena, size_t, 2 * points);
 	if (g->services == NULL || g->connectors == NULL || g->middlewares == NULL ||
-	    g->origins == NULL || g->kept == NULL || g->routes == NULL || g->routers == NULL ||
-	    g->shares == NULL || b->services == NULL || b->middlewares == NULL ||
-	    b->entries == NULL || b->entry_counts == NULL) {
+	    g->origins == NULL || g->kept == NULL || g->prepared == NULL || g->routes == NULL ||
+	    g->routers == NULL || g->shares == NULL || b->services == NULL ||
+	    b->middlewares == NULL || b->entries == NULL || b->entry_counts == NULL) {
 		g->service_count = g->middleware_count = 0;
 		g->routers = NULL;
 		return -ENOMEM;
@@ -336,6 +349,7 @@ int build_routers(struct generation *g, const struct generation *previous)
 		r = build_tls_finish(&b);
 	build_tls_free(&b);
 	if (r == 0) {
+		collect_prepared(g);
 		note_others(&b);
 		r = g->view->failed ? -ENOMEM : 0;
 	}

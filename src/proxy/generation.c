@@ -50,7 +50,7 @@ void generation_destroy(struct generation **generation)
 	for (size_t i = 0; g->routers != NULL && i < 2 * g->world->entry_point_count; i++)
 		router_set_free(&g->routers[i]);
 	for (size_t i = 0; i < g->route_count; i++) {
-		rule_free(&g->routes[i]->rule);
+		rule_release(&g->routes[i]->rule);
 		series_release(&g->routes[i]->series);
 	}
 	for (size_t i = 0; i < g->middleware_count; i++)

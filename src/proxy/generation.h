@@ -20,6 +20,7 @@
 #include "proxy/internal.h"
 #include "proxy/load_balancer.h"
 #include "proxy/router.h"
+#include "proxy/rule_registry.h"
 #include "proxy/series.h"
 #include "proxy/view.h"
 
@@ -27,8 +28,8 @@
 struct route {
 	struct generation *generation;
 	const struct entry_point *entry_point;
-	slice name; /* "r1@file" */
-	struct rule *rule;
+	slice name;        /* "r1@file" */
+	struct rule *rule; /* one reference */
 	struct chain chain;
 	struct series_group *series; /* one reference; NULL: not counted */
 	bool internal;               /* leads to a service that exists without configuration */
@@ -68,6 +69,7 @@ struct generation_world {
 	size_t entry_point_count;
 	struct upstream_registry *upstreams;
 	struct series_registry *series; /* NULL: nothing is counted */
+	struct rule_registry *rules;    /* NULL: every rule is compiled */
 	bool log_internals;             /* requests for internal services go to the access log */
 	struct middleware_world middlewares;
 	struct service *internals[INTERNAL_SERVICE_COUNT]; /* NULL: off */
@@ -116,8 +118,8 @@ struct generation_tls {
 
 #define GENERATION_MAGIC 0x67656e65u
 
-/** Lifetime: `generation_build` to `generation_destroy`, on the control thread but for the build.
- */
+/** Lifetime: `generation_build` to `generation_destroy`, both off all loops: they take as long as
+ * there are routers. */
 struct generation {
 	uint32_t magic;
 	enum generation_state state; /* the control thread's once it is built */
@@ -142,6 +144,8 @@ struct generation {
 	struct dynamic_config **kept; /* references: older configurations that origins are of */
 	size_t kept_count;
 	size_t middleware_count;
+	struct middleware **prepared; /* those of `middlewares` that loops prepare */
+	size_t prepared_count;
 	_Atomic size_t holders;          /* workers that may still use it */
 	struct generation_share *shares; /* one per worker */
 	struct message ended;            /* to the control thread, from the last holder */
@@ -171,7 +175,7 @@ int generation_world_open_tls(struct generation_world *w, struct weir_error *e);
 /** No generation of the world is left. */
 void generation_world_close_tls(struct generation_world *w);
 
-/** Nobody holds it: READY (never published) or DRAINING with no holders. */
+/** Nobody holds it: READY (never published) or DRAINING with no holders. Any thread. */
 void generation_destroy(struct generation **generation);
 
 /** The state must be `from`. Control thread. */

@@ -23,12 +23,10 @@ static void on_generation_ended(struct message *m)
 	struct proxy *p = container_of(g->world, struct proxy, world);
 
 	OBJ_CHECK(p, PROXY_MAGIC);
-	log_debug_with((LOG_INTEGER("generation", g->number)), "Generation has ended");
 	(void)pthread_mutex_lock(&p->view_lock);
 	list_remove(&g->link);
 	(void)pthread_mutex_unlock(&p->view_lock);
-	generation_destroy(&g);
-	counter_sub(&p->counters.generations_live, 1);
+	proxy_end_generation(p, g);
 }
 
 /* On the last holder's thread. */
@@ -207,6 +205,8 @@ int proxy_create(struct proxy **proxy, struct loop *control, const struct static
 	if (r == 0)
 		r = entry_points_listen(p->entry_points, p->entry_point_count,
 					count_workers(config), inherited, e);
+	if (r == 0 && rule_registry_create(&p->world.rules) < 0)
+		r = error_set(e, -ENOMEM, "routers: out of memory");
 	if (r == 0)
 		r = prepare_series(p, e);
 	if (r == 0)
@@ -246,13 +246,33 @@ void proxy_accept(struct proxy *p)
 
 static void start_build(struct proxy *p);
 
+/* Names and references, over all providers. */
+static int settle(const struct proxy *p, struct dynamic_config *config)
+{
+	struct config_report report;
+	struct arena arena;
+	int r;
+
+	arena_init(&arena, 4096, (size_t)1 << 20);
+	config_report_init(&report, &arena);
+	r = dynamic_merge_gathered(config, &report);
+	for (size_t i = 0; i < report.count; i++)
+		log_warn("%.*s", SLICE_ARG(report.messages[i].text));
+	arena_free(&arena);
+	return r < 0 ? r : internal_settle(config, p->config);
+}
+
 static void *run_build(void *context)
 {
 	struct proxy *p = context;
+	int r = settle(p, p->build_config);
 
-	plugin_registry_refresh(p->world.middlewares.plugins);
-	p->build_result =
-		generation_build(&p->built, &p->world, p->build_config, p->current, p->next_number);
+	if (r == 0) {
+		plugin_registry_refresh(p->world.middlewares.plugins);
+		r = generation_build(&p->built, &p->world, p->build_config, p->current,
+				     p->next_number);
+	}
+	p->build_result = r;
 	must(loop_post(p->control, &p->built_message));
 	return NULL;
 }
@@ -367,11 +387,6 @@ void proxy_apply(struct proxy *p, struct dynamic_config *config)
 	OBJ_CHECK(p, PROXY_MAGIC);
 	if (p->draining)
 		return;
-	if (internal_settle(config, p->config) < 0) {
-		log_error("The configuration could not be linked: out of memory; the last one "
-			  "keeps serving");
-		return;
-	}
 	if (p->building) {
 		dynamic_destroy(&p->waiting);
 		p->waiting = dynamic_ref(config);
@@ -496,6 +511,7 @@ void proxy_destroy(struct proxy **proxy)
 	shared_states_destroy(&p->world.middlewares.states);
 	upstream_registry_destroy(&p->world.upstreams);
 	redis_registry_destroy(&p->world.middlewares.redis);
+	rule_registry_destroy(&p->world.rules);
 	proxy_set_store(p, NULL);
 	(void)pthread_mutex_destroy(&p->store_lock);
 	generation_world_close_tls(&p->world);

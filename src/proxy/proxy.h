@@ -42,9 +42,9 @@ void proxy_set_internal(struct proxy *p, enum internal_service which, struct ser
 void proxy_set_access(struct proxy *p, struct access_sink *sink);
 
 /**
- * Settles a merged configuration (`internal_settle`; a reference is taken), builds a generation off
- * all loops, and publishes it. While one is being built, only the newest of later ones is
- * remembered. Control thread.
+ * Merges and settles a gathered configuration (`dynamic_gather`, `internal_settle`; a reference is
+ * taken), builds a generation of it, all of that off all loops, and publishes it. While one is
+ * being built, only the newest of later ones is remembered. Control thread.
  */
 void proxy_apply(struct proxy *p, struct dynamic_config *config);
 

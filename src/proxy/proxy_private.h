@@ -59,6 +59,10 @@ struct proxy {
 	void *drained_context;
 };
 
+/** Destroys a generation that nobody holds any more, and counts it when that is done. Control
+ * thread. */
+void proxy_end_generation(struct proxy *p, struct generation *g);
+
 /** The certificates that others are told of; NULL: none. */
 void proxy_set_store(struct proxy *p, struct tls_store *store);
 

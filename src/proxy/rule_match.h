@@ -52,6 +52,8 @@ struct rule {
 	uint32_t leaf_capacity;
 	uint32_t label_count;
 	int64_t regex_memory_bytes;
+	struct rule_registry *registry; /* that it is shared through; NULL: it has one owner */
+	size_t references;              /* under the registry's lock */
 };
 
 #define RULE_MAGIC 0x72756c65u /* "rule" */

@@ -51,6 +51,8 @@ struct worker {
 	struct generation *generation; /* the current one, held; NULL before the first */
 	size_t old_pins;               /* exchanges that hold an older one */
 	struct timer old_look;         /* while there are any */
+	struct task prepare;           /* while middlewares of the generation are to be prepared */
+	size_t prepared;               /* of them */
 	uint64_t drain_timeout_ms;     /* weir.generations.drainTimeout; 0: none */
 	uint64_t generations_max;      /* weir.generations.max */
 	bool draining;

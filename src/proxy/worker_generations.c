@@ -10,6 +10,8 @@
 #define TOO_MANY_MS 5000u
 /* Exchanges that are ended without looking after others in between. */
 #define EXPIRE_BURST 64u
+/* Middlewares that are prepared likewise. */
+#define PREPARE_BURST 16u
 
 static struct worker *worker_of(struct exchange *x)
 {
@@ -178,14 +180,20 @@ static void look_after_old(struct timer *t)
 		loop_arm(&w->loop, t, x != NULL ? 1 : LOOK_MS, look_after_old);
 }
 
-static void prepare_middlewares(struct worker *w, struct generation *g)
+/* Some in each turn: there may be thousands, and requests wait. Those that come first make what
+ * they need themselves. */
+static void prepare_some(struct task *t)
 {
-	for (size_t i = 0; i < g->middleware_count; i++) {
-		struct middleware *m = g->middlewares[i];
+	struct worker *w = container_of(t, struct worker, prepare);
+	struct generation *g = w->generation;
 
-		if (m != NULL && m->class->prepare != NULL)
-			m->class->prepare(m, &w->loop);
+	for (unsigned i = 0; i < PREPARE_BURST && w->prepared < g->prepared_count; i++) {
+		struct middleware *m = g->prepared[w->prepared++];
+
+		m->class->prepare(m, &w->loop);
 	}
+	if (w->prepared < g->prepared_count)
+		loop_defer(&w->loop, t);
 }
 
 void worker_take(struct worker *w, struct generation *g)
@@ -193,8 +201,11 @@ void worker_take(struct worker *w, struct generation *g)
 	struct generation *old = w->generation;
 
 	w->generation = g;
+	w->prepared = 0;
+	loop_cancel(&w->loop, &w->prepare);
+	w->prepare.run = prepare_some;
 	if (g != NULL)
-		prepare_middlewares(w, g);
+		prepare_some(&w->prepare);
 	if (old == NULL)
 		return;
 	old->shares[w->index].replaced_at_ms = loop_now_ms(&w->loop);

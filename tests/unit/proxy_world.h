@@ -91,6 +91,7 @@ static inline void world_open(struct world *w, const char *static_text)
 	w->built_for.entry_points = w->points;
 	must(upstream_registry_create(&w->built_for.upstreams, &w->group, 100) == 0);
 	must(redis_registry_create(&w->built_for.middlewares.redis, &w->group) == 0);
+	must(rule_registry_create(&w->built_for.rules) == 0);
 	w->built_for.middlewares.states = shared_states_create();
 	must(w->built_for.middlewares.states != NULL);
 	must(plugin_registry_create(&w->built_for.middlewares.plugins, w->config, &w->group, &e) ==
@@ -108,6 +109,7 @@ static inline void world_close(struct world *w)
 	shared_states_destroy(&w->built_for.middlewares.states);
 	upstream_registry_destroy(&w->built_for.upstreams);
 	redis_registry_destroy(&w->built_for.middlewares.redis);
+	rule_registry_destroy(&w->built_for.rules);
 	entry_points_destroy(&w->points, w->built_for.entry_point_count, 0);
 	static_config_free(&w->config);
 }

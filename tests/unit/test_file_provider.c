@@ -31,9 +31,15 @@ struct scene {
 static void apply(void *context, struct dynamic_config *config)
 {
 	struct scene *s = context;
+	struct config_report report;
+	struct arena arena;
 
+	arena_init(&arena, 4096, 1 << 20);
 	dynamic_destroy(&s->last);
 	s->last = dynamic_ref(config);
+	config_report_init(&report, &arena);
+	assert_int_equal(dynamic_merge_gathered(config, &report), 0);
+	arena_free(&arena);
 	s->applied++;
 	s->applied_ms = clock_mono_ms();
 }

@@ -149,6 +149,44 @@ static void nested_chains_are_limited(void **state)
 	world_close(&w);
 }
 
+/* Compiled once for both entry points, and not again by the next generation. */
+static void rules_are_found_again(void **state)
+{
+	static const char other[] =
+		"http:\n"
+		"  routers:\n"
+		"    x: {rule: \"PathPrefix(`/`)\", service: s, priority: 9}\n"
+		"    y: {rule: \"PathPrefix(`/y`)\", ruleSyntax: v2, service: s}\n"
+		"    z: {rule: \"PathPrefix(`/y`)\", service: s}\n"
+		"  services:\n"
+		"    s: {loadBalancer: {servers: [{url: \"http://127.0.0.1:9\"}]}}\n";
+	struct generation *first, *second;
+	const struct rule *b = NULL;
+	struct world w;
+
+	(void)state;
+	world_open(&w, two_points);
+	assert_int_equal(world_build(&w, sites, &first), 0);
+	assert_int_equal(rule_registry_count(w.built_for.rules), 4);
+	for (size_t i = 0; i < first->route_count; i++) {
+		if (!slice_equal(first->routes[i]->name, SLICE("b@file")))
+			continue;
+		assert_true(b == NULL || b == first->routes[i]->rule);
+		b = first->routes[i]->rule;
+	}
+	assert_int_equal(world_build(&w, other, &second), 0);
+	assert_int_equal(rule_registry_count(w.built_for.rules), 6);
+	generation_destroy(&first);
+	assert_int_equal(rule_registry_count(w.built_for.rules), 4);
+	for (size_t i = 0; i < second->route_count; i++)
+		if (slice_equal(second->routes[i]->name, SLICE("x@file")))
+			assert_ptr_equal(second->routes[i]->rule, b);
+	assert_string_equal(routed(second, 1, "a.test", "/up"), "x@file");
+	generation_destroy(&second);
+	assert_int_equal(rule_registry_count(w.built_for.rules), 0);
+	world_close(&w);
+}
+
 struct broken {
 	const char *router, *problem;
 };
@@ -337,6 +375,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(routers_are_found),
+		cmocka_unit_test(rules_are_found_again),
 		cmocka_unit_test(limits_hold),
 		cmocka_unit_test(nested_chains_are_limited),
 		cmocka_unit_test(what_is_wrong_is_reported_and_disabled),

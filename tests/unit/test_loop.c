@@ -188,6 +188,43 @@ static void threads_may_call(void **state)
 	assert_int_equal(sum, SENDERS * MESSAGES * number);
 }
 
+/* How many messages ran in which turn. */
+struct crowd {
+	struct message messages[10 * LOOP_INBOX_BURST];
+	struct loop loop;
+	uint64_t turn;
+	unsigned in_turn, most, runs;
+};
+
+static struct crowd crowd;
+
+static void count_in_turn(struct message *m)
+{
+	assert_ptr_equal(m, &crowd.messages[crowd.runs]);
+	if (crowd.turn != crowd.loop.turn)
+		crowd.in_turn = 0;
+	crowd.turn = crowd.loop.turn;
+	crowd.in_turn++;
+	crowd.most = MAX(crowd.most, crowd.in_turn);
+	if (++crowd.runs == ARRAY_LEN(crowd.messages))
+		loop_stop(&crowd.loop);
+}
+
+/* A reload that let go of 10,000 endpoints held all sockets of a worker up. */
+static void many_messages_leave_turns_to_others(void **state)
+{
+	(void)state;
+	assert_int_equal(loop_init(&crowd.loop, 1 << 20), 0);
+	for (size_t i = 0; i < ARRAY_LEN(crowd.messages); i++) {
+		crowd.messages[i].run = count_in_turn;
+		assert_true(loop_post(&crowd.loop, &crowd.messages[i]));
+	}
+	loop_run(&crowd.loop);
+	assert_int_equal(crowd.runs, ARRAY_LEN(crowd.messages));
+	assert_int_equal(crowd.most, LOOP_INBOX_BURST);
+	loop_close(&crowd.loop);
+}
+
 static void buffers_are_given_back(void **state)
 {
 	struct buffer *b[8];
@@ -259,9 +296,13 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		TEST(tasks_run_once_each),    TEST(a_cancelled_task_lets_the_loop_sleep),
-		TEST(threads_may_post),       TEST(a_closing_loop_runs_what_was_posted),
-		TEST(buffers_are_given_back), TEST(a_reset_does_not_silence_the_socket),
+		TEST(tasks_run_once_each),
+		TEST(a_cancelled_task_lets_the_loop_sleep),
+		TEST(threads_may_post),
+		TEST(a_closing_loop_runs_what_was_posted),
+		TEST(many_messages_leave_turns_to_others),
+		TEST(buffers_are_given_back),
+		TEST(a_reset_does_not_silence_the_socket),
 		TEST(threads_may_call),
 	};
 

@@ -6,6 +6,8 @@
 
 #include <cmocka.h>
 
+#include "core/clock.h"
+#include "proxy/stats.h"
 #include "proxy_peers.h"
 #include "proxy_world.h"
 
@@ -58,9 +60,32 @@ static struct static_config *config_with(const char *more)
 	return world_static(text);
 }
 
-static struct dynamic_config *sites(unsigned routers)
+/* As the aggregator hands it on: not merged. */
+static struct dynamic_config *gather(struct dynamic_config *config)
+{
+	const struct dynamic_part part = {config, "file"};
+	struct dynamic_config *gathered;
+
+	must(dynamic_gather(&part, 1, &gathered) == 0);
+	return gathered;
+}
+
+static struct dynamic_config *parse(const char *text)
 {
 	struct dynamic_config *config;
+	struct config_report report;
+	struct arena arena;
+
+	arena_init(&arena, 4096, 1 << 24);
+	config_report_init(&report, &arena);
+	must(dynamic_parse(slice_from(text), TREE_YAML, "test.yml", NULL, &report, &config) == 0);
+	arena_free(&arena);
+	return config;
+}
+
+static struct dynamic_config *sites(unsigned routers)
+{
+	struct dynamic_config *config, *gathered;
 	struct str text = {0};
 
 	str_format(&text,
@@ -74,9 +99,11 @@ static struct dynamic_config *sites(unsigned routers)
 			   "    r%u: {rule: \"HostRegexp(`^a%u`) || Path(`/%u`)\", service: s}\n",
 			   i, i, i);
 	must(!text.failed);
-	config = world_dynamic(text.p, NULL);
+	config = parse(text.p);
+	gathered = gather(config);
+	dynamic_destroy(&config);
 	str_free(&text);
-	return config;
+	return gathered;
 }
 
 struct stage {
@@ -173,6 +200,59 @@ static void configurations_are_taken_one_after_the_other(void **state)
 	expect(&s, "/19", 200);
 	stage_apply(&s, 0);
 	expect(&s, "/0", 404);
+	stage_drain(&s);
+	stage_close(&s);
+}
+
+static bool is_settled(const struct stage *s, uint64_t reloads)
+{
+	struct proxy_stats stats;
+
+	proxy_stats(s->proxy, &stats);
+	return stats.proxy.reloads == reloads && stats.proxy.generations_live == 1;
+}
+
+static void stage_wait_settled(struct stage *s, uint64_t reloads)
+{
+	while (!is_settled(s, reloads))
+		(void)uv_run(&s->control.uv, UV_RUN_ONCE);
+}
+
+/* What merging, linking and freeing alone would cost a thread. */
+static uint64_t settling_cpu_ns(const struct stage *s, unsigned routers)
+{
+	struct dynamic_config *config = sites(routers);
+	uint64_t from_ns = clock_thread_cpu_ns();
+	struct config_report report;
+	struct arena arena;
+
+	arena_init(&arena, 4096, 1 << 20);
+	config_report_init(&report, &arena);
+	must(dynamic_merge_gathered(config, &report) == 0);
+	must(internal_settle(config, s->config) == 0);
+	dynamic_destroy(&config);
+	arena_free(&arena);
+	return clock_thread_cpu_ns() - from_ns;
+}
+
+/* Signals, timers and providers wait for the control thread. */
+static void many_routers_are_not_the_control_threads_work(void **state)
+{
+	enum { ROUTERS = 3000 };
+	struct dynamic_config *second = sites(ROUTERS + 1);
+	uint64_t reload_ns;
+	struct stage s;
+
+	(void)state;
+	stage_open(&s);
+	stage_apply(&s, ROUTERS);
+	stage_wait_settled(&s, 1);
+	reload_ns = clock_thread_cpu_ns();
+	proxy_apply(s.proxy, second);
+	stage_wait_settled(&s, 2);
+	reload_ns = clock_thread_cpu_ns() - reload_ns;
+	assert_in_range(reload_ns, 1, settling_cpu_ns(&s, ROUTERS) / 2);
+	dynamic_destroy(&second);
 	stage_drain(&s);
 	stage_close(&s);
 }
@@ -322,6 +402,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(configurations_are_taken_one_after_the_other),
 		cmocka_unit_test(clients_wait_for_the_first_configuration),
+		cmocka_unit_test(many_routers_are_not_the_control_threads_work),
 		cmocka_unit_test(a_drain_ends_the_taking_of_configurations),
 		cmocka_unit_test(it_ends_during_a_build),
 		cmocka_unit_test(it_ends_without_a_drain),

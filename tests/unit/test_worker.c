@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "core/clock.h"
 #include "proxy/worker.h"
 #include "proxy_peers.h"
 #include "proxy_world.h"
@@ -226,6 +227,82 @@ static void a_thousand_publishes_while_requests_run(void **state)
 	crew_close(&c, g, PUBLISHES, worker_drain);
 }
 
+/* The CPU time that the worker had used when the message came to it. */
+struct probe {
+	struct message message;
+	uint64_t cpu_ns;
+	_Atomic unsigned *arrived;
+};
+
+static void read_cpu(struct message *m)
+{
+	struct probe *p = container_of(m, struct probe, message);
+
+	p->cpu_ns = clock_thread_cpu_ns();
+	atomic_fetch_add(p->arrived, 1);
+}
+
+static uint64_t worker_cpu_ns(struct worker *w)
+{
+	_Atomic unsigned arrived = 0;
+	struct probe p = {.message = {.run = read_cpu}, .arrived = &arrived};
+
+	must(loop_post(&w->loop, &p.message));
+	crew_wait(&arrived, 1);
+	return p.cpu_ns;
+}
+
+static struct generation *crew_build_many(struct crew *c, uint64_t number, unsigned routers)
+{
+	struct dynamic_config *config;
+	struct generation *g;
+	struct str text = {0};
+
+	str_add(&text, SLICE("http:\n  routers:\n"));
+	for (unsigned i = 0; i < routers; i++)
+		str_format(&text,
+			   "    r%u: {rule: \"Path(`/%u`)\", service: s, middlewares: [m%u]}\n", i,
+			   i, i);
+	str_add(&text, SLICE("  middlewares:\n"));
+	for (unsigned i = 0; i < routers; i++)
+		str_format(&text, "    m%u: {addPrefix: {prefix: /p}}\n", i);
+	str_format(&text,
+		   "  services:\n"
+		   "    s: {loadBalancer: {servers: [{url: \"http://127.0.0.1:%u\"}]}}\n",
+		   c->backend.port);
+	must(!text.failed);
+	config = world_dynamic(text.p, c->config);
+	must(generation_build(&g, &c->built_for, config, NULL, number) == 0);
+	dynamic_destroy(&config);
+	str_free(&text);
+	return g;
+}
+
+/* Taking and leaving a generation is no work that grows with its routers: no request is delayed by
+ * more than 2 ms. */
+static void many_routers_are_not_a_workers_work(void **state)
+{
+	enum { ROUTERS = 10000, LIMIT_NS = 2000000 };
+	struct generation *first, *second;
+	uint64_t before_ns[WORKERS];
+	static struct crew c;
+
+	(void)state;
+	crew_open(&c);
+	first = crew_build_many(&c, 1, ROUTERS);
+	assert_int_equal(first->middleware_count, ROUTERS);
+	assert_int_equal(first->prepared_count, 0);
+	crew_publish(&c, NULL, first);
+	second = crew_build_many(&c, 2, ROUTERS);
+	for (size_t i = 0; i < WORKERS; i++)
+		before_ns[i] = worker_cpu_ns(c.workers[i]);
+	crew_publish(&c, first, second);
+	crew_wait(&c.released, 1);
+	for (size_t i = 0; i < WORKERS; i++)
+		assert_in_range(worker_cpu_ns(c.workers[i]) - before_ns[i], 0, LIMIT_NS);
+	crew_close(&c, second, 2, worker_drain);
+}
+
 /* The generation of a request that waits stays, those after it go. */
 static void a_request_holds_its_generation(void **state)
 {
@@ -337,6 +414,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_thousand_publishes_while_requests_run),
 		cmocka_unit_test(a_request_holds_its_generation),
+		cmocka_unit_test(many_routers_are_not_a_workers_work),
 		cmocka_unit_test(workers_end_with_connections_in_every_state),
 		cmocka_unit_test(workers_end_without_a_generation),
 	};

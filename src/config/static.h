@@ -5,6 +5,7 @@
 #ifndef CONFIG_STATIC_H
 #define CONFIG_STATIC_H
 
+#include "config/dynamic_middleware.h"
 #include "config/option.h"
 #include "core/log.h"
 #include "weir/plugin.h"
@@ -113,22 +114,14 @@ struct file_provider_config {
 	bool debug_log_generated_template;
 };
 
-/** How weir is a client of TLS. Each of the texts is the path of a file or PEM itself. */
-struct client_tls_config {
-	struct option_content ca; /* empty: those of the system */
-	struct option_content cert;
-	struct option_content key;
-	bool insecure_skip_verify;
-};
-
 /** providers.http */
 struct http_provider_config {
 	slice endpoint;
 	int64_t poll_interval_ns;
 	int64_t poll_timeout_ns; /* of one attempt; 0: none */
 	struct option_pairs headers;
-	int64_t body_bytes_max;        /* 0 or less: what every configuration may have */
-	struct client_tls_config *tls; /* NULL: defaults */
+	int64_t body_bytes_max;         /* 0 or less: what every configuration may have */
+	struct dynamic_client_tls *tls; /* NULL: defaults */
 };
 
 struct rest_provider_config {

@@ -334,14 +334,14 @@ static const struct option redis_rows[] = {
 	OPT_END,
 };
 
-/* Certificates are of use with https only, which the client does not speak yet. */
 static const struct option http_tls_rows[] = {
-	OPT_CONTENT("ca", struct client_tls_config, ca, NULL,
+	OPT_CONTENT("ca", struct dynamic_client_tls, ca, NULL,
 		    "Authorities that the server's certificate may be signed by."),
-	OPT_CONTENT("cert", struct client_tls_config, cert, NULL,
+	OPT_CONTENT("cert", struct dynamic_client_tls, cert, NULL,
 		    "Certificate that is shown to the server."),
-	OPT_CONTENT("key", struct client_tls_config, key, NULL, "Its key.", .flags = OPTION_SECRET),
-	OPT_BOOL("insecureSkipVerify", struct client_tls_config, insecure_skip_verify, NULL,
+	OPT_CONTENT("key", struct dynamic_client_tls, key, NULL, "Its key.",
+		    .flags = OPTION_SECRET),
+	OPT_BOOL("insecureSkipVerify", struct dynamic_client_tls, insecure_skip_verify, NULL,
 		 "Accept any certificate."),
 	ROW_REMOVED("caOptional",
 		    "removed in Traefik v3, as client authentication is an option of servers"),

@@ -109,6 +109,7 @@ struct client {
 	uint64_t addresses_until_ms;
 	struct lookup *lookup;
 	SSL_SESSION *session;             /* to take up; NULL: none */
+	struct weir_error *refusal;       /* NULL; else the owner's: gets why a handshake failed */
 	bool destroyed;                   /* freed when the last connection has closed */
 	struct client_counters *counters; /* those of `totals`, or its own */
 	struct client_counters own_counters;

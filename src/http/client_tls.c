@@ -19,6 +19,8 @@ static void handshake_failed(struct client_connection *c, int code, const struct
 	counter_add(&k->counters->tls_failures, 1);
 	log_debug_with((LOG_STRING("host", k->host), LOG_INTEGER("port", k->port), LOG_CAUSE(e)),
 		       "TLS handshake with the server failed");
+	if (k->refusal != NULL)
+		*k->refusal = *e;
 	client_connection_fail(c, code);
 }
 

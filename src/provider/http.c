@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 
 #include "core/clock.h"
@@ -10,14 +11,33 @@
 #define RETRY_FIRST_MS 500u
 #define RETRY_MS_MAX 60000u
 
+/* One reading of an answer. */
+struct reading {
+	char *body;
+	size_t n;
+	char known[SHA256_HEX]; /* of the content that is in effect */
+	char digest[SHA256_HEX];
+	bool same;
+	struct arena arena;
+	struct config_report report;
+	struct dynamic_config *config;
+	int result;
+	pthread_t thread;
+	bool active;
+	struct message done;
+};
+
 struct http_provider {
 	struct provider provider;
 	const struct http_provider_config *config;
 	struct loop *loop;
 	struct http_fetcher *fetcher;
-	struct timer timer;           /* until the next poll, or the next try */
-	uint64_t retry_ms;            /* 0: the last poll went well */
-	char digest[SHA256_HEX];      /* of the last content that was taken; empty: none */
+	struct timer timer;      /* until the next poll, or the next try */
+	uint64_t retry_ms;       /* 0: the last poll went well */
+	char digest[SHA256_HEX]; /* of the last content that was taken; empty: none */
+	struct reading reading;
+	bool again;                   /* a reload came while an answer was read */
+	bool gone;                    /* freed by the message that is on its way */
 	void (*tried)(void *context); /* NULL: told */
 	void *context;
 };
@@ -56,66 +76,120 @@ static void read_report(const struct config_report *report, struct weir_error *e
 	}
 }
 
-/* YAML, of which JSON is a part; no template. */
-static int take(struct http_provider *h, slice body, struct weir_error *e)
+/* Without the provider's own state, so that a thread can do it. YAML, of which JSON is a part; no
+ * template. */
+static void *read_answer(void *context)
 {
-	struct dynamic_config *config;
-	struct config_report report;
-	struct arena arena;
-	int r;
+	struct http_provider *h = context;
+	struct reading *r = &h->reading;
+	slice body = slice_of(r->body, r->n);
 
-	arena_init(&arena, 4096, (size_t)1 << 20);
-	config_report_init(&report, &arena);
-	r = dynamic_parse(body, TREE_YAML, http_fetcher_name(h->fetcher), NULL, &report, &config);
-	read_report(&report, e);
-	arena_free(&arena);
-	if (r == 0 && dynamic_read_files(config, NULL, NULL) < 0) {
-		dynamic_destroy(&config);
-		r = -ENOMEM;
+	sha256_hex(body, r->digest);
+	r->same = strcmp(r->digest, r->known) == 0;
+	if (!r->same)
+		r->result = dynamic_parse(body, TREE_YAML, http_fetcher_name(h->fetcher), NULL,
+					  &r->report, &r->config);
+	if (r->config != NULL && dynamic_read_files(r->config, NULL, NULL) < 0)
+		r->result = -ENOMEM;
+	if (r->active)
+		must(loop_post(h->loop, &r->done));
+	return NULL;
+}
+
+static int take(struct http_provider *h, struct weir_error *e)
+{
+	struct reading *r = &h->reading;
+	struct dynamic_config *config = r->config;
+
+	if (r->same) {
+		counter_add(&provider_counters[PROVIDER_HTTP].unchanged, 1);
+		return 0;
 	}
-	if (r < 0) {
-		if (e->code == 0)
-			(void)error_set(e, r, "out of memory");
-		return r;
-	}
+	read_report(&r->report, e);
+	if (r->result < 0)
+		return e->code == 0 ? error_set(e, r->result, "out of memory") : r->result;
+	r->config = NULL;
+	/* Not what was forgotten meanwhile. */
+	if (!h->again)
+		memcpy(h->digest, r->digest, sizeof h->digest);
 	aggregator_publish(h->provider.aggregator, provider_name(h->provider.class->id), config);
 	return 0;
 }
 
-static int take_if_new(struct http_provider *h, slice body, struct weir_error *e)
+static void end_reading(struct reading *r)
 {
-	char digest[SHA256_HEX];
-	int r;
-
-	sha256_hex(body, digest);
-	if (strcmp(digest, h->digest) == 0) {
-		counter_add(&provider_counters[PROVIDER_HTTP].unchanged, 1);
-		return 0;
-	}
-	r = take(h, body, e);
-	if (r == 0)
-		memcpy(h->digest, digest, sizeof digest);
-	return r;
+	dynamic_destroy(&r->config);
+	arena_free(&r->arena);
+	free(r->body);
+	r->body = NULL;
+	r->active = false;
 }
 
-static void on_fetched(void *context, int code, slice body, const struct weir_error *why)
+/* The attempt is over, with what it has brought. */
+static void rest(struct http_provider *h, int code, const struct weir_error *why)
 {
-	struct http_provider *h = context;
-	struct weir_error e = {0};
 	void (*tried)(void *) = h->tried;
 
-	counter_add(&provider_counters[PROVIDER_HTTP].loads, 1);
-	if (code == 0) {
-		code = take_if_new(h, body, &e);
-		why = &e;
-	}
 	if (code < 0)
 		retry_later(h, why);
 	else
 		poll_later(h);
+	if (h->again)
+		http_fetcher_start(h->fetcher);
+	h->again = false;
 	h->tried = NULL;
 	if (tried != NULL)
 		tried(h->context);
+}
+
+static void on_read(struct http_provider *h)
+{
+	struct weir_error e = {0};
+	int r = take(h, &e);
+
+	end_reading(&h->reading);
+	rest(h, r, &e);
+}
+
+static void on_thread_ended(struct message *m)
+{
+	struct http_provider *h = container_of(m, struct http_provider, reading.done);
+
+	if (h->gone) {
+		free(h);
+		return;
+	}
+	must(pthread_join(h->reading.thread, NULL) == 0);
+	on_read(h);
+}
+
+/* In a thread of its own: 10,000 routers take 50 ms. */
+static void read_elsewhere(struct http_provider *h, char *body, size_t n)
+{
+	struct reading *r = &h->reading;
+
+	*r = (struct reading){
+		.body = body, .n = n, .active = true, .done = {.run = on_thread_ended}};
+	memcpy(r->known, h->digest, sizeof r->known);
+	arena_init(&r->arena, 4096, (size_t)1 << 20);
+	config_report_init(&r->report, &r->arena);
+	if (pthread_create(&r->thread, NULL, read_answer, h) == 0)
+		return;
+	r->active = false;
+	(void)read_answer(h);
+	on_read(h);
+}
+
+static void on_fetched(void *context, int code, char *body, size_t n, const struct weir_error *why)
+{
+	struct http_provider *h = context;
+
+	counter_add(&provider_counters[PROVIDER_HTTP].loads, 1);
+	loop_disarm(h->loop, &h->timer);
+	if (code < 0)
+		rest(h, code, why);
+	else
+		read_elsewhere(h, body, n);
 }
 
 static void reload(struct provider *p)
@@ -123,7 +197,11 @@ static void reload(struct provider *p)
 	struct http_provider *h = container_of(p, struct http_provider, provider);
 
 	h->digest[0] = '\0';
-	http_fetcher_start(h->fetcher);
+	http_fetcher_renew(h->fetcher);
+	if (h->reading.active)
+		h->again = true;
+	else
+		http_fetcher_start(h->fetcher);
 }
 
 static void destroy(struct provider *p)
@@ -131,9 +209,15 @@ static void destroy(struct provider *p)
 	struct http_provider *h = container_of(p, struct http_provider, provider);
 
 	loop_disarm(h->loop, &h->timer);
-	http_fetcher_destroy(&h->fetcher);
 	p->magic = 0;
-	free(h);
+	h->gone = h->reading.active;
+	if (h->gone) {
+		must(pthread_join(h->reading.thread, NULL) == 0);
+		end_reading(&h->reading);
+	}
+	http_fetcher_destroy(&h->fetcher);
+	if (!h->gone) /* else the thread's message is still on its way */
+		free(h);
 }
 
 static const struct provider_class http_class = {PROVIDER_HTTP, reload, destroy};

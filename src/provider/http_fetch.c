@@ -3,13 +3,18 @@
 
 #include "config/tree.h"
 #include "core/clock.h"
+#include "core/log.h"
 #include "http/credentials.h"
+#include "middleware/client_tls.h"
 #include "provider/http_private.h"
 
 #define QUEUE_BYTES ((size_t)64 * 1024)
 #define HEAD_BYTES_MAX ((size_t)64 * 1024)
 #define HEAD_FIELDS_MAX 200u
 #define IDLE_MS 90000u
+/* As Go's client. */
+#define CONNECT_MS 30000u
+#define HANDSHAKE_MS 10000u
 
 #define FETCHER_MAGIC 0x66657463u
 
@@ -25,10 +30,12 @@ struct http_fetcher {
 	const char *name;
 	struct request request;
 	struct client *client;
+	bool renews; /* files of certificates are read again before the next attempt */
 
 	/* One attempt. */
 	bool active;
-	struct arena attempt; /* of the response's head */
+	struct weir_error refusal; /* why the TLS handshake failed */
+	struct arena attempt;      /* of the response's head */
 	struct inquiry inquiry;
 };
 
@@ -67,7 +74,9 @@ static int judge(const struct http_fetcher *f, char **text, struct weir_error *e
 
 	if (r == -EFBIG)
 		return error_set(e, r, "%s: the answer is too long (maxResponseBodySize)", f->name);
-	if (r == -ETIMEDOUT)
+	if (f->refusal.text[0] != '\0')
+		return error_set(e, r, "%s: %s", f->name, f->refusal.text);
+	if (r == -ETIMEDOUT && f->config->poll_timeout_ns > 0)
 		return error_set(e, r, "%s: no complete answer within pollTimeout", f->name);
 	if (r == 0 && q->response.status != 200)
 		return error_set(e, -EPROTO, "%s: received non-ok response code: %d", f->name,
@@ -85,9 +94,70 @@ static void on_answered(struct inquiry *q)
 	int r = judge(f, &text, &e);
 	size_t n = (size_t)q->body.n;
 
+	if (r < 0) {
+		free(text);
+		text = NULL;
+	}
+	f->renews |= r < 0;
 	end_attempt(f);
-	f->fetched(f->context, r, slice_of(text, r == 0 ? n : 0), &e);
-	free(text);
+	f->fetched(f->context, r, text, n, &e);
+}
+
+static bool is_https(const struct http_fetcher *f)
+{
+	return slice_equal_nocase(f->url.scheme, SLICE("https"));
+}
+
+/* What `tls` says must be right also where it is not needed. */
+static int make_client(struct http_fetcher *f, struct weir_error *e)
+{
+	struct client_options options = {
+		.connect_timeout_ms = CONNECT_MS,
+		.handshake_timeout_ms = HANDSHAKE_MS,
+		.idle_timeout_ms = IDLE_MS,
+		.idle_max = 1,
+		.connections_max = 4, /* those that close included */
+		.head = {.head_bytes_max = HEAD_BYTES_MAX, .fields_max = HEAD_FIELDS_MAX},
+	};
+	struct tls_connector *connector = NULL;
+	int r = 0;
+
+	if (is_https(f) || f->config->tls != NULL)
+		r = client_tls_connector(f->config->tls, &connector, e);
+	if (r < 0) {
+		error_prefix(e, "providers.http.");
+		return r;
+	}
+	options.tls = is_https(f) ? connector : NULL;
+	r = client_create(&f->client, f->loop, f->url.host, f->url.port, &options, NULL);
+	tls_connector_release(&connector);
+	if (r == 0)
+		f->client->refusal = &f->refusal;
+	return r;
+}
+
+/* Certificates may have been replaced. If they cannot be used, what there was goes on. */
+static void renew_client(struct http_fetcher *f)
+{
+	struct client *old = f->client;
+	struct weir_error e = {0};
+
+	f->renews = false;
+	if (!is_https(f))
+		return;
+	if (make_client(f, &e) == 0) {
+		client_destroy(&old);
+		return;
+	}
+	log_warn_with((LOG_STRING("providerName", "http"), LOG_CAUSE(&e)),
+		      "Certificates cannot be read again; those that there were are used");
+	f->client = old;
+}
+
+void http_fetcher_renew(struct http_fetcher *f)
+{
+	OBJ_CHECK(f, FETCHER_MAGIC);
+	f->renews = true;
 }
 
 void http_fetcher_start(struct http_fetcher *f)
@@ -95,7 +165,10 @@ void http_fetcher_start(struct http_fetcher *f)
 	OBJ_CHECK(f, FETCHER_MAGIC);
 	if (f->active)
 		return;
+	if (f->renews)
+		renew_client(f);
 	f->active = true;
+	f->refusal = (struct weir_error){0};
 	f->inquiry = (struct inquiry){.loop = f->loop,
 				      .arena = &f->attempt,
 				      .request = f->request,
@@ -165,24 +238,12 @@ static int read_endpoint(struct http_fetcher *f, struct weir_error *e)
 		error_prefix(e, "providers.http.endpoint: ");
 		return r;
 	}
-	if (!slice_equal_nocase(f->url.scheme, SLICE("http")))
-		return error_set(e, -ENOTSUP,
-				 "providers.http.endpoint: scheme \"%.*s\" is not available yet, "
-				 "expected http",
+	if (!slice_equal_nocase(f->url.scheme, SLICE("http")) && !is_https(f))
+		return error_set(e, -EINVAL,
+				 "providers.http.endpoint: found scheme \"%.*s\", expected http or "
+				 "https",
 				 SLICE_ARG(f->url.scheme));
 	return 0;
-}
-
-static int make_client(struct http_fetcher *f)
-{
-	const struct client_options options = {
-		.idle_timeout_ms = IDLE_MS,
-		.idle_max = 1,
-		.connections_max = 4, /* those that close included */
-		.head = {.head_bytes_max = HEAD_BYTES_MAX, .fields_max = HEAD_FIELDS_MAX},
-	};
-
-	return client_create(&f->client, f->loop, f->url.host, f->url.port, &options, NULL);
 }
 
 int http_fetcher_create(struct http_fetcher **fetcher, struct loop *loop,
@@ -206,7 +267,7 @@ int http_fetcher_create(struct http_fetcher **fetcher, struct loop *loop,
 	if (r == 0)
 		r = fill_request(f, e);
 	if (r == 0)
-		r = make_client(f);
+		r = make_client(f, e);
 	if (r == -ENOMEM)
 		(void)error_set(e, r, "providers.http: out of memory");
 	if (r < 0)

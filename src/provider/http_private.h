@@ -11,9 +11,10 @@
 /** GETs one URL again and again over kept-alive connections, one at a time. */
 struct http_fetcher;
 
-/** Called on the loop when an attempt is over: 0 with the body, which lives as long as the call; or
- * a negative errno value with the reason. May destroy the fetcher. */
-typedef void http_fetched_fn(void *context, int code, slice body, const struct weir_error *e);
+/** Called on the loop when an attempt is over: 0 with the body of `n` bytes, which is the callee's
+ * to free; or a negative errno value with the reason. May destroy the fetcher. */
+typedef void http_fetched_fn(void *context, int code, char *body, size_t n,
+			     const struct weir_error *e);
 
 /**
  * Checks endpoint and header fields. `config` and `loop` outlive the fetcher. Returns 0 or a
@@ -28,6 +29,10 @@ void http_fetcher_destroy(struct http_fetcher **fetcher);
 
 /** Begins, unless a fetch is in progress. `fetched` may be called within. */
 void http_fetcher_start(struct http_fetcher *f);
+
+/** Files of certificates are read again before the next attempt, as they are after one that has
+ * failed. */
+void http_fetcher_renew(struct http_fetcher *f);
 
 /** The endpoint without user information and query, for messages. Lives as long as the fetcher. */
 const char *http_fetcher_name(const struct http_fetcher *f);

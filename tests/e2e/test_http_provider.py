@@ -7,8 +7,10 @@ import threading
 
 import pytest
 
+from harness.certificates import Authority
 from harness.client import fetch
 from harness.proxy import ON_TRAEFIK, merge, one_router, run_command, servers
+from harness.tls import server_context
 from harness.upstream import response_bytes
 from harness.waiting import wait_until
 from harness.yaml import to_yaml
@@ -258,3 +260,102 @@ def test_a_source_that_floods(source, polling, upstream):
     wait_status(p, "r99.test", 200)
     if not ON_TRAEFIK:
         assert fetch(p.port, host="r98.test").status == 404
+
+
+@pytest.fixture(scope="module")
+def ca(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("ca"))
+
+
+@pytest.fixture(scope="module")
+def strangers(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("strangers"), "strangers")
+
+
+def secured(source, upstream, context):
+    """Restarts the source of configurations as one with https."""
+    source.upstream = upstream(source, tls=context)
+
+
+@pytest.mark.parametrize("trust", ["ca", "insecureSkipVerify"])
+def test_https(source, polling, upstream, ca, trust):
+    secured(source, upstream, server_context(ca.issue("server", "IP:127.0.0.1")))
+    u = upstream()
+    p = polling(encoded(router("a.test", u.url)), headers={"X-Token": "secret"}, tls={"ca": str(ca.file)} if trust == "ca" else {"insecureSkipVerify": True})
+    wait_status(p, "a.test", 200)
+    source.body = encoded(router("b.test", u.url))
+    wait_status(p, "b.test", 200)
+    assert source.upstream.requests[-1].get("X-Token") == "secret"
+    if not ON_TRAEFIK:
+        assert source.upstream.accepted == 1, "connections are kept alive"
+
+
+def test_https_shows_its_certificate(source, polling, upstream, ca, strangers):
+    own = strangers.issue("weir", "DNS:weir")
+    secured(source, upstream, server_context(ca.issue("server", "IP:127.0.0.1"), clients=strangers))
+    p = polling(encoded(router("a.test", upstream().url)), tls={"ca": ca.file.read_text(), "cert": str(own.certificate), "key": str(own.key)})
+    wait_status(p, "a.test", 200)
+
+
+DISTRUSTED = {"unknown authority": lambda ca, other: other.issue("server", "IP:127.0.0.1"), "expired": lambda ca, other: ca.issue("server", "IP:127.0.0.1", days=-1),
+              "another name": lambda ca, other: ca.issue("server", "DNS:other.test")}
+
+
+@pytest.mark.parametrize("fault", DISTRUSTED)
+def test_https_server_that_is_not_believed(source, polling, upstream, ca, strangers, fault):
+    """Nothing is sent to it, the log says why, and what was there serves on; a good certificate ends that."""
+    context = server_context(DISTRUSTED[fault](ca, strangers))
+    secured(source, upstream, context)
+    u = upstream()
+    p = polling(encoded(router("a.test", u.url)), file=one_router(u.url, rule="Host(`file.test`)"), tls={"ca": str(ca.file)})
+    p.wait_log("Provider error, retrying in", *(() if ON_TRAEFIK else ("certificate is not accepted",)))
+    assert p.fetch(host="file.test").status == 200
+    assert source.upstream.requests == []
+    good = ca.issue("server", "IP:127.0.0.1")
+    context.load_cert_chain(good.certificate, good.key)
+    wait_status(p, "a.test", 200)
+
+
+@pytest.mark.differs("Traefik reads them once")
+def test_https_authority_that_is_replaced(source, polling, upstream, ca, strangers, tmp_path):
+    """Files are read again after a failure."""
+    authority = tmp_path / "authority.pem"
+    authority.write_bytes(strangers.file.read_bytes())
+    secured(source, upstream, server_context(ca.issue("server", "IP:127.0.0.1")))
+    p = polling(encoded(router("a.test", upstream().url)), tls={"ca": str(authority)})
+    p.wait_log("certificate is not accepted")
+    authority.write_bytes(b"nothing of use")
+    p.wait_log("Certificates cannot be read again")
+    authority.write_bytes(ca.file.read_bytes())
+    wait_status(p, "a.test", 200)
+
+
+def test_https_server_that_stalls_in_the_handshake(polling, source, upstream, ca):
+    """An attempt ends in time, the next one gets its answer."""
+    u, stalled = upstream(), []
+
+    def stall(connection):
+        stalled.append(connection.sock.recv(4096))
+        while connection.sock.recv(4096):
+            pass
+
+    source.upstream.url = f"https://127.0.0.1:{upstream(serve=stall).port}"
+    p = polling(b"", file=one_router(u.url, rule="Host(`file.test`)"), pollTimeout="200ms", tls={"ca": str(ca.file)})
+    wait_until(lambda: len(stalled) >= 2, lambda: f"it is tried again\n{p.log()}")
+    if not ON_TRAEFIK:
+        p.wait_log("no complete answer within pollTimeout")
+    assert p.fetch(host="file.test").status == 200
+
+
+@pytest.mark.differs("Traefik goes on without the provider")
+@pytest.mark.parametrize("tls,text", [
+    ({"ca": "/nowhere/ca.pem"}, "providers.http.tls.ca"),
+    ({"cert": "/nowhere/cert.pem"}, "found one of cert and key"),
+    ({"ca": "-----BEGIN CERTIFICATE-----\nnothing\n-----END CERTIFICATE-----\n"}, "providers.http.tls"),
+])
+def test_mistakes_in_tls(proxy, tls, text):
+    p = proxy({}, start=False, static={"providers": {"file": None, "http": {"endpoint": "https://127.0.0.1:1/", "tls": tls}}})
+    p.expected_exit = 1
+    p.start(wait=False)
+    assert p.wait_exit() == 1
+    assert text in p.log()

@@ -1,6 +1,7 @@
 #include "api/rest.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 
 #include "http/exchange.h"
@@ -30,7 +31,12 @@ struct put {
 	struct loop *loop;
 	struct str body;
 	struct str answer;
+	struct dynamic_config *config; /* what was read */
+	int result;                    /* of the reading */
 	int status;
+	struct list link; /* among those that wait for the reading */
+	pthread_t thread; /* that reads */
+	bool has_thread;
 	_Atomic int owner;
 	struct exchange_ending ending;
 	struct message message; /* to the control thread and back */
@@ -40,7 +46,9 @@ struct rest {
 	uint32_t magic;
 	struct service service;
 	struct loop *control;
-	struct aggregator *aggregator; /* NULL: stopped; the control thread's */
+	struct aggregator *aggregator; /* NULL: stopped; the control thread's, as the next two */
+	struct list queue;             /* puts that wait */
+	struct put *reading;           /* the one that is being read, or NULL */
 	size_t body_bytes_max;
 	struct api_counters *counters; /* counted by the control thread */
 	_Atomic unsigned puts;
@@ -105,18 +113,24 @@ static void on_taken(struct message *m)
 		exchange_fail(x, status);
 }
 
-/* On the control thread. */
-static void on_put(struct message *m)
+/* In a thread of its own, or on the control thread if there is none. */
+static void *read_put(void *context)
 {
-	struct put *p = container_of(m, struct put, message);
-	struct rest *rest = p->rest;
-	int mine = PUT_CONTROLS;
-	int r = -ESHUTDOWN;
+	struct put *p = context;
 
-	OBJ_CHECK(p, PUT_MAGIC);
-	if (rest->aggregator != NULL)
-		r = rest_provider_take(rest->aggregator, str_slice(&p->body), rest->body_bytes_max,
-				       &p->answer);
+	p->result = rest_provider_read(str_slice(&p->body), p->rest->body_bytes_max, &p->answer,
+				       &p->config);
+	if (p->has_thread)
+		must(loop_post(p->rest->control, &p->message));
+	return NULL;
+}
+
+static void answer_put(struct put *p)
+{
+	struct rest *rest = p->rest;
+	const int r = p->result;
+	int mine = PUT_CONTROLS;
+
 	counter_add(r == 0 ? &rest->counters->rest_taken : &rest->counters->rest_refused, 1);
 	str_free(&p->body);
 	(void)atomic_fetch_sub(&rest->taken, 1);
@@ -126,6 +140,56 @@ static void on_put(struct message *m)
 		free_put(p);
 	else
 		must(loop_post(p->loop, &p->message));
+}
+
+static void on_read(struct message *m);
+
+/* One after the other, so that the last one put is the one in effect. */
+static void read_next(struct rest *rest)
+{
+	while (rest->reading == NULL && !list_empty(&rest->queue)) {
+		struct put *p = container_of(list_pop(&rest->queue), struct put, link);
+
+		p->message.run = on_read;
+		p->has_thread = rest->aggregator != NULL;
+		rest->reading = p;
+		if (!p->has_thread) {
+			p->result = -ESHUTDOWN;
+			on_read(&p->message);
+		} else if (pthread_create(&p->thread, NULL, read_put, p) != 0) {
+			p->has_thread = false;
+			(void)read_put(p);
+			on_read(&p->message);
+		}
+	}
+}
+
+/* On the control thread, as what follows. */
+static void on_read(struct message *m)
+{
+	struct put *p = container_of(m, struct put, message);
+	struct rest *rest = p->rest;
+
+	OBJ_CHECK(p, PUT_MAGIC);
+	if (p->has_thread)
+		must(pthread_join(p->thread, NULL) == 0);
+	rest->reading = NULL;
+	if (p->config != NULL && rest->aggregator != NULL)
+		rest_provider_publish(rest->aggregator, &p->config);
+	else if (p->config != NULL)
+		p->result = -ESHUTDOWN;
+	dynamic_destroy(&p->config);
+	answer_put(p);
+	read_next(rest);
+}
+
+static void on_put(struct message *m)
+{
+	struct put *p = container_of(m, struct put, message);
+
+	OBJ_CHECK(p, PUT_MAGIC);
+	list_append(&p->rest->queue, &p->link);
+	read_next(p->rest);
 }
 
 /* Answers without having taken anything. */
@@ -253,6 +317,7 @@ int rest_create(struct rest **made, struct proxy *proxy, const struct static_con
 	rest->service =
 		(struct service){SERVICE_MAGIC, &rest_class, internal_service_names[INTERNAL_REST]};
 	rest->control = control;
+	list_init(&rest->queue);
 	rest->aggregator = aggregator;
 	rest->body_bytes_max = (size_t)config->weir.limits.rest_bytes;
 	rest->counters = proxy_api_counters(proxy);

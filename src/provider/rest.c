@@ -54,7 +54,8 @@ static int decode(struct dynamic_config *c, slice json, size_t bytes_max, struct
 	return r == 0 ? dynamic_decode(c, tree->root, report) : r;
 }
 
-int rest_provider_take(struct aggregator *a, slice json, size_t bytes_max, struct str *answer)
+int rest_provider_read(slice json, size_t bytes_max, struct str *answer,
+		       struct dynamic_config **config)
 {
 	static const struct option_json how = {.set_only = true};
 	struct dynamic_config *c = dynamic_new(0);
@@ -63,6 +64,7 @@ int rest_provider_take(struct aggregator *a, slice json, size_t bytes_max, struc
 	struct arena arena;
 	int r;
 
+	*config = NULL;
 	if (c == NULL)
 		return -ENOMEM;
 	arena_init(&arena, 4096, (size_t)1 << 20);
@@ -74,12 +76,22 @@ int rest_provider_take(struct aggregator *a, slice json, size_t bytes_max, struc
 		str_add_char(answer, '{');
 		(void)option_json(answer, dynamic_options, NULL, tree.root, &how);
 		str_add_char(answer, '}');
+		r = answer->failed ? -ENOMEM : 0;
 	}
-	if (r == 0 && !answer->failed && !dynamic_is_empty(c))
-		aggregator_publish(a, NAME, c);
+	if (r == 0)
+		*config = c;
 	else
 		dynamic_destroy(&c);
-	if (r == 0 && answer->failed)
-		return -ENOMEM;
 	return r == 0 || r == -ENOMEM ? r : -EINVAL;
+}
+
+void rest_provider_publish(struct aggregator *a, struct dynamic_config **config)
+{
+	struct dynamic_config *c = *config;
+
+	*config = NULL;
+	if (dynamic_is_empty(c))
+		dynamic_destroy(&c);
+	else
+		aggregator_publish(a, NAME, c);
 }

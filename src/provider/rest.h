@@ -7,11 +7,16 @@
 #include "provider/provider.h"
 
 /**
- * Takes a configuration in JSON and publishes it, unless it is empty, as Traefik does. `answer`
- * gets what was taken, as JSON, or what is wrong with it, as text with a line feed at its end.
- * `bytes_max` is the option weir.limits.restBody. The aggregator's thread. Returns 0, -EINVAL for
- * what cannot be taken, or -ENOMEM.
+ * Reads a configuration in JSON. `answer` gets what was taken, as JSON, or what is wrong with it,
+ * as text with a line feed at its end. `bytes_max` is the option weir.limits.restBody. Takes as
+ * long as there are routers: any thread. Returns 0, -EINVAL for what cannot be taken, or -ENOMEM,
+ * then with `*config` NULL.
  */
-int rest_provider_take(struct aggregator *a, slice json, size_t bytes_max, struct str *answer);
+int rest_provider_read(slice json, size_t bytes_max, struct str *answer,
+		       struct dynamic_config **config);
+
+/** Publishes it, unless it is empty, as Traefik does. The reference is taken over. The aggregator's
+ * thread. */
+void rest_provider_publish(struct aggregator *a, struct dynamic_config **config);
 
 #endif

@@ -107,17 +107,19 @@ static int add_plugin(struct str *s, const struct verify_files *f, size_t router
 	return 0;
 }
 
-/* As in the experiment that this repeats: three servers, whose paths are different each time. */
-static void add_servers(struct str *s, uint16_t port)
+/* As in the experiment that this repeats: three servers, whose paths are different each time,
+ * unless only one router may change. */
+static void add_servers(struct str *s, const struct verify_files *f, size_t router)
 {
 	str_add(s, SLICE("      loadBalancer:\n        passHostHeader: false\n        servers:\n"));
 	for (size_t i = 0; i < SERVERS_PER_ROUTER; i++) {
-		uint64_t number[2] = {0, 0};
+		uint64_t number[2] = {router, i};
 
-		if (getrandom(number, sizeof number, 0) < 0)
+		if (!f->scenario->steady && getrandom(number, sizeof number, 0) < 0)
 			number[0] = i;
-		str_format(s, "          - url: http://127.0.0.1:%u/%016llx%016llx\n", port,
-			   (unsigned long long)number[0], (unsigned long long)number[1]);
+		str_format(s, "          - url: http://127.0.0.1:%u/%016llx%016llx\n",
+			   f->backend_port, (unsigned long long)number[0],
+			   (unsigned long long)number[1]);
 	}
 }
 
@@ -161,7 +163,7 @@ int verify_files_rewrite(const struct verify_files *f, uint64_t pass, struct wei
 	str_add(&s, SLICE("  services:\n"));
 	for (size_t i = 0; i < routers; i++) {
 		str_format(&s, "    s%zu:\n", i);
-		add_servers(&s, f->backend_port);
+		add_servers(&s, f, i);
 	}
 	str_add(&s, SLICE("  middlewares:\n"));
 	for (size_t i = 0; r == 0 && i < (f->scenario->own ? routers : 1); i++)

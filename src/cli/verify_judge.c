@@ -2,8 +2,9 @@
 
 #define BIT(id) (1u << VERIFY_##id)
 #define ALL ((1u << VERIFY_SCENARIO_COUNT) - 1)
-#define REWRITING (BIT(CHURN) | BIT(CHANGE) | BIT(TRAFFIC) | BIT(LONGLIVED) | BIT(SOAK))
-#define LOADED (BIT(BURST) | BIT(SEQUENTIAL) | BIT(TRAFFIC) | BIT(LONGLIVED) | BIT(SOAK))
+#define SCALE (BIT(SCALE100) | BIT(SCALE1000) | BIT(SCALE10000))
+#define REWRITING (BIT(CHURN) | BIT(CHANGE) | BIT(TRAFFIC) | BIT(LONGLIVED) | SCALE | BIT(SOAK))
+#define LOADED (BIT(BURST) | BIT(SEQUENTIAL) | BIT(TRAFFIC) | BIT(LONGLIVED) | SCALE | BIT(SOAK))
 
 const struct verify_measure_row verify_measures[VERIFY_MEASURE_COUNT] = {
 #define X(id, name, unit, doc) [VERIFY_M_##id] = {#name, unit, doc},
@@ -17,7 +18,7 @@ const struct verify_limit verify_limits[] = {
 	{LOADED, VERIFY_M_FAILED, 0},
 	{REWRITING, VERIFY_M_NOT_APPLIED, 0},
 	{BIT(CHURN) | BIT(SEQUENTIAL) | BIT(LONGLIVED), VERIFY_M_INITIALISED, 0},
-	{BIT(TRAFFIC), VERIFY_M_INITIALISED, 32},
+	{BIT(TRAFFIC) | SCALE, VERIFY_M_INITIALISED, 32},
 	{BIT(CHANGE), VERIFY_M_NOT_ONE, 0},
 	{BIT(CHANGE) | BIT(CHURN), VERIFY_M_LIVE_LEFT, 0},
 	{BIT(CHURN) | BIT(SEQUENTIAL), VERIFY_M_PEAK, 4},
@@ -32,6 +33,8 @@ const struct verify_limit verify_limits[] = {
 	{BIT(BURST), VERIFY_M_DESCRIPTORS, 512},
 	{ALL & ~BIT(BURST), VERIFY_M_DESCRIPTORS, 16},
 	{BIT(TRAFFIC), VERIFY_M_P99_RATIO, 1.2},
+	{SCALE, VERIFY_M_P99_MORE, 2},
+	{SCALE, VERIFY_M_CONTROL, 50},
 };
 const size_t verify_limit_count = ARRAY_LEN(verify_limits);
 

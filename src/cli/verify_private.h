@@ -34,27 +34,31 @@
 /** Between samples. */
 #define VERIFY_SAMPLE_MS 250u
 
-/* X(NAME, name, for_ms, interval_ms, routers, own, what it is): `for_ms` is how long it runs,
- * `interval_ms` the time between rewrites of the configuration; with `own` each router has a plugin
- * configuration for itself. */
+/* X(NAME, name, for_ms, interval_ms, routers, own, steady, what it is): `for_ms` is how long it
+ * runs, `interval_ms` the time between rewrites of the configuration; with `own` each router has a
+ * plugin configuration for itself, with `steady` a rewrite changes one router and nothing else. */
 #define VERIFY_SCENARIOS(X) \
-	X(BURST, burst, 60000, 0, 51, false, \
+	X(BURST, burst, 60000, 0, 51, false, false, \
 	  "10,000 requests from 100 clients at once, then 10,000 from 1,000 clients at once") \
-	X(SEQUENTIAL, sequential, 30000, 0, 51, false, "one client, a request each 10 ms") \
-	X(CHURN, churn, 50000, 500, 51, false, \
+	X(SEQUENTIAL, sequential, 30000, 0, 51, false, false, "one client, a request each 10 ms") \
+	X(CHURN, churn, 50000, 500, 51, false, false, \
 	  "the configuration is rewritten each 500 ms with other server URLs; the plugin's " \
 	  "stays; no requests") \
-	X(CHANGE, change, 50000, 500, 51, true, \
+	X(CHANGE, change, 50000, 500, 51, true, false, \
 	  "each rewrite changes the plugin configuration of one of 51 routers") \
-	X(TRAFFIC, traffic, 30000, 1000, 51, false, \
+	X(TRAFFIC, traffic, 30000, 1000, 51, false, false, \
 	  "rewrites as in churn, with 500 requests a second") \
-	X(LONGLIVED, longlived, 50000, 500, 51, false, \
+	X(LONGLIVED, longlived, 50000, 500, 51, false, false, \
 	  "rewrites as in churn, while 200 clients hold event streams open") \
-	X(SOAK, soak, 300000, 250, 65, true, \
+	X(SCALE100, scale100, 20000, 1000, 100, false, true, \
+	  "rewrites that change one of 100 routers, with 500 requests a second") \
+	X(SCALE1000, scale1000, 20000, 1000, 1000, false, true, "the same with 1,000 routers") \
+	X(SCALE10000, scale10000, 30000, 2000, 10000, false, true, "the same with 10,000 routers") \
+	X(SOAK, soak, 300000, 250, 65, true, false, \
 	  "65 routers, each with a plugin configuration of its own; rewrites under light traffic")
 
 enum verify_scenario_id {
-#define X(id, name, for_ms, interval_ms, routers, own, doc) VERIFY_##id,
+#define X(id, name, for_ms, interval_ms, routers, own, steady, doc) VERIFY_##id,
 	VERIFY_SCENARIOS(X)
 #undef X
 		VERIFY_SCENARIO_COUNT
@@ -67,6 +71,7 @@ struct verify_scenario {
 	uint64_t interval_ms;
 	size_t routers;
 	bool own;
+	bool steady;
 	const char *doc;
 };
 extern const struct verify_scenario verify_scenarios[VERIFY_SCENARIO_COUNT];
@@ -238,6 +243,7 @@ void verify_proxy_stop(struct verify_proxy *p);
 	X(descriptors, "open descriptors") \
 	X(threads, "threads") \
 	X(cpu_ms, "CPU time so far") \
+	X(control_us, "CPU time of the first thread of each process so far") \
 	X(initialised, "plugin instances initialised so far") \
 	X(live, "plugin instances that exist") \
 	X(generations, "configurations in use") \
@@ -324,7 +330,11 @@ void verify_sample_processes(struct verify_sample *sample, pid_t root);
 	X(LOST, lost, "", "event streams that ended, or stood still") \
 	X(P99, p99_ms, "ms", "99 % of the answers came within") \
 	X(P99_RELOAD, p99_reload_ms, "ms", "the same during reloads") \
-	X(P99_RATIO, p99_ratio, "", "the latter by the former")
+	X(P99_RATIO, p99_ratio, "", "the latter by the former") \
+	X(P99_MORE, p99_more_ms, "ms", "the latter less the former") \
+	X(APPLIED, applied_ms, "ms", "time until a rewrite is in effect, on average") \
+	X(CPU, cpu_ms, "ms", "CPU time for a rewrite and what was requested meanwhile") \
+	X(CONTROL, control_ms, "ms", "CPU time of weir's control thread for a rewrite")
 
 enum verify_measure {
 #define X(id, name, unit, doc) VERIFY_M_##id,

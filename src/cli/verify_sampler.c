@@ -205,6 +205,22 @@ static void add_times(struct verify_sample *s, int pid)
 	}
 }
 
+/* The first number is what it has run, in nanoseconds. */
+static void add_first_thread(struct verify_sample *s, int pid)
+{
+	unsigned long long ran_ns = 0;
+	char path[64];
+	FILE *file;
+
+	(void)snprintf(path, sizeof path, "/proc/%d/task/%d/schedstat", pid, pid);
+	file = fopen(path, "re");
+	if (file == NULL)
+		return;
+	if (fscanf(file, "%llu", &ran_ns) == 1)
+		s->control_us += (int64_t)(ran_ns / 1000);
+	(void)fclose(file);
+}
+
 void verify_sample_processes(struct verify_sample *sample, pid_t root)
 {
 	static _Thread_local struct processes t;
@@ -218,6 +234,7 @@ void verify_sample_processes(struct verify_sample *sample, pid_t root)
 		add_memory(sample, t.pids[i], &shared_bytes);
 		add_descriptors(sample, &t, t.pids[i]);
 		add_times(sample, t.pids[i]);
+		add_first_thread(sample, t.pids[i]);
 	}
 	for (size_t i = 0; i < t.count; i++)
 		add_mapped_files(&t, t.pids[i]);

@@ -20,8 +20,8 @@
 #define STREAMS 200u
 
 const struct verify_scenario verify_scenarios[VERIFY_SCENARIO_COUNT] = {
-#define X(id, name, for_ms, interval_ms, routers, own, doc) \
-	[VERIFY_##id] = {#name, for_ms, interval_ms, routers, own, doc},
+#define X(id, name, for_ms, interval_ms, routers, own, steady, doc) \
+	[VERIFY_##id] = {#name, for_ms, interval_ms, routers, own, steady, doc},
 	VERIFY_SCENARIOS(X)
 #undef X
 };
@@ -43,6 +43,7 @@ struct run {
 	uint64_t passes;     /* to be done */
 	uint64_t pass;       /* done */
 	uint64_t missed;     /* were not in effect in time */
+	uint64_t applied_ms; /* until those were that were, together */
 	uint64_t not_one;    /* initialised another number of instances than one */
 	int64_t initialised; /* after the last pass, or at the start */
 	bool died;
@@ -135,7 +136,7 @@ static void stop_load(struct run *run)
  */
 static bool rewrite(struct run *run, struct weir_error *e)
 {
-	uint64_t until_ms = clock_mono_ms() + APPLY_MS;
+	uint64_t from_ms, until_ms = clock_mono_ms() + APPLY_MS;
 
 	verify_sampler_mark(&run->result->sampler, "");
 	if (run->load != NULL)
@@ -143,6 +144,7 @@ static bool rewrite(struct run *run, struct weir_error *e)
 	if (verify_files_rewrite(&run->proxy.files, run->pass + 1, e) < 0)
 		return false;
 	run->pass++;
+	from_ms = clock_mono_ms();
 	while (!verify_proxy_has(&run->proxy, run->pass)) {
 		if (!goes_on(run, "rewrites"))
 			return false;
@@ -152,6 +154,7 @@ static bool rewrite(struct run *run, struct weir_error *e)
 		}
 		verify_sleep_ms(10);
 	}
+	run->applied_ms += clock_mono_ms() - from_ms;
 	return true;
 }
 
@@ -230,15 +233,45 @@ static bool run_rewrites(struct run *run, struct weir_error *e)
 	return rewrites(run, e);
 }
 
-static bool run_traffic(struct run *run, struct weir_error *e)
+/* `from` is how things were before the first rewrite. */
+static bool run_traffic_from(struct run *run, struct weir_error *e, struct verify_sample *from)
 {
 	const struct verify_load_plan plan = {.connections = 10, .interval_ns = 20 * NS_PER_MS};
 
 	verify_sampler_mark(&run->result->sampler, "rewrites and requests");
-	return start_load(run, plan, e) &&
-	       pause_until(run, clock_mono_ms() + MIN(run->for_ms / 4, (uint64_t)5000),
-			   "requests") &&
-	       rewrites(run, e);
+	if (!start_load(run, plan, e) ||
+	    !pause_until(run, clock_mono_ms() + MIN(run->for_ms / 4, (uint64_t)5000), "requests"))
+		return false;
+	*from = verify_sampler_last(&run->result->sampler);
+	return rewrites(run, e);
+}
+
+static bool run_traffic(struct run *run, struct weir_error *e)
+{
+	struct verify_sample from;
+
+	return run_traffic_from(run, e, &from);
+}
+
+/* What one changed router costs. */
+static bool run_scale(struct run *run, struct weir_error *e)
+{
+	struct verify_result *r = run->result;
+	struct verify_sample from, to;
+	bool good = run_traffic_from(run, e, &from);
+
+	good = good && pause_until(run, clock_mono_ms() + 2 * VERIFY_SAMPLE_MS, "rewrites");
+	to = verify_sampler_last(&r->sampler);
+	if (!good || run->pass == run->missed)
+		return good;
+	verify_result_set(r, VERIFY_M_APPLIED,
+			  (double)run->applied_ms / (double)(run->pass - run->missed));
+	verify_result_set(r, VERIFY_M_CPU, (double)(to.cpu_ms - from.cpu_ms) / (double)run->pass);
+	if (r->has_metrics && from.control_us > 0)
+		verify_result_set(r, VERIFY_M_CONTROL,
+				  (double)(to.control_us - from.control_us) / 1000 /
+					  (double)run->pass);
+	return true;
 }
 
 static bool run_longlived(struct run *run, struct weir_error *e)
@@ -278,7 +311,8 @@ static bool (*const actions[VERIFY_SCENARIO_COUNT])(struct run *run, struct weir
 	[VERIFY_BURST] = run_burst,     [VERIFY_SEQUENTIAL] = run_sequential,
 	[VERIFY_CHURN] = run_rewrites,  [VERIFY_CHANGE] = run_rewrites,
 	[VERIFY_TRAFFIC] = run_traffic, [VERIFY_LONGLIVED] = run_longlived,
-	[VERIFY_SOAK] = run_soak,
+	[VERIFY_SOAK] = run_soak,       [VERIFY_SCALE100] = run_scale,
+	[VERIFY_SCALE1000] = run_scale, [VERIFY_SCALE10000] = run_scale,
 };
 
 /* --- before and after */
@@ -363,8 +397,11 @@ static void measure_work(struct run *run)
 		verify_result_set(r, VERIFY_M_P99, quiet_ms);
 	if (l[1].count > 0)
 		verify_result_set(r, VERIFY_M_P99_RELOAD, reload_ms);
-	if (l[0].count >= P99_ANSWERS && l[1].count >= P99_ANSWERS && quiet_ms > 0)
-		verify_result_set(r, VERIFY_M_P99_RATIO, reload_ms / quiet_ms);
+	if (l[0].count < P99_ANSWERS || l[1].count < P99_ANSWERS || quiet_ms <= 0)
+		return;
+	verify_result_set(r, VERIFY_M_P99_RATIO, reload_ms / quiet_ms);
+	if (run->scenario->steady)
+		verify_result_set(r, VERIFY_M_P99_MORE, reload_ms - quiet_ms);
 }
 
 static void act(struct run *run, struct weir_error *e)

@@ -190,7 +190,8 @@ static const struct option redis_tls_rows[] = {
 
 static const struct option redis_rows[] = {
 	OPT_LIST("endpoints", struct dynamic_redis, endpoints, "localhost:6379",
-		 "Address of the server, host:port, or the path of its socket."),
+		 "Address of the server, host:port, or the path of its socket; several: of a Redis "
+		 "Cluster."),
 	OPT_STRING("username", struct dynamic_redis, username, NULL, "User."),
 	OPT_STRING("password", struct dynamic_redis, password, NULL, "Password.",
 		   .flags = OPTION_SECRET),

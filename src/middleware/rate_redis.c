@@ -10,7 +10,7 @@
 #include "core/log.h"
 #include "core/sha1.h"
 #include "middleware/client_tls.h"
-#include "redis/server.h"
+#include "redis/cluster.h"
 
 #define NS_PER_US 1000u
 
@@ -18,6 +18,9 @@
 #define IO_TIMEOUT_MS 3000u
 #define DIAL_TIMEOUT_MS 5000u
 #define CONNECTIONS_PER_WORKER 10
+
+/* Servers of a cluster that one question is sent to. */
+#define MOVES_MAX 6u
 
 /*
  * Traefik's fields, arguments and answer: the commands are those that it uses, too, so that one
@@ -45,7 +48,7 @@ static const char script[] =
 
 struct rate_redis {
 	slice name; /* of the middleware */
-	struct redis_server *server;
+	struct redis_cluster *servers;
 	uint64_t wait_max_us;
 	char hash[2 * SHA1_DIGEST_BYTES + 1]; /* of the script */
 	/* Arguments of the script. */
@@ -119,19 +122,36 @@ static void take_answer(struct rate_question *q, const struct redisReply *reply)
 
 static void send_question(struct rate_question *q);
 
+/* Whether the question goes to another server, NULL: there is none. */
+static bool move(struct rate_question *q, struct redis_server *to)
+{
+	if (to == NULL || ++q->moves >= MOVES_MAX)
+		return false;
+	q->server = to;
+	send_question(q);
+	return true;
+}
+
 static void on_done(struct redis_query *query, int code, const struct redisReply *reply)
 {
 	struct rate_question *q = container_of(query, struct rate_question, query);
 	slice text = redis_reply_text(reply);
 
 	if (code < 0) {
-		fail(q, code, slice_from(strerror(-code)));
+		struct redis_server *other =
+			code == -EBUSY
+				? NULL
+				: redis_cluster_instead(q->redis->servers, q->key, q->server);
+
+		/* Time is for one server. */
+		if (code == -ETIMEDOUT || !move(q, other))
+			fail(q, code, slice_from(strerror(-code)));
 	} else if (reply->type != REDIS_REPLY_ERROR) {
 		take_answer(q, reply);
 	} else if (slice_starts(text, SLICE("NOSCRIPT")) && !q->with_script) {
 		q->with_script = true;
 		send_question(q);
-	} else {
+	} else if (!move(q, redis_cluster_moved(q->redis->servers, text))) {
 		fail(q, -EIO, text);
 	}
 }
@@ -139,7 +159,7 @@ static void on_done(struct redis_query *query, int code, const struct redisReply
 static void send_question(struct rate_question *q)
 {
 	const struct rate_redis *r = q->redis;
-	struct redis_client *client = redis_server_client(r->server, q->loop);
+	struct redis_client *client = redis_server_client(q->server, q->loop);
 	char now[32];
 	const slice parts[] = {
 		q->with_script ? SLICE("EVAL") : SLICE("EVALSHA"),
@@ -169,10 +189,12 @@ void rate_redis_ask(struct rate_redis *r, struct rate_question *q, struct loop *
 	q->loop = loop;
 	q->arena = arena;
 	q->key = arena_format(arena, "rate:%.*s:%.*s", SLICE_ARG(r->name), SLICE_ARG(source));
-	if (q->key.p == NULL)
+	if (q->key.p == NULL) {
 		fail(q, -ENOMEM, SLICE("out of memory"));
-	else
-		send_question(q);
+		return;
+	}
+	q->server = redis_cluster_find(r->servers, q->key);
+	send_question(q);
 }
 
 void rate_question_stop(struct rate_question *q)
@@ -180,12 +202,17 @@ void rate_question_stop(struct rate_question *q)
 	redis_query_cancel(&q->query);
 }
 
-void rate_redis_prepare(struct rate_redis *r, struct loop *loop)
+static void prepare(void *loop, struct redis_server *server)
 {
-	struct redis_client *client = redis_server_client(r->server, loop);
+	struct redis_client *client = redis_server_client(server, loop);
 
 	if (client != NULL)
 		redis_client_prepare(client);
+}
+
+void rate_redis_prepare(struct rate_redis *r, struct loop *loop)
+{
+	redis_cluster_visit(r->servers, prepare, loop);
 }
 
 void rate_redis_destroy(struct rate_redis **r)
@@ -195,7 +222,7 @@ void rate_redis_destroy(struct rate_redis **r)
 	if (taken == NULL)
 		return;
 	*r = NULL;
-	redis_server_release(&taken->server);
+	redis_cluster_destroy(&taken->servers);
 	free(taken);
 }
 
@@ -257,19 +284,9 @@ static int fill_options(struct redis_options *to, const struct dynamic_redis *o,
 {
 	int r;
 
-	if (o->endpoints.count != 1)
-		return error_set(e, -EINVAL,
-				 "redis.endpoints: found %zu addresses, expected 1; Redis Cluster "
-				 "is not supported",
-				 o->endpoints.count);
 	to->username = o->username;
 	to->password = o->password;
 	to->queries_max = (size_t)world->limits->redis_queries;
-	r = redis_options_set_address(to, o->endpoints.items[0], e);
-	if (r < 0) {
-		error_prefix(e, "redis.endpoints: ");
-		return r;
-	}
 	r = fill_numbers(to, o, MAX(redis_registry_loops(world->redis), 1), e);
 	if (r == 0 && o->tls != NULL) {
 		r = client_tls_connector(o->tls, &to->tls, e);
@@ -283,21 +300,26 @@ int rate_redis_create(struct rate_redis **r, const struct dynamic_middleware *co
 		      const struct middleware_world *world, const struct rate_terms *terms,
 		      struct weir_error *e)
 {
+	const struct dynamic_redis *o = config->rate_limit->redis;
 	struct redis_options options = {.tls = NULL};
-	struct rate_redis *made;
-	int code = fill_options(&options, config->rate_limit->redis, world, e);
+	struct rate_redis *made = NULL;
+	int code = fill_options(&options, o, world, e);
 
-	if (code < 0)
-		return code;
-	made = calloc(1, sizeof *made);
-	if (made != NULL) {
+	if (code == 0) {
+		made = calloc(1, sizeof *made);
+		if (made == NULL)
+			code = error_set(e, -ENOMEM, "out of memory");
+	}
+	if (code == 0) {
 		made->name = config->object.name;
 		fill_arguments(made, terms);
+		code = redis_cluster_create(&made->servers, world->redis, &options,
+					    o->endpoints.items, o->endpoints.count, e);
+		if (code < 0 && code != -ENOMEM)
+			error_prefix(e, "redis.endpoints: ");
 	}
-	if (made == NULL || redis_server_get(&made->server, world->redis, &options) < 0) {
-		code = error_set(e, -ENOMEM, "out of memory");
+	if (code < 0)
 		rate_redis_destroy(&made);
-	}
 	tls_connector_release(&options.tls);
 	*r = made;
 	return code;

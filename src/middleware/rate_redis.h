@@ -18,9 +18,11 @@ struct rate_question {
 	struct loop *loop;
 	struct arena *arena;
 	slice key;
-	bool with_script; /* its text was sent along */
-	int answer;       /* an `enum rate_answer`, or a negative errno value */
-	uint64_t wait_ns; /* as of `rate_buckets_take` */
+	struct redis_server *server; /* that is asked */
+	unsigned moves;              /* times that another one was asked instead */
+	bool with_script;            /* its text was sent along */
+	int answer;                  /* an `enum rate_answer`, or a negative errno value */
+	uint64_t wait_ns;            /* as of `rate_buckets_take` */
 	void (*answered)(struct rate_question *); /* from the caller */
 	void *context;
 };

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from harness.client import fetch
-from harness.redis import PATIENCE_S, RedisServer
+from harness.redis import PATIENCE_S, RedisCluster, RedisServer
 from harness.ports import free_port
 
 WHO = {"requestHeaderName": "X-Who"}
@@ -134,3 +134,18 @@ def test_forgotten_scripts_are_sent_again(pair, redis):
     for instance in both(pair):
         redis.command("SCRIPT", "FLUSH")
         assert [ask(instance, "shared", "flushed").status for _ in range(3)] == [200] * 3
+
+
+def test_a_cluster_is_shared(pairs, tmp_path):
+    """Keys of all servers of it; the database is not asked for."""
+    cluster = RedisCluster(tmp_path)
+    try:
+        cluster.start()
+        options = {"average": 1, "period": "1h", "burst": 20, "sourceCriterion": WHO, "redis": {"endpoints": cluster.endpoints(0, 1, 2), "db": 2}}
+        pair = pairs(dynamic=site(wide=options))
+        for who in [f"s{i}" for i in range(12)] + ["{a}b", "a{}b", "{"]:
+            with ThreadPoolExecutor(8) as pool:
+                found = list(pool.map(lambda i, who=who: ask(both(pair)[i % 2], "wide", who).status, range(30)))
+            assert sorted(found) == [200] * 20 + [429] * 10
+    finally:
+        cluster.stop()

@@ -10,7 +10,7 @@ import pytest
 from harness.certificates import Authority
 from harness.client import Client, request_bytes
 from harness.proxy import one_router, run_command
-from harness.redis import RedisServer
+from harness.redis import RedisCluster, RedisServer
 from harness.waiting import wait_until
 
 HOUR = {"average": 1, "period": "1h", "burst": 20, "sourceCriterion": {"requestHeaderName": "X-Who"}}
@@ -287,7 +287,7 @@ def test_errors_of_redis(upstream, proxy, redis):
 
 
 @pytest.mark.parametrize("options,why", [
-    ({"endpoints": ["127.0.0.1:1", "127.0.0.1:2"]}, "redis.endpoints: found 2 addresses, expected 1; Redis Cluster is not supported"),
+    ({"endpoints": ["127.0.0.1:1", "127.0.0.1"]}, "redis.endpoints:"),
     ({"endpoints": ["127.0.0.1"]}, "redis.endpoints:"),
     ({"endpoints": ["127.0.0.1:0"]}, "expected a host and a port"),
     ({"db": -1}, "redis.db: found -1"),
@@ -301,3 +301,34 @@ def test_what_cannot_work_disables_the_router(upstream, proxy, redis, options, w
     door = proxy(dynamic)
     door.wait_log(why)
     assert (ask(door).status, door.fetch(target="/free").status) == (404, 200)
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    made = RedisCluster(tmp_path / "cluster")
+    try:
+        yield made.start()
+    finally:
+        made.stop()
+
+
+def test_a_cluster(upstream, proxy, cluster):
+    """Sources are with whom the slots say; who is asked first need not have them, and one that was not configured may."""
+    server = upstream()
+    names = [next(f"s{i}" for i in range(1000) if cluster.owner(f"rate:slow@file:s{i}") == number) for number in range(3)]
+    replicas = [proxy(limited(server.url, cluster.nodes[0], redis={"endpoints": cluster.endpoints(*at), "db": 7}), static=workers(2), metrics=True) for at in ((0, 1), (2, 1))]
+    for name in names:
+        assert statuses(replicas, 40, name) == [200] * 20 + [429] * 20
+    for number, name in enumerate(names):
+        assert cluster.nodes[number].command("EXISTS", f"rate:slow@file:{name}") == 1
+    # What was learned is kept: no more detours.
+    before = [counted(door, "errors_total") for door in replicas]
+    for name in names:
+        assert statuses(replicas, 20, name) == [429] * 20
+    assert [counted(door, "errors_total") for door in replicas] == before
+    # The replica takes over from the first, as soon as the others agree; sources of the others go on.
+    cluster.nodes[0].kill()
+    assert statuses(replicas, 10, names[1]) == [429] * 10
+    wait_until(lambda: ask(replicas[0], names[0]).status in (200, 429), "the replica has taken over", 60)
+    wait_until(lambda: ask(replicas[1], names[0]).status in (200, 429), "the other proxy has found it, too", 60)
+    assert statuses(replicas, 10, names[2]) == [429] * 10

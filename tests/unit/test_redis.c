@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "redis/server.h"
+#include "redis/cluster.h"
 #include "wire.h"
 
 #define MANY 300u
@@ -638,6 +638,88 @@ static void servers_are_shared_by_content(void **state)
 	assert_int_equal(loop_init(&loop, 1 << 20), 0);
 }
 
+/* The first two are of Redis' documentation. */
+static void keys_have_slots(void **state)
+{
+	static const struct {
+		const char *key, *same;
+		unsigned slot;
+	} rows[] = {
+		{"123456789", NULL, 12739},
+		{"foo", NULL, 12182},
+		{"", NULL, 0},
+		{"{user1000}.following", "user1000", 3443},
+		{"foo{{bar}}zap", "{bar", 4015},
+		{"foo{bar}{zap}", "bar", 5061},
+		{"foo{}{bar}", NULL, 8363},
+		{"foo{bar", NULL, 15278},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		unsigned slot = redis_slot(slice_from(rows[i].key));
+
+		if (slot != rows[i].slot)
+			fail_msg("%s: %u", rows[i].key, slot);
+		if (rows[i].same != NULL)
+			assert_int_equal(redis_slot(slice_from(rows[i].same)), slot);
+	}
+}
+
+static void nodes_are_learned(void **state)
+{
+	static const char *const none[] = {
+		"",          "MOVED",       "MOVED 1",         "MOVED 1 ",     "MOVED 1 :6379",
+		"MOVED 1 a", "MOVED 1 a:",  "MOVED 16384 a:1", "MOVED -1 a:1", "MOVED x a:1",
+		"ASK 1 a:1", "moved 1 a:1",
+	};
+	const slice seeds[] = {SLICE("a:1"), SLICE("b:1"), SLICE("a:1")};
+	struct loop *list[] = {&loop};
+	const struct loop_group group = {list, 1};
+	struct redis_registry *registry;
+	struct redis_server *a, *b, *c;
+	struct redis_cluster *cluster;
+	struct weir_error e = {0};
+
+	(void)state;
+	assert_int_equal(redis_registry_create(&registry, &group), 0);
+	assert_int_equal(redis_cluster_create(&cluster, registry, &options, seeds, 3, &e), 0);
+	a = redis_cluster_find(cluster, SLICE("foo"));
+	b = redis_cluster_moved(cluster, SLICE("MOVED 12182 b:1"));
+	assert_non_null(b);
+	assert_ptr_not_equal(a, b);
+	assert_ptr_equal(redis_cluster_find(cluster, SLICE("foo")), b);
+	assert_ptr_equal(redis_cluster_find(cluster, SLICE("bar")), a);
+	c = redis_cluster_moved(cluster, SLICE("MOVED 5061 ::1:1"));
+	assert_non_null(c);
+	assert_ptr_equal(redis_cluster_find(cluster, SLICE("bar")), c);
+	assert_ptr_equal(redis_cluster_moved(cluster, SLICE("MOVED 0 [::1]:1")), c);
+	/* Who fails is asked no more, neither for this nor for what is unknown. */
+	assert_ptr_equal(redis_cluster_instead(cluster, SLICE("foo"), b), a);
+	assert_ptr_equal(redis_cluster_instead(cluster, SLICE("x"), a), b);
+	assert_ptr_equal(redis_cluster_find(cluster, SLICE("foo")), b);
+	for (size_t i = 0; i < ARRAY_LEN(none); i++)
+		assert_null(redis_cluster_moved(cluster, slice_from(none[i])));
+	for (int i = 0; i < REDIS_NODES_MAX; i++) {
+		char answer[32];
+
+		(void)snprintf(answer, sizeof answer, "MOVED 1 n%d:1", i);
+		assert_int_equal(redis_cluster_moved(cluster, slice_from(answer)) != NULL,
+				 i < REDIS_NODES_MAX - 3);
+	}
+	redis_cluster_destroy(&cluster);
+	assert_null(cluster);
+	/* One by itself follows nobody. */
+	assert_int_equal(redis_cluster_create(&cluster, registry, &options, seeds, 1, &e), 0);
+	a = redis_cluster_find(cluster, SLICE("foo"));
+	assert_null(redis_cluster_moved(cluster, SLICE("MOVED 12182 b:1")));
+	assert_null(redis_cluster_instead(cluster, SLICE("foo"), a));
+	redis_cluster_destroy(&cluster);
+	assert_int_equal(redis_cluster_create(&cluster, registry, &options, seeds, 0, &e), -EINVAL);
+	assert_null(cluster);
+	redis_registry_destroy(&registry);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -660,6 +742,8 @@ int main(void)
 		TEST(connections_are_kept_ready),
 		TEST(addresses),
 		TEST(servers_are_shared_by_content),
+		TEST(keys_have_slots),
+		TEST(nodes_are_learned),
 	};
 
 	/* A wait for what does not come ends, too. */

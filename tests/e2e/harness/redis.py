@@ -103,3 +103,51 @@ class RedisServer:
         self.process = None
 
     stop = kill
+
+
+class RedisCluster:
+    """`masters` servers that share the slots, and behind the first one a replica that takes its place."""
+
+    SLOTS = 16384
+
+    def __init__(self, directory, masters=3):
+        self.nodes = []
+        for number in range(masters + 1):
+            bus = str(free_port())
+            self.nodes.append(RedisServer(directory / f"node{number}", "--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-node-timeout", "1000",
+                                          "--cluster-require-full-coverage", "no", "--cluster-replica-validity-factor", "0"))
+            self.nodes[-1].bus = bus
+
+    def start(self):
+        for node in self.nodes:
+            node.start()
+        masters = self.nodes[:-1]
+        for number, node in enumerate(masters):
+            first, last = (self.SLOTS * at // len(masters) for at in (number, number + 1))
+            node.command("CLUSTER", "ADDSLOTSRANGE", first, last - 1)
+            node.command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
+        for node in self.nodes[1:]:
+            node.command("CLUSTER", "MEET", "127.0.0.1", self.nodes[0].port, self.nodes[0].bus)
+        wait_until(lambda: all(self._state(node) == ("ok", len(self.nodes)) for node in self.nodes), "the cluster is one", PATIENCE_S)
+        self.nodes[-1].command("CLUSTER", "REPLICATE", masters[0].command("CLUSTER", "MYID"))
+        wait_until(lambda: "master_link_status:up" in self.nodes[-1].command("INFO"), "the replica has a master", PATIENCE_S)
+        # All must know of it before they can let it take over.
+        wait_until(lambda: all(node.command("CLUSTER", "NODES").count(" slave ") + node.command("CLUSTER", "NODES").count(",slave ") == 1
+                               for node in self.nodes), "all know of the replica", PATIENCE_S)
+        return self
+
+    @staticmethod
+    def _state(node):
+        facts = dict(line.split(":") for line in node.command("CLUSTER", "INFO").splitlines() if ":" in line)
+        return facts["cluster_state"], int(facts["cluster_known_nodes"])
+
+    def endpoints(self, *numbers):
+        return [self.nodes[number].address for number in numbers]
+
+    def owner(self, key):
+        """The number of the master that has the key at first."""
+        return self.nodes[0].command("CLUSTER", "KEYSLOT", key) * (len(self.nodes) - 1) // self.SLOTS
+
+    def stop(self):
+        for node in self.nodes:
+            node.stop()

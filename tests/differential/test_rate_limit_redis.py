@@ -40,7 +40,7 @@ def pair(pairs, redis):
     hour = {"average": 1, "period": "1h", "burst": 20, "sourceCriterion": WHO}
     return pairs(dynamic=site(
         shared={**hour, **at}, base={**hour, "redis": {**at["redis"], "db": 4}}, one={"average": 1, "period": "1h", **at}, soon={"average": 2, **at},
-        absent={**hour, **nobody}, **{f"rate{i}": {**rate, **at} for i, rate in enumerate(RATES)},
+        absent={**hour, **nobody}, zero={"average": 0, **at}, nameless={**hour, "redis": {**at["redis"], "username": "nobody"}}, **{f"rate{i}": {**rate, **at} for i, rate in enumerate(RATES)},
         host={**hour, "sourceCriterion": {"requestHost": True}, **at}))
 
 
@@ -128,6 +128,14 @@ def test_failures_are_alike(pair, redis):
         for part in ("Content-Type", "X-Content-Type-Options", "Content-Length"):
             assert theirs.get(part) == ours.get(part)
         assert theirs.body == ours.body == b"Could not insert/update bucket\n"
+
+
+def test_where_weir_differs(pair):
+    """The rows redis-zero and redis-login of docs/compatibility.md."""
+    theirs, ours = (ask(instance, "zero") for instance in both(pair))
+    assert (theirs.status, theirs.body, ours.status) == (429, b"No bursty traffic allowed\n", 200)
+    theirs, ours = (ask(instance, "nameless") for instance in both(pair))
+    assert (theirs.status, ours.status) == (200, 500)
 
 
 def test_forgotten_scripts_are_sent_again(pair, redis):

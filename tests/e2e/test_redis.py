@@ -1,6 +1,7 @@
 """rateLimit over Redis: what tests/differential cannot show. Replicas, reloads, failures of the server, logging in."""
 
 import contextlib
+import random
 import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +10,7 @@ import pytest
 
 from harness.certificates import Authority
 from harness.client import Client, request_bytes
+from harness.message import Closed
 from harness.proxy import one_router, run_command
 from harness.redis import RedisCluster, RedisServer
 from harness.waiting import wait_until
@@ -235,6 +237,47 @@ def test_redis_says_nothing(upstream, proxy, redis):
     wait_until(lambda: door.scrape().value("weir_config_generations_live") == 1, "the old configuration has gone", 60)
     store.resume()
     wait_until(lambda: ask(door, "new").status == 200, "Redis answers again", 60)
+
+
+@pytest.mark.slow
+def test_clients_configurations_and_redis_come_and_go(upstream, proxy, redis):
+    """In any order, with questions in progress: nothing is left of them, and requests pass in the end."""
+    server, store = upstream(), redis()
+    dynamic = limited(server.url, store, burst=1000000, redis={"readTimeout": "1s"})
+    door = proxy(dynamic, static=workers(), metrics=True)
+    stop = threading.Event()
+
+    def leave_early(seed):
+        chance = random.Random(seed)
+        while not stop.is_set():
+            with contextlib.suppress(OSError, Closed), Client(door.port) as client:
+                client.send(request_bytes(headers=[("X-Who", f"w{seed}")]) * chance.randrange(1, 5))
+                if chance.random() < 0.5:
+                    client.response()
+
+    threads = [threading.Thread(target=leave_early, args=(seed,)) for seed in range(6)]
+    for thread in threads:
+        thread.start()
+    try:
+        for number in range(12):
+            if number % 4 == 1:
+                store.pause()
+            if number % 4 == 2:
+                store.resume()
+            if number % 4 == 3:
+                store.kill()
+                store.start()
+            dynamic["http"]["middlewares"]["slow"]["rateLimit"]["redis"]["db"] = number % 3
+            door.apply(dynamic)
+    finally:
+        store.resume()
+        stop.set()
+        for thread in threads:
+            thread.join(60)
+    wait_until(lambda: ask(door).status == 200, "requests pass", 60)
+    wait_until(lambda: door.scrape().value("weir_config_generations_live") == 1, "old configurations have gone", 60)
+    wait_until(lambda: [counted(door, name) for name in ("waiting", "in_flight")] == [0, 0], "no question is left", 60)
+    assert door.scrape().value("weir_middleware_asking", middleware="slow@file") == 0
 
 
 def test_queries_are_limited(upstream, proxy, redis):

@@ -33,6 +33,7 @@ struct put {
 	struct str answer;
 	struct dynamic_config *config; /* what was read */
 	int result;                    /* of the reading */
+	size_t held_bytes;             /* of the body: its part of what all may hold */
 	int status;
 	struct list link; /* among those that wait for the reading */
 	pthread_t thread; /* that reads */
@@ -50,15 +51,29 @@ struct rest {
 	struct list queue;             /* puts that wait */
 	struct put *reading;           /* the one that is being read, or NULL */
 	size_t body_bytes_max;
-	struct api_counters *counters; /* counted by the control thread */
+	size_t held_bytes_max;
+	struct api_counters *counters; /* of rest: counted by all threads */
+	_Atomic size_t held_bytes;     /* of bodies that are not decoded yet */
 	_Atomic unsigned puts;
 	_Atomic unsigned taken; /* on their way to the control thread, or there */
 };
 
+static void count(_Atomic uint64_t *counter)
+{
+	(void)atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+}
+
+static void free_body(struct put *p)
+{
+	(void)atomic_fetch_sub(&p->rest->held_bytes, p->held_bytes);
+	p->held_bytes = 0;
+	str_free(&p->body);
+}
+
 static void free_put(struct put *p)
 {
 	(void)atomic_fetch_sub(&p->rest->puts, 1);
-	str_free(&p->body);
+	free_body(p);
 	str_free(&p->answer);
 	p->magic = 0;
 	free(p);
@@ -131,8 +146,8 @@ static void answer_put(struct put *p)
 	const int r = p->result;
 	int mine = PUT_CONTROLS;
 
-	counter_add(r == 0 ? &rest->counters->rest_taken : &rest->counters->rest_refused, 1);
-	str_free(&p->body);
+	count(r == 0 ? &rest->counters->rest_taken : &rest->counters->rest_refused);
+	free_body(p);
 	(void)atomic_fetch_sub(&rest->taken, 1);
 	p->status = r == 0 ? 200 : r == -EINVAL ? 400 : 503;
 	p->message.run = on_taken;
@@ -198,8 +213,18 @@ static void refuse(struct put *p, int status)
 	struct exchange *x = p->x;
 
 	body_set_consumer(x->request_body, NULL, NULL);
+	count(&p->rest->counters->rest_refused);
 	free_put(p);
 	exchange_fail(x, status);
+}
+
+/* Whether there is room for so much more of a body. A buffer is at most twice as long. */
+static bool reserve(struct put *p, size_t bytes)
+{
+	size_t before = atomic_fetch_add(&p->rest->held_bytes, bytes);
+
+	p->held_bytes += bytes;
+	return before + bytes <= p->rest->held_bytes_max;
 }
 
 static void hand_over(struct put *p)
@@ -223,6 +248,10 @@ static void on_body(struct body *b, void *consumer)
 	while (b->bytes > 0) {
 		slice piece = body_front(b);
 
+		if (!reserve(p, piece.n)) {
+			refuse(p, 503);
+			return;
+		}
 		str_add(&p->body, piece);
 		body_take(b, piece.n);
 		if (p->body.failed) {
@@ -271,6 +300,7 @@ static void start(struct service *service, struct exchange *x)
 		return;
 	if (atomic_fetch_add(&rest->puts, 1) >= PUTS_MAX || (p = calloc(1, sizeof *p)) == NULL) {
 		(void)atomic_fetch_sub(&rest->puts, 1);
+		count(&rest->counters->rest_refused);
 		exchange_fail(x, 503);
 		return;
 	}
@@ -320,6 +350,9 @@ int rest_create(struct rest **made, struct proxy *proxy, const struct static_con
 	list_init(&rest->queue);
 	rest->aggregator = aggregator;
 	rest->body_bytes_max = (size_t)config->weir.limits.rest_bytes;
+	/* One alone always has room. */
+	rest->held_bytes_max =
+		MAX((size_t)config->weir.limits.rest_held_bytes, rest->body_bytes_max);
 	rest->counters = proxy_api_counters(proxy);
 	proxy_set_internal(proxy, INTERNAL_REST, &rest->service);
 	return 0;

@@ -275,6 +275,7 @@ struct weir_limits_config {
 	int64_t access_log_bytes; /* of lines that wait to be written, per worker */
 	int64_t api_bytes;        /* of one answer of the API */
 	int64_t rest_bytes;       /* of one configuration for the rest provider */
+	int64_t rest_held_bytes;  /* of all bodies that are on their way */
 };
 
 /**

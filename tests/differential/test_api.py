@@ -511,6 +511,23 @@ def test_rest(pairs):
         assert call(pair.weir, "/api/http/routers/other@rest").status == 200
 
 
+def test_rest_durations(pairs):
+    """Numbers without a unit are seconds, as in files."""
+    pair = start(pairs, http(ROUTERS, MIDDLEWARES), REST)
+    settled(pair)
+    body = {"http": {"routers": {"timed": {"rule": "Host(`timed`)", "service": "s@file"}},
+                     "middlewares": {"again": {"retry": {"attempts": 2, "initialInterval": 7}},
+                                     "limit": {"rateLimit": {"average": 1, "period": 90}}}}}
+    theirs, ours = (put(instance, body) for instance in (pair.traefik, pair.weir))
+    assert ours["status"] == 200 and not differences(taken(theirs), ours)
+    for name, option in (("again", "retry"), ("limit", "rateLimit")):
+        for instance in (pair.traefik, pair.weir):
+            wait_until(lambda instance=instance: call(instance, f"/api/http/middlewares/{name}@rest").status == 200, f"{name} is there")
+        theirs, ours = (json.loads(call(instance, f"/api/http/middlewares/{name}@rest").body)[option] for instance in (pair.traefik, pair.weir))
+        for key in ("initialInterval", "period"):
+            assert ours.get(key) == theirs.get(key)
+
+
 def test_rest_messages(pairs):
     pair = start(pairs, http({"put": {"rule": "PathPrefix(`/api/providers`)", "service": "rest@internal", "entryPoints": ["web"]}}, MIDDLEWARES),
                  {"providers": {"rest": {}}})

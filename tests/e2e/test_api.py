@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import select
 import tarfile
 import threading
 
@@ -208,6 +209,23 @@ def test_rest_bodies_have_limits(proxy):
     assert fetch(p.ports["traefik"], "PUT", "/api/providers/rest", body=large).status == 413
     assert fetch(p.ports["traefik"], "PUT", "/api/providers/rest", chunks=[large[:40000], large[40000:]]).status == 413
     assert put(p, {}).status == 200
+
+
+def test_rest_bodies_together_have_a_limit(proxy):
+    """Sixty-four bodies of the longest kind would be a gigabyte."""
+    p = with_api(proxy, many(1), merge(REST, {"weir": {"limits": {"restBody": "64KiB", "restBodies": "1KiB"}}}))
+    half = b'{"http": {}' + b" " * 40000
+    head = b"PUT /api/providers/rest HTTP/1.1\r\nHost: x\r\nContent-Length: 50000\r\n\r\n"
+    with Client(p.ports["traefik"]) as first, Client(p.ports["traefik"]) as second:
+        first.send(head + half)
+        second.send(head + half)
+        ready, _, _ = select.select([first.sock, second.sock], [], [], 60)
+        refused, other = (first, second) if ready == [first.sock] else (second, first)
+        assert refused.response().status == 503
+        other.send(b" " * (50000 - len(half) - 1) + b"}")
+        assert other.response().status == 400, "an empty object"
+    assert p.scrape().value("weir_api_rest_refused_total") == 2
+    assert put(p, many(1)).status == 200
 
 
 def test_rest_reads_from_slow_clients(proxy):

@@ -125,6 +125,10 @@ bool h1_says_empty(const struct exchange *x, enum framing framing);
 /** Sends 100 Continue if the client still waits for it. */
 void h1_connection_continue(struct h1_connection *c);
 
+/** How long a tunnel may be silent: a side that has ended and a silent one are not waited for as
+ * long as two that are silent. 0: for ever. */
+uint64_t h1_tunnel_patience_ms(const struct h1_server_options *o, const struct tunnel *t);
+
 /** The response is a 101: sends it and begins the tunnel, or closes. */
 void h1_connection_switch(struct h1_connection *c);
 

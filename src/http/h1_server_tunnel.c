@@ -10,16 +10,20 @@ static void tunnel_timed_out(struct timer *t)
 	h1_connection_close(c, true);
 }
 
-/* A side that has ended and a silent one are not waited for as long as two that are silent. */
-static void note_activity(struct h1_connection *c)
+uint64_t h1_tunnel_patience_ms(const struct h1_server_options *o, const struct tunnel *t)
 {
-	const struct h1_server_options *o = &c->server->options;
-	const struct tunnel *t = c->x->tunnel;
 	bool half = t->up.state != BODY_OPEN || t->down.state != BODY_OPEN;
 	uint64_t ms = o->tunnel_idle_ms;
 
 	if (half && o->tunnel_half_ms > 0)
 		ms = ms > 0 ? MIN(ms, o->tunnel_half_ms) : o->tunnel_half_ms;
+	return ms;
+}
+
+static void note_activity(struct h1_connection *c)
+{
+	uint64_t ms = h1_tunnel_patience_ms(&c->server->options, c->x->tunnel);
+
 	if (ms > 0)
 		loop_arm(c->server->loop, &c->timer, ms, tunnel_timed_out);
 }

@@ -71,8 +71,11 @@ static void on_changed(struct h2_stream *stream, unsigned changes)
 	}
 	if (changes & H2_HEAD)
 		h2_request_start(r);
-	else if (r->begun && (changes & H2_BODY) && stream->in != NULL)
+	else if (r->begun && (changes & H2_BODY) && stream->in != NULL) {
+		if (stream->two_way)
+			h2_tunnel_note_activity(r);
 		body_notify(stream->in);
+	}
 }
 
 static void on_write_stall(struct timer *t)

@@ -4,6 +4,7 @@
  *   h2_server.c           connections: begin, life, end
  *   h2_server_request.c   from header lines to an exchange
  *   h2_server_response.c  from the exchange to frames
+ *   h2_server_tunnel.c    extended CONNECT and what follows
  */
 #ifndef HTTP_H2_SERVER_PRIVATE_H
 #define HTTP_H2_SERVER_PRIVATE_H
@@ -39,7 +40,9 @@ struct h2_request {
 	struct exchange *x;
 	struct timer read_timer;  /* readTimeout: the whole request */
 	struct timer write_timer; /* writeTimeout: until the response is sent */
-	slice authority, scheme;
+	slice authority, scheme, protocol;
+	struct body *early; /* of extended CONNECT: bytes before the tunnel; NULL: it is none */
+	slice key;          /* made for it, Sec-WebSocket-Key */
 	size_t head_bytes, lines; /* as the limits count them */
 	unsigned crumbs;          /* Cookie lines */
 	int refusal;              /* 431, 503: a status to refuse with; 0: none */
@@ -69,8 +72,34 @@ void h2_request_end(struct h2_request *r, bool failed);
 
 extern const struct exchange_client h2_request_client;
 
+/** Sends the response's head with this status; `body` follows, as `framing` says. Returns 0 or
+ * -ENOMEM. */
+int h2_request_submit(struct h2_request *r, int status, struct body *body, enum framing framing);
+
+/** The `ready` of a body that is sent; the consumer is the request. */
+void h2_request_on_body(struct body *b, void *consumer);
+
 /** Sends 100 Continue if the client still waits for it. */
 void h2_request_continue(struct h2_request *r);
+
+/* h2_server_tunnel.c */
+
+/** The head has a `:protocol` (RFC 8441): DATA is kept for the tunnel from now on. Returns false
+ * when memory is short. */
+bool h2_tunnel_expect(struct h2_request *r);
+
+/** Makes extended CONNECT the upgrade that HTTP/1.1 has for it. Returns H1_DONE or what is wrong.
+ */
+enum h1_result h2_tunnel_translate(struct h2_request *r);
+
+/** The response is a 101: sends its head and begins the tunnel, or resets the stream. */
+void h2_tunnel_switch(struct h2_request *r);
+
+/** Bytes have passed, either way. The request is a tunnel. */
+void h2_tunnel_note_activity(struct h2_request *r);
+
+/** Before the exchange ends. */
+void h2_tunnel_free(struct h2_request *r);
 
 /* h2_server.c */
 

@@ -92,6 +92,11 @@ static void take_pseudo(struct h2_request *r, slice name, slice value)
 		r->scheme = value;
 	else if (slice_equal(name, SLICE(":authority")))
 		r->authority = value;
+	else if (slice_equal(name, SLICE(":protocol"))) {
+		r->protocol = value;
+		if (!h2_tunnel_expect(r))
+			refuse_with(r, 503);
+	}
 }
 
 static int add(struct h2_request *r, struct fields *to, slice name, slice value)
@@ -163,6 +168,13 @@ static enum h1_result judge(struct h2_request *r)
 	q->version = HTTP_2;
 	if (q->method.n == 0 || !field_is_token(q->method))
 		return H1_BAD_SYNTAX;
+	if (r->protocol.n > 0) {
+		if (!slice_equal_nocase(r->protocol, SLICE("websocket")))
+			refuse_with(r, 501);
+		result = h2_tunnel_translate(r);
+		if (result != H1_DONE)
+			return result;
+	}
 	if (slice_equal(q->method, SLICE("CONNECT")))
 		q->target = r->authority;
 	else if (!origin && !slice_equal(q->target, SLICE("*")))
@@ -179,7 +191,8 @@ static enum h1_result judge(struct h2_request *r)
 	result = h1_judge_request(q);
 	q->keep_alive = true;
 	/* Of a short body all is here already. */
-	if (result == H1_DONE && q->framing == FRAMING_NONE && !h2_stream_is_empty(&r->stream))
+	if (result == H1_DONE && q->framing == FRAMING_NONE && r->early == NULL &&
+	    !h2_stream_is_empty(&r->stream))
 		q->framing = FRAMING_CHUNKED;
 	return result;
 }
@@ -235,7 +248,9 @@ static void begin_body(struct h2_request *r)
 		(void)fields_remove_id(&x->request.fields, FIELD_EXPECT);
 	r->continue_owed = x->request.expect_continue && !r->stream.in_done;
 	x->request.expect_continue = false;
-	if (r->stream.in_done)
+	if (r->early != NULL)
+		body_end(&x->own_request_body);
+	if (r->stream.in_done || r->early != NULL)
 		return;
 	loop_arm(s->loop, &r->read_timer, s->options.read_timeout_ms, on_read_timeout);
 }
@@ -303,5 +318,6 @@ void h2_request_end(struct h2_request *r, bool failed)
 	loop_disarm(loop, &r->read_timer);
 	loop_disarm(loop, &r->write_timer);
 	h2_stream_detach(&r->stream);
+	h2_tunnel_free(r);
 	exchange_end(&x, failed);
 }

@@ -16,16 +16,16 @@ static nghttp2_nv line(slice name, slice value)
 }
 
 /* The head in nghttp2's shape, which copies it and spells names in lower case. */
-static nghttp2_nv *lines_of(struct arena *arena, const struct response *p, char status[3],
+static nghttp2_nv *lines_of(struct arena *arena, const struct response *p, int code, char status[3],
 			    size_t *count)
 {
 	nghttp2_nv *list = ARENA_ARRAY(arena, nghttp2_nv, p->fields.count + OWN_LINES);
 
 	if (list == NULL)
 		return NULL;
-	status[0] = (char)('0' + p->status / 100 % 10);
-	status[1] = (char)('0' + p->status / 10 % 10);
-	status[2] = (char)('0' + p->status % 10);
+	status[0] = (char)('0' + code / 100 % 10);
+	status[1] = (char)('0' + code / 10 % 10);
+	status[2] = (char)('0' + code % 10);
 	list[0] = line(SLICE(":status"), slice_of(status, 3));
 	*count = 1;
 	for (size_t i = 0; i < p->fields.count; i++)
@@ -37,7 +37,7 @@ static void send_interim(struct h2_request *r, const struct response *interim)
 {
 	char status[3];
 	size_t count;
-	nghttp2_nv *list = lines_of(&r->x->arena, interim, status, &count);
+	nghttp2_nv *list = lines_of(&r->x->arena, interim, interim->status, status, &count);
 
 	if (list == NULL)
 		return;
@@ -65,22 +65,24 @@ static void inform(struct exchange *x, const struct response *interim)
 		send_interim(r, interim);
 }
 
-static void on_body(struct body *b, void *consumer)
+void h2_request_on_body(struct body *b, void *consumer)
 {
 	struct h2_request *r = consumer;
 
 	(void)b;
+	if (r->stream.two_way)
+		h2_tunnel_note_activity(r);
 	h2_stream_wake(&r->stream);
 }
 
-static int submit(struct h2_request *r, enum framing framing)
+int h2_request_submit(struct h2_request *r, int code, struct body *from, enum framing framing)
 {
 	struct exchange *x = r->x;
 	nghttp2_session *ng = r->connection->session.ng;
 	nghttp2_data_provider body = {.read_callback = NULL};
 	char status[3], length[24];
 	size_t count;
-	nghttp2_nv *list = lines_of(&x->arena, &x->response, status, &count);
+	nghttp2_nv *list = lines_of(&x->arena, &x->response, code, status, &count);
 	bool empty = h1_says_empty(x, framing);
 
 	if (list == NULL)
@@ -92,8 +94,7 @@ static int submit(struct h2_request *r, enum framing framing)
 		list[count++] = line(SLICE("content-length"), slice_of(length, (size_t)n));
 	}
 	if (framing != FRAMING_NONE)
-		body = h2_stream_send(&r->stream, x->response_body, framing,
-				      x->response.content_length);
+		body = h2_stream_send(&r->stream, from, framing, x->response.content_length);
 	return nghttp2_submit_response(ng, r->stream.id, list, count,
 				       framing != FRAMING_NONE ? &body : NULL) == 0
 		       ? 0
@@ -108,15 +109,20 @@ static void respond(struct exchange *x)
 	OBJ_CHECK(&r->stream, H2_STREAM_MAGIC);
 	must(!r->responding);
 	r->responding = true;
+	if (x->response.status == 101) {
+		h2_tunnel_switch(r);
+		return;
+	}
 	h1_drop_hop_fields(x, framing);
 	(void)fields_remove_id(&x->response.fields, FIELD_UPGRADE);
 	/* No interim status can be a final one, least of all a 101 (RFC 9113 section 8.6). */
-	if (x->response.status < 200 || submit(r, framing) < 0) {
+	if (x->response.status < 200 ||
+	    h2_request_submit(r, x->response.status, x->response_body, framing) < 0) {
 		h2_stream_reset(&r->stream, NGHTTP2_INTERNAL_ERROR);
 		return;
 	}
 	if (framing != FRAMING_NONE)
-		body_set_consumer(x->response_body, on_body, r);
+		body_set_consumer(x->response_body, h2_request_on_body, r);
 	h2_session_wake(&r->connection->session);
 }
 

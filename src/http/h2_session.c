@@ -212,7 +212,7 @@ static int on_sent(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
 	loop_disarm(s->loop, &stream->timer);
 	/* Answered before the request's body is here: the rest is of no use (RFC 9113 section 8.1).
 	 */
-	if (s->server && !stream->in_done)
+	if (s->server && !stream->in_done && !stream->two_way)
 		(void)nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, stream->id,
 						NGHTTP2_NO_ERROR);
 	return 0;
@@ -291,6 +291,7 @@ static int submit_settings(struct h2_session *s, const struct h2_options *o)
 	if (s->server) {
 		list[n++] = (nghttp2_settings_entry){NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS,
 						     o->streams_max};
+		list[n++] = (nghttp2_settings_entry){NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1};
 	} else {
 		list[n++] = (nghttp2_settings_entry){NGHTTP2_SETTINGS_ENABLE_PUSH, 0};
 	}

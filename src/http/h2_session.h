@@ -117,6 +117,7 @@ struct h2_stream {
 	bool out_waiting; /* `out` is empty: nghttp2 has put the stream aside */
 	bool out_done;
 	bool reset;         /* by this side */
+	bool two_way;       /* a tunnel: the peer's side goes on after this one's end */
 	uint64_t stall_ms;  /* 0: none */
 	struct timer timer; /* while bytes of `out` wait for the peer's window */
 	void (*stalled)(struct h2_stream *);

@@ -137,7 +137,7 @@ def test_a_server_that_is_restarted(upstream, proxy, ca, good):
 
 def test_websocket(upstream, proxy, ca, good):
     """Beside calls in HTTP/2, by HTTP/1.1."""
-    backend = proxy(merge(behind_tls(upstream(serve=echo).url, good.pair), {}))
+    backend = proxy(behind_tls(upstream(serve=echo).url, good.pair))
     p = proxy(site(backend.port, ca))
     with p.connect() as client:
         socket = open_websocket(client)

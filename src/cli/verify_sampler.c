@@ -208,15 +208,16 @@ static void add_times(struct verify_sample *s, int pid)
 /* The first number is what it has run, in nanoseconds. */
 static void add_first_thread(struct verify_sample *s, int pid)
 {
-	unsigned long long ran_ns = 0;
-	char path[64];
+	char path[64], line[128] = "";
+	uint64_t ran_ns;
 	FILE *file;
 
 	(void)snprintf(path, sizeof path, "/proc/%d/task/%d/schedstat", pid, pid);
 	file = fopen(path, "re");
 	if (file == NULL)
 		return;
-	if (fscanf(file, "%llu", &ran_ns) == 1)
+	if (fgets(line, sizeof line, file) != NULL &&
+	    slice_to_u64(slice_first(slice_from(line), strcspn(line, " ")), &ran_ns))
 		s->control_us += (int64_t)(ran_ns / 1000);
 	(void)fclose(file);
 }

@@ -371,6 +371,11 @@ struct weir_config {
 
 #define STATIC_CONFIG_MAGIC 0x73746174u
 
+/** ocsp */
+struct ocsp_config {
+	struct option_pairs responder_overrides;
+};
+
 /** core */
 struct core_config {
 	bool strict_tls_options;
@@ -392,6 +397,7 @@ struct static_config {
 	struct servers_transport_config servers_transport;
 	struct experimental_config experimental;
 	struct core_config core;
+	struct ocsp_config *ocsp; /* NULL: off */
 	struct weir_config weir;
 };
 

@@ -222,7 +222,8 @@ static const struct option spiffe_rows[] = {
 };
 
 static const struct option ocsp_rows[] = {
-	ROW("responderOverrides", PAIRS, NULL),
+	OPT_PAIRS("responderOverrides", struct ocsp_config, responder_overrides,
+		  "Responders to ask instead of those that certificates name: `URL: URL`."),
 	OPT_END,
 };
 
@@ -258,8 +259,10 @@ const struct option static_options[] = {
 		   "Plugins and experiments."),
 	OPT_OBJECT("core", struct static_config, core, core_rows, "Rules and TLS options."),
 	OPT_NOWHERE_TABLE("spiffe", POINTER, REFUSED, spiffe_rows, 0, "SPIFFE."),
-	OPT_NOWHERE_TABLE("ocsp", POINTER, ACCEPTED, ocsp_rows, OPTION_ALLOW_EMPTY,
-			  "OCSP stapling."),
+	OPT_POINTER("ocsp", struct static_config, ocsp, ocsp_rows,
+		    "Show clients, with each certificate, that it has not been revoked (OCSP "
+		    "stapling).",
+		    .flags = OPTION_ALLOW_EMPTY),
 	OPT_OBJECT("weir", struct static_config, weir, weir_options,
 		   "weir's own options; Traefik ignores this key.", .flags = OPTION_ALLOW_EMPTY),
 	ROW_REMOVED("pilot", "Traefik Pilot was removed in Traefik v3"),

@@ -31,8 +31,9 @@ struct tls {
 	char *early;       /* bytes that were read before the layer was there */
 	size_t early_n, early_at;
 	char *name; /* that the client asked for, in lower case; NULL: none */
-	const struct tls_profile *profile; /* of the acceptor; NULL: not chosen yet */
-	int error;                         /* of the socket, a negative errno value */
+	const struct tls_profile *profile;   /* of the acceptor; NULL: not chosen yet */
+	struct tls_certificate *certificate; /* the same */
+	int error;                           /* of the socket, a negative errno value */
 	bool established;
 	bool failed; /* nothing more can be said on it */
 };

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include "net/address.h"
+#include "net/tls_ocsp.h"
 #include "net/tls_private.h"
 
 /* What a client may show of certificates; goes into its ticket, for which there are 64 KiB. */
@@ -101,6 +102,7 @@ static int set_up(struct tls_acceptor *a, struct weir_error *e)
 	SSL_CTX_set_tlsext_servername_callback(a->context, acknowledge_name);
 	SSL_CTX_set_alpn_select_cb(a->context, choose_protocol, a);
 	if (SSL_CTX_set_tlsext_ticket_key_evp_cb(a->context, tls_tickets_key) != 1 ||
+	    SSL_CTX_set_tlsext_status_cb(a->context, tls_ocsp_staple) != 1 ||
 	    SSL_CTX_set_session_ticket_cb(a->context, tls_tickets_keep_chain, tls_tickets_take_up,
 					  NULL) != 1 ||
 	    SSL_CTX_use_cert_and_key(a->context, c->leaf, c->key, c->chain, 1) != 1 ||
@@ -298,6 +300,7 @@ int tls_acceptor_choose(SSL *ssl, int *alert, void *acceptor)
 	if (profile == NULL || (c == NULL && tls_profile_is_strict(profile)))
 		return refuse(alert, SSL_AD_UNRECOGNIZED_NAME);
 	tls_of(ssl)->profile = profile;
+	tls_of(ssl)->certificate = c != NULL ? c : a->store->list[0];
 	if (profile != a->profile && !tls_profile_apply(profile, ssl))
 		return refuse(alert, SSL_AD_INTERNAL_ERROR);
 	if (c != NULL && c != a->store->list[0] && !use_certificate(c, ssl))

@@ -182,6 +182,7 @@ static struct tls_certificate *make(struct weir_error *e)
 	}
 	c->magic = TLS_CERTIFICATE_MAGIC;
 	c->references = 1;
+	must(pthread_mutex_init(&c->staple_lock, NULL) == 0);
 	return c;
 }
 
@@ -270,6 +271,8 @@ void tls_certificate_release(struct tls_certificate **certificate)
 	X509_free(c->leaf);
 	sk_X509_pop_free(c->chain, X509_free);
 	EVP_PKEY_free(c->key);
+	(void)pthread_mutex_destroy(&c->staple_lock);
+	free(c->staple);
 	c->magic = 0;
 	free(c);
 }

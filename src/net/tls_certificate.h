@@ -6,6 +6,7 @@
 #define NET_TLS_CERTIFICATE_H
 
 #include <openssl/x509.h>
+#include <pthread.h>
 
 #include "core/error.h"
 #include "core/map.h"
@@ -14,8 +15,8 @@
 
 #define TLS_CERTIFICATE_MAGIC 0x63657274u
 
-/** One reference each: `tls_certificate_load` or `tls_certificate_ref` to
- * `tls_certificate_release`. */
+/** Immutable but for what OCSP says of it (`tls_certificate_set_staple`). One reference each:
+ * `tls_certificate_load` or `tls_certificate_ref` to `tls_certificate_release`. */
 struct tls_certificate {
 	uint32_t magic;
 	_Atomic uint32_t references;
@@ -26,6 +27,10 @@ struct tls_certificate {
 	size_t name_count;
 	bool generated;
 	unsigned char hash[SHA256_DIGEST_BYTES]; /* of what it was loaded from */
+	pthread_mutex_t staple_lock;             /* guards what follows */
+	char *staple;                            /* shown to clients; NULL: nothing is */
+	size_t staple_n;
+	int64_t staple_until_s; /* since 1970 */
 };
 
 /** The hash that a certificate loaded from these texts has. */

@@ -10,6 +10,7 @@
 #include "middleware/shared_state.h"
 #include "proxy/access.h"
 #include "proxy/proxy_private.h"
+#include "proxy/staples.h"
 #include "redis/server.h"
 
 static size_t count_workers(const struct static_config *config)
@@ -225,6 +226,8 @@ int proxy_create(struct proxy **proxy, struct loop *control, const struct static
 		r = plugin_registry_create(&p->world.middlewares.plugins, config, &p->loops, e);
 	if (r == 0)
 		r = generation_world_open_tls(&p->world, e);
+	if (r == 0 && config->ocsp != NULL)
+		r = staples_create(&p->staples, control, config->ocsp, &p->counters, e);
 	if (r == 0) {
 		fill_world(p);
 		r = start_workers(p, e);
@@ -321,6 +324,8 @@ static void publish(struct proxy *p, struct generation *g)
 	replace_current(p, g, old);
 	p->current = g;
 	proxy_set_store(p, g->tls.store);
+	if (p->staples != NULL && g->tls.store != NULL)
+		staples_use(p->staples, g->tls.store);
 	put_view(p, view_ref(g->view));
 	counter_add(&p->counters.generations_live, 1);
 	counter_add(&p->counters.reloads, 1);
@@ -501,6 +506,7 @@ void proxy_destroy(struct proxy **proxy)
 	OBJ_TAKE(p, proxy, PROXY_MAGIC);
 	p->draining = true;
 	cancel_build(p);
+	staples_destroy(&p->staples);
 	end_connections(p);
 	end_generations(p);
 	for (size_t i = 0; i < p->worker_count; i++)

@@ -31,6 +31,7 @@ struct proxy {
 
 	struct generation *current;
 	pthread_mutex_t store_lock;
+	struct staples *staples; /* NULL: OCSP is off */
 	struct tls_store *store; /* one reference, under the lock, which other threads take, too */
 	pthread_mutex_t view_lock; /* guards the next two, and the states of those in the list */
 	struct view *view;         /* of the current generation; one reference */

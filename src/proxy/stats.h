@@ -17,7 +17,10 @@
 	X(generations_live, GAUGE, "Configurations in use: the current one and those that drain") \
 	X(reloads, COUNTER, "Configurations that came into effect") \
 	X(reload_failures, COUNTER, "Configurations that could not be built for lack of memory") \
-	X(last_reload_seconds, GAUGE, "When the last configuration came into effect, since 1970")
+	X(last_reload_seconds, GAUGE, "When the last configuration came into effect, since 1970") \
+	X(ocsp_staples, GAUGE, "Certificates that an OCSP answer is shown with") \
+	X(ocsp_requests, COUNTER, "Times that a responder was to be asked about a certificate") \
+	X(ocsp_failures, COUNTER, "Times that there was no answer which can be shown to clients")
 
 struct proxy_counters {
 #define X(name, kind, help) _Atomic uint64_t name;

@@ -380,7 +380,6 @@ static const struct {
 		  "log: {otlp: {grpc: {insecure: true, tls: {ca: x}}}}\n"},
 	 NULL,
 	 "error: F:1:17: api.basePath: found \"x\", expected a path of letters, digits and /_.:~-\n"
-	 "warning: F:2:7: ocsp: accepted without effect\n"
 	 "warning: F:3:13: log.otlp: accepted without effect\n"
 	 "warning: F:1:6: api.dashboard: weir has no dashboard, only the API that it would use; "
 	 "false says that none is expected\n"

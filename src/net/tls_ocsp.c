@@ -61,9 +61,10 @@ int tls_ocsp_ask(const struct tls_certificate *c, struct arena *arena, slice *re
 {
 	OCSP_REQUEST *q = NULL;
 	OCSP_CERTID *id;
-	int r = copy_responder(c, arena, responder);
+	int r;
 
 	OBJ_CHECK(c, TLS_CERTIFICATE_MAGIC);
+	r = copy_responder(c, arena, responder);
 	if (r < 0)
 		return r;
 	id = id_of(c);

@@ -39,6 +39,7 @@ int client_create(struct client **client, struct loop *loop, slice host, uint16_
 	list_init(&k->resolving);
 	list_init(&k->shared);
 	list_init(&k->waiting);
+	k->place.run = h2_client_place_waiting;
 	if (options->h2)
 		k->speaks = CLIENT_SPEAKS_HTTP2;
 	k->numeric = resolver_is_address(name, port, &k->addresses);
@@ -70,6 +71,7 @@ void client_destroy(struct client **client)
 	while (!list_empty(&k->shared))
 		client_connection_close(
 			container_of(k->shared.next, struct client_connection, link));
+	loop_cancel(k->loop, &k->place);
 	maybe_free(k);
 }
 

@@ -102,7 +102,8 @@ struct client {
 	enum client_speaks speaks;
 	struct list shared;  /* open connections with HTTP/2 */
 	struct list waiting; /* calls, for the connection that is being opened and may be shared */
-	bool opening;        /* one is */
+	bool opening;        /* one is, or its server has not said yet how many calls it takes */
+	struct task place;   /* the calls that wait */
 	size_t idle_count, connection_count;
 	size_t closing_count; /* of the connections: closed, but not yet freed by the loop */
 	struct resolved addresses;

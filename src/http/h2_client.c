@@ -11,8 +11,6 @@
 #define CALLS_MAX 250u
 #define TABLE_BYTES 4096u
 #define LINE_BYTES 32u
-/* :method, :scheme, :authority, :path */
-#define PSEUDO_LINES 4u
 
 /* Go's default of pingTimeout. */
 #define PING_TIMEOUT_MS 15000u
@@ -20,10 +18,12 @@
 struct h2_client_connection {
 	struct client_connection *carrier;
 	struct h2_session session;
-	struct timer probe; /* with readIdleTimeout: looks whether the server has been heard */
-	uint64_t pinged_ms; /* when a probe was sent whose answer is waited for; 0: none */
-	bool leaving;       /* it gets no further calls */
-	bool idle;          /* counted as such: it has no call */
+	struct timer probe;  /* with readIdleTimeout: looks whether the server has been heard */
+	uint64_t pinged_ms;  /* when a probe was sent whose answer is waited for; 0: none */
+	struct timer silent; /* ends the wait for the server's settings */
+	bool told;           /* they have come: before, it gets one call only */
+	bool leaving;        /* it gets no further calls */
+	bool idle;           /* counted as such: it has no call */
 };
 
 /** One call on a connection, in the call's arena. */
@@ -287,6 +287,45 @@ static void on_leaving(struct h2_session *s, int32_t last)
 	conn->leaving = true;
 }
 
+/* Others need not wait for the connection any more. */
+static void release_waiting(struct client_connection *c)
+{
+	struct client *k = c->client;
+
+	if (!c->awaited)
+		return;
+	k->opening = c->awaited = false;
+	loop_defer(k->loop, &k->place);
+}
+
+static void on_settings(struct h2_session *s)
+{
+	struct h2_client_connection *conn = connection_of(s);
+
+	conn->told = true;
+	loop_disarm(s->loop, &conn->silent);
+	release_waiting(conn->carrier);
+}
+
+/* It answers, or the call's own time-outs end it; others are no worse off than that call. */
+static void on_no_settings(struct timer *t)
+{
+	struct h2_client_connection *conn = container_of(t, struct h2_client_connection, silent);
+
+	on_settings(&conn->session);
+}
+
+void h2_client_place_waiting(struct task *t)
+{
+	struct client *k = container_of(t, struct client, place);
+	struct client_call *call;
+	struct list waiting;
+
+	list_move(&waiting, &k->waiting);
+	while ((call = h2_client_next(k, &waiting)) != NULL)
+		client_place(k, call);
+}
+
 static void on_pong(struct h2_session *s)
 {
 	(void)s;
@@ -352,6 +391,7 @@ static const struct h2_session_ops ops = {.begin = on_begin,
 					  .head = on_head,
 					  .changed = on_changed,
 					  .blocked = on_blocked,
+					  .settings = on_settings,
 					  .leaving = on_leaving,
 					  .pong = on_pong,
 					  .over = on_over};
@@ -362,42 +402,6 @@ static void on_ready(struct transport *t, int events)
 
 	OBJ_CHECK(c, CLIENT_CONNECTION_MAGIC);
 	h2_session_on_ready(&c->h2->session, events);
-}
-
-static nghttp2_nv line(slice name, slice value)
-{
-	return (nghttp2_nv){.name = (uint8_t *)(uintptr_t)name.p,
-			    .namelen = name.n,
-			    .value = (uint8_t *)(uintptr_t)value.p,
-			    .valuelen = value.n};
-}
-
-/* What HTTP/1 says of its connection has no place here (RFC 9113 section 8.2.2). */
-#define NOT_SENT \
-	(FIELD_BIT(FIELD_HOST) | FIELD_BIT(FIELD_CONNECTION) | FIELD_BIT(FIELD_KEEP_ALIVE) | \
-	 FIELD_BIT(FIELD_PROXY_CONNECTION) | FIELD_BIT(FIELD_TRANSFER_ENCODING) | \
-	 FIELD_BIT(FIELD_UPGRADE) | FIELD_BIT(FIELD_EXPECT))
-
-static nghttp2_nv *lines_of(const struct client_call *call, size_t *count)
-{
-	const struct request *q = call->request;
-	nghttp2_nv *list = ARENA_ARRAY(call->arena, nghttp2_nv, q->fields.count + PSEUDO_LINES);
-
-	if (list == NULL)
-		return NULL;
-	list[0] = line(SLICE(":method"), q->method);
-	list[1] = line(SLICE(":scheme"),
-		       call->client->options.tls != NULL ? SLICE("https") : SLICE("http"));
-	list[2] = line(SLICE(":authority"), fields_value_id(&q->fields, FIELD_HOST));
-	list[3] = line(SLICE(":path"), call->target);
-	*count = PSEUDO_LINES;
-	for (size_t i = 0; i < q->fields.count; i++) {
-		const struct field *f = &q->fields.list[i];
-
-		if (f->id == FIELD_OTHER || !(NOT_SENT & FIELD_BIT(f->id)))
-			list[(*count)++] = line(f->name, f->value);
-	}
-	return list;
 }
 
 static void on_request_body(struct body *b, void *consumer)
@@ -415,7 +419,7 @@ static int submit(struct h2_client_connection *conn, struct client_call *call)
 	const struct request *q = call->request;
 	nghttp2_data_provider body;
 	size_t count;
-	nghttp2_nv *list = lines_of(call, &count);
+	nghttp2_nv *list = h2_client_lines(call, &count);
 	int32_t id;
 
 	if (h == NULL || list == NULL)
@@ -447,7 +451,7 @@ static bool has_room(const struct h2_client_connection *conn)
 		conn->session.ng, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
 
 	/* Numbers of streams run out. */
-	return !conn->leaving && conn->session.error == 0 &&
+	return conn->told && !conn->leaving && conn->session.error == 0 &&
 	       nghttp2_session_check_request_allowed(conn->session.ng) != 0 &&
 	       conn->session.stream_count < MIN(allowed, CALLS_MAX);
 }
@@ -572,14 +576,9 @@ void h2_client_begin(struct client_connection *c)
 	c->io.on_ready = on_ready;
 	list_remove(&c->link);
 	list_push(&k->shared, &c->link);
-	if (c->awaited)
-		k->opening = c->awaited = false;
 	transport_watch(&c->io, TRANSPORT_READABLE);
+	loop_arm(k->loop, &c->h2->silent, k->options.connect_timeout_ms, on_no_settings);
 	send_on(c->h2, call);
-	while (has_room(c->h2) && (call = h2_client_next(k, &k->waiting)) != NULL)
-		send_on(c->h2, call);
-	if ((call = h2_client_next(k, &k->waiting)) != NULL)
-		h2_client_open(k, call);
 }
 
 void h2_client_free(struct h2_client_connection **giver)
@@ -592,6 +591,8 @@ void h2_client_free(struct h2_client_connection **giver)
 	if (conn->idle)
 		client_count_idle(conn->carrier->client, -1);
 	loop_disarm(conn->carrier->client->loop, &conn->probe);
+	loop_disarm(conn->carrier->client->loop, &conn->silent);
+	release_waiting(conn->carrier);
 	h2_session_free(&conn->session);
 	free(conn);
 }

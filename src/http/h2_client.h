@@ -5,6 +5,8 @@
 #ifndef HTTP_H2_CLIENT_H
 #define HTTP_H2_CLIENT_H
 
+#include <nghttp2/nghttp2.h>
+
 #include "http/client_private.h"
 
 /** Puts the call on an open connection that has room. Returns false if there is none. */
@@ -24,8 +26,12 @@ static inline bool h2_client_has(const struct client_call *call)
 /** Lets go of a call; what its server still sends is thrown away. */
 void h2_client_cancel(struct client_call *call);
 
-/** The connection is open and speaks HTTP/2: its call and those that wait are sent. */
+/** The connection is open and speaks HTTP/2: its call is sent, and those that wait are when the
+ * server has said how many it takes at a time. */
 void h2_client_begin(struct client_connection *c);
+
+/** For `client.place`: nothing is awaited any more. `failed` may be called within. */
+void h2_client_place_waiting(struct task *t);
 
 /** The connection that was awaited is none that can be shared: moves the calls that waited for it
  * to `waiting`. */
@@ -36,6 +42,9 @@ struct client_call *h2_client_next(struct client *k, struct list *waiting);
 
 /** Fails all of them. */
 void h2_client_fail_all(struct client *k, struct list *waiting, int code);
+
+/** The lines of a call's head, in its arena; NULL when memory is short. */
+nghttp2_nv *h2_client_lines(const struct client_call *call, size_t *count);
 
 /** When its connection is closed; no call is on it. NULL is allowed in `*h`. */
 void h2_client_free(struct h2_client_connection **giver);

@@ -130,6 +130,8 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
 	case NGHTTP2_SETTINGS:
 		if (!ack)
 			h2_session_glitch(s);
+		if (!ack && s->ops->settings != NULL)
+			s->ops->settings(s);
 		break;
 	case NGHTTP2_PRIORITY:
 	case NGHTTP2_RST_STREAM:

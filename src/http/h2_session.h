@@ -55,6 +55,8 @@ struct h2_session_ops {
 	/** No byte was written for a while (`blocked`), or all is; only called when that changes or
 	 * goes on. */
 	void (*blocked)(struct h2_session *, bool blocked, bool progress);
+	/** Within nghttp2: the peer has said how it is set. NULL: nobody wants to know. */
+	void (*settings)(struct h2_session *);
 	/** Within nghttp2: the peer opens no more streams here, or accepts none above `last`. */
 	void (*leaving)(struct h2_session *, int32_t last);
 	/** Within nghttp2: the peer knows that this side shuts down. */

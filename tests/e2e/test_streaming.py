@@ -244,3 +244,24 @@ def test_events_pass_plugins_one_by_one(upstream, proxy, plugin, config, kind):
     answer, seen = events()
     p = proxy(one_router(upstream(answer).url, plugin={"p": config}), plugins={"p": Plugin(plugin)})
     receive_events(p, seen, "/chunked", kind=kind)
+
+
+@pytest.mark.parametrize("interval", [None, "1ms", "-1", pytest.param("1h", marks=pytest.mark.differs("it holds bytes back for as long"))])
+def test_bytes_of_an_answer_are_not_held_back(upstream, proxy, interval):
+    """Whatever `flushInterval` says: the second part is sent when the client has got the first."""
+    arrived = threading.Event()
+
+    def answer(connection, request):
+        connection.send(head("HTTP/1.1 200 OK", [("Content-Length", "6")]) + b"one")
+        assert arrived.wait(30)
+        connection.send(b"two")
+
+    dynamic = one_router(upstream(answer).url)
+    if interval is not None:
+        dynamic["http"]["services"]["s"]["loadBalancer"]["responseForwarding"] = {"flushInterval": interval}
+    with proxy(dynamic).connect() as client:
+        client.send(request_bytes())
+        client.reader.head()
+        assert client.reader.exactly(3) == b"one"
+        arrived.set()
+        assert client.reader.exactly(3) == b"two"

@@ -7,6 +7,7 @@
 
 #include "api/api_private.h"
 #include "core/clock.h"
+#include "core/sampler.h"
 #include "http/exchange.h"
 #include "http/path.h"
 
@@ -53,13 +54,17 @@ static void start(struct service *service, struct exchange *x)
 {
 	struct api *api = container_of(service, struct api, service);
 	slice path = x->request.path, id;
+	const struct api_route *route;
 
 	OBJ_CHECK(api, API_MAGIC);
-	if (find_route(api, path, &id) != NULL) {
-		if (x->request.method_id == METHOD_GET)
-			desk_ask(api->desk, x);
-		else
+	route = find_route(api, path, &id);
+	if (route != NULL) {
+		if (x->request.method_id != METHOD_GET)
 			exchange_reply(x, 405, (slice){NULL, 0}, false);
+		else if (route->begin != NULL)
+			route->begin(api, x);
+		else
+			(void)desk_ask(api->desk, x);
 		return;
 	}
 	if (api->config->api->dashboard && cut_base(api, &path) &&
@@ -72,7 +77,8 @@ static void start(struct service *service, struct exchange *x)
 static void cancel(struct service *service, struct exchange *x)
 {
 	(void)service;
-	desk_cancel(x);
+	if (!api_cancel_profile(x))
+		desk_cancel(x);
 }
 
 static const struct service_class api_class = {.name = "api", .start = start, .cancel = cancel};
@@ -143,6 +149,17 @@ static void answer(void *context, const struct desk_request *q, struct desk_answ
 	view_release(&view);
 }
 
+/* Also on the desk's thread. */
+static void refused(void *context, const struct desk_request *q)
+{
+	const struct api_route *route;
+	slice id;
+
+	route = find_route(context, q->path, &id);
+	if (route != NULL && route->begin != NULL)
+		sampler_release();
+}
+
 int api_create(struct api **made, struct proxy *proxy, const struct static_config *config,
 	       struct weir_error *e)
 {
@@ -152,6 +169,7 @@ int api_create(struct api **made, struct proxy *proxy, const struct static_confi
 		.answer_bytes_max = (size_t)config->weir.limits.api_bytes,
 		.counters = proxy_api_counters(proxy),
 		.answer = answer,
+		.refused = refused,
 		.context = api,
 	};
 	int r;

@@ -58,6 +58,8 @@ typedef void api_handler(struct api_call *c);
 struct api_route {
 	const char *path; /* below the base path */
 	api_handler *handler;
+	/* Asks the desk in time, instead of at once; NULL: nothing of the kind. */
+	void (*begin)(struct api *api, struct exchange *x);
 	enum api_kind kind;
 	bool debug; /* only with api.debug */
 };
@@ -69,7 +71,23 @@ api_handler api_show_version, api_show_overview, api_show_raw_data;
 api_handler api_list, api_show_item, api_list_nothing, api_show_nothing;
 api_handler api_list_entry_points, api_show_entry_point;
 api_handler api_list_certificates, api_show_certificate, api_dump;
-api_handler api_show_memory;
+api_handler api_show_memory, api_show_heap, api_show_profile, api_list_profiles;
+api_handler api_refuse_profile, api_show_command_line, api_show_vars;
+
+/** Adds it in the format of gzip. */
+void api_add_compressed(struct str *out, slice in);
+
+struct pprof;
+
+/** The profile as the answer, with that name for the file that it is saved in. */
+void api_answer_profile(struct api_call *c, const struct pprof *p, const char *name);
+
+/** Begins a CPU profile for as long as the query says: asks the desk when it is over, or answers.
+ * The exchange's loop. */
+void api_begin_profile(struct api *api, struct exchange *x);
+
+/** Ends one that is being taken. False: the exchange is none of these. */
+bool api_cancel_profile(struct exchange *x);
 
 /** Status and content type of an answer in JSON, with nothing in its body yet. */
 void api_begin_json(struct api_call *c);

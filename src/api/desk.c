@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "core/clock.h"
+#include "core/sampler.h"
 
 #define DESK_MAGIC 0x6465736bu
 #define JOB_MAGIC 0x6a6f6220u
@@ -162,17 +163,18 @@ static bool enqueue(struct desk *d, struct job *j)
 	return room;
 }
 
-void desk_ask(struct desk *d, struct exchange *x)
+bool desk_ask(struct desk *d, struct exchange *x)
 {
 	struct job *j = new_job(d, x);
 
 	OBJ_CHECK(d, DESK_MAGIC);
 	x->service_state = j;
 	if (j != NULL && enqueue(d, j))
-		return;
+		return true;
 	if (j != NULL)
 		free_job(j);
 	exchange_fail(x, 503);
+	return false;
 }
 
 void desk_cancel(struct exchange *x)
@@ -197,6 +199,13 @@ static void make_answer(struct desk *d, struct job *j)
 	(void)atomic_fetch_add(&d->held_bytes, j->held_bytes);
 }
 
+static void refuse(struct desk *d, struct job *j)
+{
+	j->failure = 503;
+	if (d->options.refused != NULL)
+		d->options.refused(d->options.context, &j->request);
+}
+
 static void serve(struct desk *d, struct job *j)
 {
 	struct api_counters *c = d->options.counters;
@@ -204,7 +213,7 @@ static void serve(struct desk *d, struct job *j)
 
 	/* Clients that do not read would fill the memory. */
 	if (atomic_load(&d->held_bytes) > d->options.answer_bytes_max)
-		j->failure = 503;
+		refuse(d, j);
 	else
 		make_answer(d, j);
 	(void)pthread_mutex_lock(&d->lock);
@@ -246,8 +255,9 @@ static int start_thread(struct desk *d)
 	sigset_t all, before;
 	int r;
 
-	/* Signals are the control thread's. */
+	/* Signals are the control thread's, but for the sampler's. */
 	(void)sigfillset(&all);
+	(void)sigdelset(&all, SAMPLER_SIGNAL);
 	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
 	r = -pthread_create(&d->thread, NULL, run, d);
 	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);

@@ -36,6 +36,9 @@ struct desk_options {
 	size_t answer_bytes_max;
 	struct api_counters *counters;
 	desk_fn *answer;
+	/* Called instead of `answer` where there is no room for one. NULL: nothing is to be done.
+	 */
+	void (*refused)(void *context, const struct desk_request *q);
 	void *context;
 };
 
@@ -44,8 +47,9 @@ struct desk;
 /** Starts the thread. Returns 0 or a negative errno value. */
 int desk_create(struct desk **desk, const struct desk_options *options, struct weir_error *e);
 
-/** For the `start` of a service. The exchange's loop. */
-void desk_ask(struct desk *d, struct exchange *x);
+/** For the `start` of a service, or later. False: it has been refused, and `answer` will not be
+ * called. The exchange's loop. */
+bool desk_ask(struct desk *d, struct exchange *x);
 
 /** For the `cancel` of the same service. */
 void desk_cancel(struct exchange *x);

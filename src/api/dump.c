@@ -105,7 +105,7 @@ static void add_part(struct api_call *c, struct str *tar, const char *name, api_
 	str_free(&shown);
 }
 
-static void compress(struct str *out, slice in)
+void api_add_compressed(struct str *out, slice in)
 {
 	struct encoder *e = encoder_new(CODING_GZIP, WINDOW_BYTES);
 	int r = e != NULL ? 0 : -1;
@@ -138,7 +138,7 @@ void api_dump(struct api_call *c)
 	(void)snprintf(c->answer->field_value, sizeof c->answer->field_value, "%s",
 		       "attachment; filename=support-dump.tar.gz");
 	if (!tar.failed)
-		compress(c->out, str_slice(&tar));
+		api_add_compressed(c->out, str_slice(&tar));
 	c->out->failed |= tar.failed;
 	str_free(&tar);
 }

@@ -25,5 +25,12 @@ const struct api_route api_routes[] = {
 	LISTS("udp", "routers", ROUTER, api_list_nothing, api_show_nothing),
 	LISTS("udp", "services", SERVICE, api_list_nothing, api_show_nothing),
 	{"/debug/memory", .handler = api_show_memory, .debug = true},
+	{"/debug/vars", .handler = api_show_vars, .debug = true},
+	{"/debug/pprof/", .handler = api_list_profiles, .debug = true},
+	{"/debug/pprof/cmdline", .handler = api_show_command_line, .debug = true},
+	{"/debug/pprof/heap", .handler = api_show_heap, .debug = true},
+	{"/debug/pprof/profile", .handler = api_show_profile, .begin = api_begin_profile,
+	 .debug = true},
+	{"/debug/pprof/*", .handler = api_refuse_profile, .debug = true},
 	{.path = NULL},
 };

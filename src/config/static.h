@@ -276,6 +276,8 @@ struct weir_limits_config {
 	int64_t api_bytes;        /* of one answer of the API */
 	int64_t rest_bytes;       /* of one configuration for the rest provider */
 	int64_t rest_held_bytes;  /* of all bodies that are on their way */
+	int64_t profile_ns;       /* longest CPU profile */
+	int64_t profile_samples;  /* of one CPU profile */
 };
 
 /**

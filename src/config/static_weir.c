@@ -112,6 +112,13 @@ static const struct option limits_rows[] = {
 		 "clients have not read yet take more than this, further ones are refused with "
 		 "503.",
 		 AT_LEAST(64 << 10)),
+	OPT_DURATION("profileDuration", struct weir_limits_config, profile_ns, "60s",
+		     "Longest CPU profile that `/debug/pprof/profile` takes.", .min = 1000000000,
+		     .max = 3600000000000),
+	OPT_INT("profileSamples", struct weir_limits_config, profile_samples, "20000",
+		"Most samples of one CPU profile; further ones are counted as dropped. Each takes "
+		"400 bytes while the profile is taken.",
+		.min = 1, .max = 1000000),
 	OPT_SIZE("restBody", struct weir_limits_config, rest_bytes, "16MiB",
 		 "Longest configuration that the provider `rest` takes; a longer one is refused "
 		 "with 413.",

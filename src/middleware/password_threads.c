@@ -7,6 +7,7 @@
 
 #include "core/base.h"
 #include "core/cgroup.h"
+#include "core/sampler.h"
 
 #define THREADS_MAX 16
 
@@ -77,8 +78,9 @@ static int start_threads(struct weir_error *e)
 	sigset_t every, before;
 	int r = 0;
 
-	/* Signals are the control thread's. */
+	/* Signals are the control thread's, but for the sampler's. */
 	(void)sigfillset(&every);
+	(void)sigdelset(&every, SAMPLER_SIGNAL);
 	(void)pthread_sigmask(SIG_SETMASK, &every, &before);
 	while (all.count < wanted && r == 0) {
 		r = pthread_create(&all.threads[all.count], NULL, run, NULL);

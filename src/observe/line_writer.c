@@ -14,6 +14,7 @@
 #include "core/base.h"
 #include "core/clock.h"
 #include "core/log.h"
+#include "core/sampler.h"
 
 #define LINE_WRITER_MAGIC 0x6c696e65u
 
@@ -334,8 +335,9 @@ static int start_thread(struct line_writer *w)
 	(void)pthread_mutex_init(&w->lock, NULL);
 	(void)pthread_cond_init(&w->work, &attr);
 	(void)pthread_condattr_destroy(&attr);
-	/* Signals are the control thread's. */
+	/* Signals are the control thread's, but for the sampler's. */
 	(void)sigfillset(&all);
+	(void)sigdelset(&all, SAMPLER_SIGNAL);
 	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
 	r = -pthread_create(&w->thread, NULL, run, w);
 	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "core/clock.h"
+#include "core/sampler.h"
 #include "http/exchange.h"
 #include "observe/render.h"
 #include "proxy/proxy.h"
@@ -252,8 +253,9 @@ static int start_thread(struct metrics *m)
 	sigset_t all, before;
 	int r;
 
-	/* Signals are the control thread's. */
+	/* Signals are the control thread's, but for the sampler's. */
 	(void)sigfillset(&all);
+	(void)sigdelset(&all, SAMPLER_SIGNAL);
 	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
 	r = -pthread_create(&m->thread, NULL, run, m);
 	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);

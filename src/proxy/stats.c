@@ -1,5 +1,6 @@
 #include "proxy/stats.h"
 
+#include "core/sampler.h"
 #include "proxy/proxy_private.h"
 #include "redis/server.h"
 
@@ -13,6 +14,7 @@ void proxy_stats(const struct proxy *p, struct proxy_stats *stats)
 #define X(name, kind, help) counter_add(&stats->api.name, counter_get(&p->api.name));
 	API_COUNTERS(X)
 #undef X
+	atomic_store(&stats->api.profiling, sampler_is_taken());
 	for (size_t i = 0; i < p->worker_count; i++) {
 		const struct worker *w = p->workers[i];
 

@@ -34,6 +34,11 @@ struct proxy_counters {
 	X(failed, COUNTER, "Answers that were too long, or memory short") \
 	X(refused, COUNTER, "Requests to the API that found too many waiting or unread") \
 	X(render_ns, COUNTER, "Time to write the answers") \
+	X(profiling, GAUGE, "CPU profiles that are being taken, or written") \
+	X(profiles, COUNTER, "CPU profiles that were taken") \
+	X(profiles_refused, COUNTER, "CPU profiles refused, most because one was being taken") \
+	X(profile_samples, COUNTER, "Samples in CPU profiles") \
+	X(profile_samples_dropped, COUNTER, "Samples beyond the limit of a CPU profile") \
 	X(rest_taken, COUNTER, "Configurations that the provider rest took") \
 	X(rest_refused, COUNTER, "Configurations that the provider rest refused")
 

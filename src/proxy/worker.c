@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "core/clock.h"
+#include "core/sampler.h"
 #include "proxy/access.h"
 #include "proxy/account.h"
 
@@ -208,8 +209,9 @@ int worker_start(struct worker *w)
 	sigset_t all, before;
 	int r;
 
-	/* Signals are the control thread's. */
+	/* Signals are the control thread's, but for the sampler's. */
 	(void)sigfillset(&all);
+	(void)sigdelset(&all, SAMPLER_SIGNAL);
 	/* Faults belong to the thread that makes them; the engine turns a guest's into traps. */
 	(void)sigdelset(&all, SIGSEGV);
 	(void)sigdelset(&all, SIGBUS);

@@ -7,8 +7,9 @@ import threading
 import pytest
 
 from harness.client import Client, fetch, request_bytes
-from harness.guests import guest
+from harness.guests import BURNING, CALLER, burner, guest
 from harness.load import Innocents
+from harness.pprof import Profile, go_pprof
 from harness.process import pss_bytes
 from harness.proxy import Plugin, memory_tells, merge, one_router
 from harness.upstream import response_bytes
@@ -154,3 +155,111 @@ def test_browsers_get_a_page(upstream, proxy):
     data = json.loads(page.split("const data = ", 1)[1].split(";\n", 1)[0])
     assert data["liveGenerations"] == 1
     assert get(p, "/debug/memory", headers=[("Accept", "*/*")]).get("Content-Type") == "application/json"
+
+
+def test_heap_profile(upstream, proxy, tmp_path):
+    p = with_debug(proxy, one_router(upstream().url, plugin={"guest": {}}), plugins={"guest": Plugin("header")})
+    for _ in range(5):
+        assert p.fetch().status == 200
+    response = get(p, "/debug/pprof/heap")
+    assert response.status == 200 and response.get("Content-Type") == "application/octet-stream"
+    profile, seen = Profile(response.body), memory(p)
+    assert profile.types == [("inuse_objects", "count"), ("inuse_space", "bytes")]
+    [use], [module], [generation] = seen["plugins"], seen["pluginModules"], seen["generations"]
+    own = {sample.stack[0]: sample.values for sample in profile.samples if sample.labels.get("plugin") == "guest"}
+    assert own["image of the memory as initialised"] == [1, use["imageBytes"]]
+    assert own["compiled code"] == [1, module["codeBytes"]]
+    assert {sample.labels["content"] for sample in profile.samples if "plugin" in sample.labels} == {use["content"]}
+    assert profile.total(1, lambda sample: sample.stack[-1] == "configurations") == generation["arenaBytes"] + generation["configurationBytes"]
+    assert all(len(sample.stack) == 2 for sample in profile.samples)
+    top = go_pprof(tmp_path, response.body, "-top", "-cum", "-nodefraction=0", "-sample_index=inuse_space")
+    if top is not None:
+        assert "plugin guest" in top and "Type: inuse_space" in top
+        raw = go_pprof(tmp_path, response.body, "-raw")
+        assert "inuse_objects/count inuse_space/bytes" in raw
+
+
+def burning(proxy, upstream, **options):
+    return with_debug(proxy, one_router(upstream().url, plugin={"hot": {}}), plugins={"hot": Plugin(burner())}, **options)
+
+
+def test_cpu_profile_names_functions_of_plugins(upstream, proxy, tmp_path):
+    p = burning(proxy, upstream)
+    body = profile = None
+
+    def seen():
+        nonlocal body, profile
+        response = get(p, "/debug/pprof/profile?seconds=1", timeout_s=60)
+        assert response.status == 200, response.body
+        body, profile = response.body, Profile(response.body)
+        return any(sample.labels.get("plugin") == "hot" and sample.stack[0] == BURNING for sample in profile.samples)
+
+    with Innocents(p.port, lambda response: None, count=2, target="/"):
+        wait_until(seen, lambda: f"samples in the plugin: {[(sample.stack, sample.labels) for sample in profile.samples]}", 120)
+    assert profile.types == [("samples", "count"), ("cpu", "nanoseconds")] and profile.period == 10_000_000
+    assert profile.duration_ns >= 1_000_000_000
+    inside = [sample for sample in profile.samples if sample.labels.get("plugin") == "hot"]
+    assert all(sample.stack[-1] == "plugin hot" for sample in inside)
+    assert all(sample.values[1] == sample.values[0] * profile.period for sample in profile.samples)
+    assert [BURNING, CALLER] in [sample.stack[:2] for sample in inside]
+    assert {sample.labels["thread"] for sample in inside} == {"weir-worker"}
+    top = go_pprof(tmp_path, body, "-top", "-nodefraction=0")
+    if top is not None:
+        assert BURNING in top and "Type: cpu" in top
+        assert BURNING in go_pprof(tmp_path, body, "-raw")
+    metrics = p.scrape()
+    assert metrics.value("weir_api_profiles_total") >= 1
+    assert metrics.value("weir_api_profile_samples_total") >= len(profile.samples)
+    assert metrics.value("weir_api_profile_samples_dropped_total") == 0
+
+
+def wait_profiling(p):
+    wait_until(lambda: p.scrape().value("weir_api_profiling") == 1, "a profile is being taken", 60)
+
+
+def test_one_profile_at_a_time(upstream, proxy):
+    """A second one is refused; one whose client goes away ends at once."""
+    p = burning(proxy, upstream, static={"weir": {"limits": {"profileDuration": "40s"}}})
+    with Client(p.ports["traefik"]) as client:
+        client.send(request_bytes(target="/debug/pprof/profile?seconds=40"))
+        wait_profiling(p)
+        response = get(p, "/debug/pprof/profile?seconds=1")
+        assert response.status == 409 and b"already in use" in response.body
+        assert memory(p)["liveGenerations"] == 1 and p.fetch().status == 200
+    wait_until(lambda: get(p, "/debug/pprof/profile?seconds=1", timeout_s=60).status == 200, "the first one is over", 60)
+    assert p.scrape().value("weir_api_profiles_refused_total") >= 1
+    assert get(p, "/debug/pprof/profile?seconds=41").status == 400
+    assert get(p, "/debug/pprof/profile?seconds=99999999999999999999").status == 400
+
+
+def test_the_server_ends_while_a_profile_is_taken(upstream, proxy):
+    p = burning(proxy, upstream, static={"entryPoints": {"traefik": {"transport": {"lifeCycle": {"graceTimeOut": "1s"}}}}})
+    with Client(p.ports["traefik"]) as client:
+        client.send(request_bytes(target="/debug/pprof/profile?seconds=50"))
+        wait_profiling(p)
+        p.stop()
+
+
+def test_samples_beyond_the_limit_are_counted(upstream, proxy):
+    p = burning(proxy, upstream, static={"weir": {"limits": {"profileSamples": 2}}})
+
+    def dropped():
+        response = get(p, "/debug/pprof/profile?seconds=1", timeout_s=60)
+        assert response.status == 200 and len(Profile(response.body).samples) <= 2
+        return p.scrape().value("weir_api_profile_samples_dropped_total") > 0
+
+    with Innocents(p.port, lambda response: None, count=2, target="/"):
+        wait_until(dropped, "samples were dropped", 120)
+
+
+def test_what_go_programs_have(upstream, proxy):
+    p = with_debug(proxy, one_router(upstream().url))
+    index = get(p, "/debug/pprof/")
+    assert index.status == 200 and index.get("Content-Type").startswith("text/html") and b'href="heap"' in index.body
+    assert b"--configFile=static.yml" in get(p, "/debug/pprof/cmdline").body.split(b"\0")
+    known = json.loads(get(p, "/debug/vars").body)
+    assert "--configFile=static.yml" in known["cmdline"] and "Alloc" in known["memstats"]
+    for name in ("goroutine", "block", "mutex", "trace", "symbol"):
+        response = get(p, f"/debug/pprof/{name}")
+        assert response.status == 501 and name.encode() in response.body
+    assert get(p, "/debug/pprof").status == 404

@@ -68,3 +68,31 @@ def large_module(functions=1000, statements=250):
     code = b"\x04\x00\x42\x01\x0b\x02\x00\x0b" + functions * (_number(len(body)) + body)
     return (b"\0asm\x01\0\0\0" + _section(1, types) + _section(3, _number(functions + 2) + b"\x00\x01" + b"\x02" * functions) +
             _section(5, b"\x01\x00\x01") + _section(7, exports) + _section(10, _number(functions + 2) + code))
+
+
+BURNING, CALLER = "burn_the_processor", "guest_with_names"
+
+
+def burner(rounds=30_000_000):
+    """Spends CPU time at each request, in a function whose name it tells (as compilers do unless told otherwise)."""
+    def function(body):
+        return _number(len(body)) + body
+
+    def signed(value):
+        out = bytearray()
+        while not -64 <= value < 64:
+            out.append(value & 127 | 128)
+            value >>= 7
+        return bytes(out) + bytes([value & 127])
+
+    def named(name):
+        return _number(len(name)) + name.encode()
+
+    types = b"\x03" + b"\x60\x00\x00" + b"\x60\x00\x01\x7e" + b"\x60\x02\x7f\x7f\x00"
+    exports = b"\x03" + named("memory") + b"\x02\x00" + named("handle_request") + b"\x00\x01" + named("handle_response") + b"\x00\x02"
+    burn = b"\x01\x01\x7f" + b"\x41" + signed(rounds) + b"\x21\x00" + b"\x03\x40" + b"\x20\x00\x41\x01\x6b\x22\x00\x0d\x00" + b"\x0b\x0b"
+    codes = b"\x03" + function(burn) + function(b"\x00\x10\x00\x42\x01\x0b") + function(b"\x00\x0b")
+    functions = b"\x02\x00" + named(BURNING) + b"\x01" + named(CALLER)
+    names = named("name") + b"\x01" + _number(len(functions)) + functions
+    return (b"\0asm\1\0\0\0" + _section(1, types) + _section(3, b"\x03\x00\x01\x02") + _section(5, b"\x01\x00\x01")
+            + _section(7, exports) + _section(10, codes) + _section(0, names))

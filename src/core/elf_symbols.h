@@ -14,15 +14,15 @@ struct elf_symbol {
 	slice name; /* in the file */
 };
 
-/** Lifetime: `elf_symbols_read`, then `elf_symbols_free`. Borrows the file. */
+/** Lifetime: `elf_symbols_read`, then `elf_symbols_free`. Borrows the file's bytes. */
 struct elf_symbols {
 	struct elf_symbol *list; /* by address */
 	size_t count;
 };
 
-/** The functions of the file's symbol table; damaged parts are left out. Returns 0, -EINVAL if it
- * is no such file or has no table, or -ENOMEM. */
-int elf_symbols_read(struct elf_symbols *s, slice file);
+/** The functions of the symbol table of a file that has these bytes; damaged parts are left out.
+ * Returns 0, -EINVAL if it is no such file or has no table, or -ENOMEM. */
+int elf_symbols_read(struct elf_symbols *s, slice bytes);
 
 /** Frees the list. */
 void elf_symbols_free(struct elf_symbols *s);

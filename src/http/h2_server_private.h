@@ -72,9 +72,9 @@ void h2_request_end(struct h2_request *r, bool failed);
 
 extern const struct exchange_client h2_request_client;
 
-/** Sends the response's head with this status; `body` follows, as `framing` says. Returns 0 or
- * -ENOMEM. */
-int h2_request_submit(struct h2_request *r, int status, struct body *body, enum framing framing);
+/** Sends the response's head with this status code; what is in `from` follows, as `framing` says.
+ * Returns 0 or -ENOMEM. */
+int h2_request_submit(struct h2_request *r, int code, struct body *from, enum framing framing);
 
 /** The `ready` of a body that is sent; the consumer is the request. */
 void h2_request_on_body(struct body *b, void *consumer);

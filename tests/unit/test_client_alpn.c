@@ -328,7 +328,8 @@ static void a_server_that_chooses_http2_gets_one_connection(void **state)
 		assert_int_equal(trials[i].response.status, 204);
 	assert_int_equal(count_of(&client->counters->tls_handshakes), 1);
 	assert_int_equal(count_of(&client->counters->h2_connections), 1);
-	assert_int_equal(count_of(&client->counters->reused), 1);
+	/* All but the first one found the connection open. */
+	assert_int_equal(count_of(&client->counters->reused), CALLS - 1);
 	assert_int_equal(count_of(&client->counters->idle), 1);
 	finish(peer);
 }

@@ -100,6 +100,7 @@ int balancer_init(struct balancer *b, struct arena *arena, const int64_t *weight
 	uint64_t *reduced;
 
 	*b = (struct balancer){0};
+	b->next = &b->own;
 	if (count > UINT16_MAX)
 		return -E2BIG;
 	reduced = ARENA_ARRAY(arena, uint64_t, count);
@@ -126,7 +127,7 @@ int balancer_next(struct balancer *b, uint32_t *place)
 	if (b->length == 0)
 		return -1;
 	if (b->length > 1)
-		*place = atomic_fetch_add_explicit(&b->next, 1, memory_order_relaxed) % b->length;
+		*place = atomic_fetch_add_explicit(b->next, 1, memory_order_relaxed) % b->length;
 	return b->round[*place];
 }
 

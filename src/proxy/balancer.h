@@ -12,12 +12,13 @@
 /**
  * The order of one round, computed once (earliest deadline first, as Traefik's wrr: between two
  * turns of a server lie the turns that its weight leaves to the others), and the position in it,
- * which all workers share. Lives in its generation's arena.
+ * which all workers share. Lives in its generation's arena, and is not moved.
  */
 struct balancer {
-	uint16_t *round; /* server numbers */
-	uint32_t length; /* 0: no server may be chosen */
-	_Atomic uint32_t next;
+	uint16_t *round;        /* server numbers */
+	uint32_t length;        /* 0: no server may be chosen */
+	_Atomic uint32_t own;   /* where `next` points, unless others share the position */
+	_Atomic uint32_t *next; /* borrowed */
 };
 
 /** Longest round, or twice the number of servers if that is more; weights that need more are

@@ -131,6 +131,30 @@ static int make_server(struct build *b, struct server *to, const struct dynamic_
 	return r < 0 ? error_set(e, r, "out of memory") : 0;
 }
 
+/* Takes turns where other load balancers with the same servers and weights are, which are found by
+ * the addresses of the endpoints. */
+static int share_turn(struct build *b, struct load_balancer *lb, const int64_t *weights)
+{
+	struct turn_registry *r = b->g->world->turns;
+	uint64_t *key;
+	int result;
+
+	if (r == NULL || lb->balancer.length < 2)
+		return 0;
+	key = ARENA_ARRAY(&b->g->arena, uint64_t, 2 * lb->count);
+	if (key == NULL)
+		return -ENOMEM;
+	for (size_t i = 0; i < lb->count; i++) {
+		key[2 * i] = (uintptr_t)lb->servers[i].upstream;
+		key[2 * i + 1] = (uint64_t)weights[i];
+	}
+	result = turn_registry_get(r, slice_of((const char *)key, 2 * lb->count * sizeof *key),
+				   &lb->turn);
+	if (result == 0)
+		lb->balancer.next = &lb->turn->next;
+	return result;
+}
+
 static int fill_servers(struct build *b, struct load_balancer *lb,
 			const struct dynamic_load_balancer *c,
 			const struct dynamic_servers_transport *t, struct weir_error *e)
@@ -151,6 +175,8 @@ static int fill_servers(struct build *b, struct load_balancer *lb,
 			return r;
 	}
 	r = balancer_init(&lb->balancer, &b->g->arena, weights, lb->count);
+	if (r == 0)
+		r = share_turn(b, lb, weights);
 	if (r < 0)
 		return error_set(e, r, "servers: no room for %zu", lb->count);
 	return 0;

@@ -22,6 +22,7 @@
 #include "proxy/router.h"
 #include "proxy/rule_registry.h"
 #include "proxy/series.h"
+#include "proxy/turn_registry.h"
 #include "proxy/view.h"
 
 /** What a router leads to. In its generation's arena. */
@@ -70,6 +71,7 @@ struct generation_world {
 	struct upstream_registry *upstreams;
 	struct series_registry *series; /* NULL: nothing is counted */
 	struct rule_registry *rules;    /* NULL: every rule is compiled */
+	struct turn_registry *turns;    /* NULL: every load balancer begins with its first server */
 	bool log_internals;             /* requests for internal services go to the access log */
 	struct middleware_world middlewares;
 	struct service *internals[INTERNAL_SERVICE_COUNT]; /* NULL: off */

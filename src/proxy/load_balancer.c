@@ -312,6 +312,8 @@ const struct service_class load_balancer_class = {.name = "loadBalancer",
 void load_balancer_release(struct load_balancer *b)
 {
 	OBJ_CHECK(b, LOAD_BALANCER_MAGIC);
+	/* First: the addresses of the endpoints are its key. */
+	turn_release(&b->turn);
 	for (size_t i = 0; i < b->count; i++)
 		upstream_release(&b->servers[i].upstream);
 	series_release(&b->series);

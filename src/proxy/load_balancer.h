@@ -8,6 +8,7 @@
 #include "http/upstream.h"
 #include "proxy/balancer.h"
 #include "proxy/series.h"
+#include "proxy/turn_registry.h"
 
 struct server {
 	struct upstream *upstream; /* one reference */
@@ -27,6 +28,7 @@ struct load_balancer {
 	size_t count;
 	struct server *servers;
 	struct balancer balancer;
+	struct turn *turn; /* one reference; NULL: the balancer has its own position */
 };
 
 extern const struct service_class load_balancer_class;

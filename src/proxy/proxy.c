@@ -206,7 +206,8 @@ int proxy_create(struct proxy **proxy, struct loop *control, const struct static
 	if (r == 0)
 		r = entry_points_listen(p->entry_points, p->entry_point_count,
 					count_workers(config), inherited, e);
-	if (r == 0 && rule_registry_create(&p->world.rules) < 0)
+	if (r == 0 && (rule_registry_create(&p->world.rules) < 0 ||
+		       turn_registry_create(&p->world.turns) < 0))
 		r = error_set(e, -ENOMEM, "routers: out of memory");
 	if (r == 0)
 		r = prepare_series(p, e);
@@ -518,6 +519,7 @@ void proxy_destroy(struct proxy **proxy)
 	upstream_registry_destroy(&p->world.upstreams);
 	redis_registry_destroy(&p->world.middlewares.redis);
 	rule_registry_destroy(&p->world.rules);
+	turn_registry_destroy(&p->world.turns);
 	proxy_set_store(p, NULL);
 	(void)pthread_mutex_destroy(&p->store_lock);
 	generation_world_close_tls(&p->world);

@@ -248,6 +248,24 @@ def test_an_unchanged_plugin_is_not_initialised_again(upstream, proxy):
     assert p.log().count("header guest initialised") == 1
 
 
+@pytest.mark.differs("Traefik begins with the first server after each change")
+def test_load_balancers_go_on_where_they_were(upstream, proxy):
+    """However often the configuration changes, and whatever the service is called: its servers take turns."""
+    urls = [naming(upstream, name).url for name in ("one", "two")]
+
+    def dynamic(i):
+        name = f"s{i % 3}"
+        return {"http": {"routers": {"r": {"rule": "Host(`turns.example`)", "service": name, "priority": i}},
+                         "services": {name: {"loadBalancer": {"servers": [{"url": url} for url in urls]}}}}}
+
+    p = proxy(dynamic(1))
+    seen = []
+    for i in range(2, 8):
+        seen.append(p.fetch(host="turns.example").body)
+        p.apply(dynamic(i))
+    assert seen in ([b"one", b"two"] * 3, [b"two", b"one"] * 3)
+
+
 def test_middlewares_of_a_service(upstream, proxy):
     server = naming(upstream, "one")
     dynamic = one_router(server.url, plugin={"header": {"response": {"X-I": "service"}}})

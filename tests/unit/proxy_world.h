@@ -92,6 +92,7 @@ static inline void world_open(struct world *w, const char *static_text)
 	must(upstream_registry_create(&w->built_for.upstreams, &w->group, 100) == 0);
 	must(redis_registry_create(&w->built_for.middlewares.redis, &w->group) == 0);
 	must(rule_registry_create(&w->built_for.rules) == 0);
+	must(turn_registry_create(&w->built_for.turns) == 0);
 	w->built_for.middlewares.states = shared_states_create();
 	must(w->built_for.middlewares.states != NULL);
 	must(plugin_registry_create(&w->built_for.middlewares.plugins, w->config, &w->group, &e) ==
@@ -110,6 +111,7 @@ static inline void world_close(struct world *w)
 	upstream_registry_destroy(&w->built_for.upstreams);
 	redis_registry_destroy(&w->built_for.middlewares.redis);
 	rule_registry_destroy(&w->built_for.rules);
+	turn_registry_destroy(&w->built_for.turns);
 	entry_points_destroy(&w->points, w->built_for.entry_point_count, 0);
 	static_config_free(&w->config);
 }

@@ -187,6 +187,64 @@ static void rules_are_found_again(void **state)
 	world_close(&w);
 }
 
+static struct load_balancer *balancer_of(const struct generation *g, slice name)
+{
+	for (size_t i = 0; i < g->service_count; i++)
+		if (g->services[i] != NULL && slice_equal(g->services[i]->service.name, name))
+			return g->services[i];
+	fail_msg("no service %.*s", SLICE_ARG(name));
+	return NULL;
+}
+
+/* Whatever they are called: the same servers with the same weights, in the same order. */
+static void load_balancers_go_on_where_they_were(void **state)
+{
+	static const char before[] =
+		"http:\n"
+		"  routers:\n"
+		"    s: {rule: \"Path(`/s`)\", service: s}\n"
+		"    one: {rule: \"Path(`/one`)\", service: one}\n"
+		"  services:\n"
+		"    s: {loadBalancer: {servers: [{url: \"http://127.0.0.1:8\"}, {url: "
+		"\"http://127.0.0.1:9\"}]}}\n"
+		"    one: {loadBalancer: {servers: [{url: \"http://127.0.0.1:8\"}]}}\n";
+	static const char after[] =
+		"http:\n"
+		"  routers:\n"
+		"    t: {rule: \"Path(`/t`)\", service: t}\n"
+		"    turned: {rule: \"Path(`/turned`)\", service: turned}\n"
+		"    heavy: {rule: \"Path(`/heavy`)\", service: heavy}\n"
+		"  services:\n"
+		"    t: {loadBalancer: {servers: [{url: \"http://127.0.0.1:8\"}, {url: "
+		"\"http://127.0.0.1:9\"}]}}\n"
+		"    turned: {loadBalancer: {servers: [{url: \"http://127.0.0.1:9\"}, {url: "
+		"\"http://127.0.0.1:8\"}]}}\n"
+		"    heavy: {loadBalancer: {servers: [{url: \"http://127.0.0.1:8\", weight: 2}, "
+		"{url: \"http://127.0.0.1:9\"}]}}\n";
+	struct generation *first, *second;
+	struct world w;
+	uint32_t place;
+
+	(void)state;
+	world_open(&w, two_points);
+	assert_int_equal(world_build(&w, before, &first), 0);
+	assert_int_equal(turn_registry_count(w.built_for.turns), 1);
+	assert_int_equal(balancer_next(&balancer_of(first, SLICE("s@file"))->balancer, &place), 0);
+	assert_int_equal(world_build(&w, after, &second), 0);
+	assert_int_equal(turn_registry_count(w.built_for.turns), 3);
+	assert_int_equal(balancer_next(&balancer_of(second, SLICE("t@file"))->balancer, &place), 1);
+	assert_int_equal(balancer_next(&balancer_of(first, SLICE("s@file"))->balancer, &place), 0);
+	assert_int_equal(
+		balancer_next(&balancer_of(second, SLICE("turned@file"))->balancer, &place), 0);
+	assert_int_equal(balancer_next(&balancer_of(second, SLICE("heavy@file"))->balancer, &place),
+			 0);
+	generation_destroy(&first);
+	assert_int_equal(balancer_next(&balancer_of(second, SLICE("t@file"))->balancer, &place), 1);
+	generation_destroy(&second);
+	assert_int_equal(turn_registry_count(w.built_for.turns), 0);
+	world_close(&w);
+}
+
 struct broken {
 	const char *router, *problem;
 };
@@ -376,6 +434,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(routers_are_found),
 		cmocka_unit_test(rules_are_found_again),
+		cmocka_unit_test(load_balancers_go_on_where_they_were),
 		cmocka_unit_test(limits_hold),
 		cmocka_unit_test(nested_chains_are_limited),
 		cmocka_unit_test(what_is_wrong_is_reported_and_disabled),

@@ -149,7 +149,8 @@ static enum middleware_verdict obey(struct rate_visit *v, int answer, uint64_t w
 		return refuse(x, wait_ns);
 	case RATE_WAIT:
 		v->step = RATE_WAITS;
-		loop_arm(x->loop, &v->timer, clock_ns_to_ms((int64_t)wait_ns), on_due);
+		/* A timer of no time at all would never fire. */
+		loop_arm(x->loop, &v->timer, MAX(clock_ns_to_ms((int64_t)wait_ns), 1), on_due);
 		return MW_PENDING;
 	default:
 		return MW_FAILED;

@@ -117,7 +117,7 @@ static void take_answer(struct rate_question *q, const struct redisReply *reply)
 	if (us > (double)q->redis->wait_max_us)
 		answer(q, RATE_REFUSE);
 	else
-		answer(q, us > 0 ? RATE_WAIT : RATE_PASS);
+		answer(q, q->wait_ns > 0 ? RATE_WAIT : RATE_PASS);
 }
 
 static void send_question(struct rate_question *q);

@@ -12,7 +12,7 @@ from harness.certificates import Authority
 from harness.client import Client, request_bytes
 from harness.message import Closed
 from harness.proxy import one_router, run_command
-from harness.redis import RedisCluster, RedisServer
+from harness.redis import RedisCluster, RedisServer, ScriptedRedis
 from harness.waiting import wait_until
 
 HOUR = {"average": 1, "period": "1h", "burst": 20, "sourceCriterion": {"requestHeaderName": "X-Who"}}
@@ -106,6 +106,17 @@ def test_those_who_can_wait_wait(upstream, proxy, redis):
             client.send(request_bytes(headers=[("X-Who", "me")]))
     wait_until(lambda: counted(door, "in_flight") == 0, "nothing is left of those that have gone", 60)
     wait_until(lambda: ask(door, "other").status == 200, "others are served")
+
+
+@pytest.mark.parametrize("wait_us", ["0", "0.0000001", "0.0005", "0.5"])
+def test_a_wait_of_next_to_nothing_ends(upstream, proxy, wait_us):
+    """What is left of a token may be a rounding error: Redis then says so many microseconds, less than a nanosecond."""
+    server = ScriptedRedis(["true", wait_us, "-0"])
+    try:
+        door = proxy(limited(upstream().url, server))
+        assert [ask(door).status for _ in range(3)] == [200] * 3
+    finally:
+        server.stop()
 
 
 def test_logging_in(upstream, proxy, redis):

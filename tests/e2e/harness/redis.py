@@ -3,7 +3,9 @@
 import shutil
 import signal
 import socket
+import socketserver
 import subprocess
+import threading
 
 from .ports import free_port
 from .waiting import wait_until
@@ -103,6 +105,29 @@ class RedisServer:
         self.process = None
 
     stop = kill
+
+
+class ScriptedRedis:
+    """A server that gives every command the same answer: an array of these texts."""
+
+    def __init__(self, texts):
+        answer = b"*%d\r\n" % len(texts) + b"".join(b"$%d\r\n%s\r\n" % (len(text), text.encode()) for text in texts)
+
+        class Handler(socketserver.StreamRequestHandler):
+            def handle(self):
+                while self.rfile.peek(1):
+                    read_reply(self.rfile)
+                    self.wfile.write(answer)
+
+        self.server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads, self.server.block_on_close = True, False
+        self.port = self.server.server_address[1]
+        self.address = f"127.0.0.1:{self.port}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def stop(self):
+        self.server.shutdown()
+        self.server.server_close()
 
 
 class RedisCluster:

@@ -342,7 +342,7 @@ void redis_connection_fail(struct redis_connection *c, int code, const char *why
 	if (!c->proved && !was_idle)
 		back_off(k, code);
 	redis_connection_close(c);
-	if (was_opening && k->count == 0) {
+	if (k->count == 0 && (was_opening || is_backing_off(k))) {
 		while ((at = list_pop(&k->waiting)) != NULL)
 			list_append(&failed, at);
 	}
@@ -355,6 +355,9 @@ void redis_connection_fail(struct redis_connection *c, int code, const char *why
 		counter_add(&k->counters->repeated, 1);
 		place(k, q);
 	}
+	/* Those that waited for room on this one. */
+	if (k->count == 0 && !list_empty(&k->waiting) && !is_backing_off(k))
+		redis_client_connect(k);
 	/* Not at once: a server that closes whatever it accepts would be asked without end. */
 	if (k->count < k->options->idle_min)
 		loop_arm(k->loop, &k->keep_timer, MAX(k->backoff_ms, BACKOFF_MIN_MS), on_keep_due);

@@ -10,6 +10,8 @@
 #include "wire.h"
 
 #define MANY 300u
+/* As many as one connection may have in flight. */
+#define PIPELINE 128u
 
 static struct loop loop;
 static struct arena arena;
@@ -400,6 +402,52 @@ static void what_is_lost_is_sent_once_more(void **state)
 	end(&play);
 }
 
+/* What was sent is given up by then, so that nothing is sent again that would open another. */
+static void who_waits_is_not_forgotten(void **state)
+{
+	static const struct round rounds[] = {
+		{1, NULL, WHOLE, STAY}, {PIPELINE, "", WHOLE, CLOSE}, {2, NULL, WHOLE, STAY}};
+	static struct ask asks[PIPELINE + 2];
+	struct play play;
+	struct ask a;
+
+	(void)state;
+	begin(&play, rounds, ARRAY_LEN(rounds));
+	expect(&a, "proof");
+	expected = 2;
+	for (unsigned i = 0; i < PIPELINE + 2; i++)
+		start(&asks[i], "x");
+	assert_int_equal(counter_get(&counters.waiting), 2);
+	for (unsigned i = 0; i < PIPELINE; i++)
+		redis_query_cancel(&asks[i].query);
+	finish();
+	assert_int_equal(asks[PIPELINE].code + asks[PIPELINE + 1].code, 0);
+	assert_int_equal(counter_get(&counters.connections), 2);
+	end(&play);
+}
+
+/* The connection has proved nothing: they need not wait for the next one. */
+static void who_waits_fails_with_the_others(void **state)
+{
+	static const struct round rounds[] = {{PIPELINE, "", WHOLE, CLOSE}};
+	static struct ask asks[PIPELINE + 2];
+	struct play play;
+
+	(void)state;
+	expected = 2;
+	for (unsigned i = 0; i < PIPELINE + 2; i++)
+		start(&asks[i], "x");
+	begin(&play, rounds, ARRAY_LEN(rounds));
+	while (counter_get(&counters.in_flight) == 0)
+		(void)uv_run(&loop.uv, UV_RUN_ONCE);
+	for (unsigned i = 0; i < PIPELINE; i++)
+		redis_query_cancel(&asks[i].query);
+	finish();
+	assert_int_equal(asks[PIPELINE].code, -ECONNRESET);
+	assert_int_equal(asks[PIPELINE + 1].code, -ECONNRESET);
+	end(&play);
+}
+
 static void time_is_limited(void **state)
 {
 	static const struct round rounds[] = {{1, "", WHOLE, STAY}};
@@ -731,6 +779,8 @@ int main(void)
 		TEST(replies_that_are_none),
 		TEST(long_replies_are_refused),
 		TEST(what_is_lost_is_sent_once_more),
+		TEST(who_waits_is_not_forgotten),
+		TEST(who_waits_fails_with_the_others),
 		TEST(time_is_limited),
 		TEST(connecting_is_limited),
 		TEST(writing_is_limited),

@@ -66,28 +66,40 @@ static int write_out(struct redis_connection *c)
 	return 0;
 }
 
+/* Also where there is always something more to write: what was written takes at most as much memory
+ * as the rest, and each byte is moved once at most for one that was written. */
+static void drop_written(struct redis_connection *c)
+{
+	size_t left = c->out.n - c->out_at;
+
+	if (left > 0 && c->out_at <= c->out.n / 2)
+		return;
+	if (left > 0)
+		memmove(c->out.p, c->out.p + c->out_at, left);
+	c->out.n = left;
+	c->out_at = 0;
+}
+
 void redis_connection_flush(struct task *t)
 {
 	struct redis_connection *c = container_of(t, struct redis_connection, flush);
 	struct redis_client *k = c->client;
+	size_t before = c->out_at;
 	int r = c->out.failed ? -ENOMEM : write_out(c);
-	bool blocked = c->out_at < c->out.n;
+	bool blocked = c->out_at<c->out.n, moved = c->out_at> before;
 
 	if (r < 0) {
 		redis_connection_fail(c, r, NULL);
 		return;
 	}
 	transport_watch(&c->io, TRANSPORT_READABLE | (blocked ? TRANSPORT_WRITABLE : 0));
-	if (!blocked) {
-		str_clear(&c->out);
-		c->out_at = 0;
-	}
+	drop_written(c);
 	/* Until it is READY the timer has another purpose, and no less of a limit. */
 	if (c->state != REDIS_READY || c->in_flight == 0)
 		return;
 	if (!blocked)
 		loop_disarm(k->loop, &c->timer);
-	else if (!timer_armed(&c->timer))
+	else if (moved || !timer_armed(&c->timer))
 		loop_arm(k->loop, &c->timer, k->options->write_timeout_ms, on_write_due);
 }
 

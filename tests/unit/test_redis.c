@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "core/clock.h"
 #include "redis/cluster.h"
 #include "wire.h"
 
@@ -500,6 +501,70 @@ static void writing_is_limited(void **state)
 	(void)close(fd);
 }
 
+#define SLOW_BYTES ((size_t)16 << 20)
+#define SLOW_MS 3000u
+#define SLOW_PIECE 16384u
+
+/* Reads little at a time for longer than a write may make no progress, then all the rest. */
+static void *read_slowly(void *word)
+{
+	const char *pattern = word;
+	static char bytes[1 << 16];
+	int fd = wire_accept(listening);
+	uint64_t since_ms = clock_mono_ms();
+	size_t at = 0, total = strlen("*2\r\n$4\r\nECHO\r\n$16777215\r\n\r\n") + SLOW_BYTES - 1;
+	size_t start = total - 2 - (SLOW_BYTES - 1);
+
+	while (at < total) {
+		bool slow = clock_mono_ms() - since_ms < SLOW_MS;
+		ssize_t n = read(fd, bytes, slow ? SLOW_PIECE : sizeof bytes);
+
+		if (n <= 0)
+			break;
+		for (size_t i = 0; i < (size_t)n; i++) {
+			if (at + i >= start && at + i < total - 2)
+				wire_must(bytes[i] == pattern[at + i - start]);
+		}
+		at += (size_t)n;
+		if (slow)
+			(void)usleep(10000);
+	}
+	if (at == total)
+		(void)wire_send_bytes(fd, "+read\r\n", 7);
+	while (read(fd, bytes, sizeof bytes) > 0)
+		;
+	(void)close(fd);
+	return NULL;
+}
+
+/* Only a time in which nothing leaves is one too long. */
+static void slow_readers_are_written_to(void **state)
+{
+	char *word = malloc(SLOW_BYTES);
+	pthread_t thread;
+	struct ask a;
+
+	(void)state;
+	assert_non_null(word);
+	for (size_t i = 0; i + 1 < SLOW_BYTES; i++)
+		word[i] = (char)('a' + i % 23);
+	word[SLOW_BYTES - 1] = '\0';
+	(void)close(listening);
+	listening = wire_listen(&port, 1 << 16);
+	options.port = port;
+	options.write_timeout_ms = SLOW_MS * 2 / 3;
+	options.read_timeout_ms = 60000;
+	assert_int_equal(pthread_create(&thread, NULL, read_slowly, word), 0);
+	expect(&a, word);
+	redis_client_destroy(&client);
+	for (int i = 0; i < 5; i++)
+		(void)uv_run(&loop.uv, UV_RUN_NOWAIT);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_int_equal(a.code, 0);
+	assert_string_equal(a.text, "read");
+	free(word);
+}
+
 static void nobody_listens(void **state)
 {
 	struct ask a;
@@ -784,6 +849,7 @@ int main(void)
 		TEST(time_is_limited),
 		TEST(connecting_is_limited),
 		TEST(writing_is_limited),
+		TEST(slow_readers_are_written_to),
 		TEST(nobody_listens),
 		TEST(the_server_learns_who_we_are),
 		TEST(who_is_not_let_in_asks_nothing),

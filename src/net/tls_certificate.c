@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "net/address.h"
+#include "net/tls_ocsp.h"
 #include "net/tls_private.h"
 
 #define GENERATED_NAME "WEIR DEFAULT CERT"
@@ -207,6 +208,7 @@ int tls_certificate_load(slice certificate, slice key, struct tls_certificate **
 		return r;
 	}
 	tls_certificate_hash(certificate, key, c->hash);
+	c->has_responder = tls_ocsp_has_responder(c);
 	*made = c;
 	return 0;
 }
@@ -277,6 +279,25 @@ void tls_certificate_release(struct tls_certificate **certificate)
 	free(c);
 }
 
+static slice hash_of(const struct tls_certificate *c)
+{
+	return slice_of((const char *)c->hash, sizeof c->hash);
+}
+
+static int append(struct tls_store *s, struct tls_certificate *c)
+{
+	struct tls_certificate **list =
+		reallocarray(s->list, s->count + 1, sizeof(struct tls_certificate *));
+
+	if (list == NULL)
+		return -ENOMEM;
+	s->list = list;
+	if (map_put(&s->hashes, hash_of(c), c) < 0)
+		return -ENOMEM;
+	s->list[s->count++] = tls_certificate_ref(c);
+	return 0;
+}
+
 int tls_store_create(struct tls_store **store, struct tls_certificate *fallback)
 {
 	struct tls_store *s = calloc(1, sizeof *s);
@@ -286,26 +307,20 @@ int tls_store_create(struct tls_store **store, struct tls_certificate *fallback)
 		return -ENOMEM;
 	s->magic = TLS_STORE_MAGIC;
 	s->references = 1;
-	s->list = calloc(1, sizeof(struct tls_certificate *));
-	if (s->list == NULL) {
+	if (append(s, fallback) < 0) {
 		tls_store_release(store);
 		return -ENOMEM;
 	}
-	s->list[s->count++] = tls_certificate_ref(fallback);
 	return 0;
 }
 
 int tls_store_add(struct tls_store *s, struct tls_certificate *c)
 {
-	struct tls_certificate **list;
 	struct address address;
 
 	OBJ_CHECK(s, TLS_STORE_MAGIC);
-	list = reallocarray(s->list, s->count + 1, sizeof(struct tls_certificate *));
-	if (list == NULL)
+	if (tls_store_find_hash(s, c->hash) != c && append(s, c) < 0)
 		return -ENOMEM;
-	s->list = list;
-	s->list[s->count++] = tls_certificate_ref(c);
 	for (size_t i = 0; i < c->name_count; i++) {
 		slice name = slice_from(c->names[i]);
 
@@ -337,11 +352,7 @@ struct tls_certificate *tls_store_find(const struct tls_store *s, slice name)
 struct tls_certificate *tls_store_find_hash(const struct tls_store *s,
 					    const unsigned char hash[SHA256_DIGEST_BYTES])
 {
-	for (size_t i = 0; i < s->count; i++) {
-		if (memcmp(s->list[i]->hash, hash, SHA256_DIGEST_BYTES) == 0)
-			return s->list[i];
-	}
-	return NULL;
+	return map_get(&s->hashes, slice_of((const char *)hash, SHA256_DIGEST_BYTES));
 }
 
 struct tls_store *tls_store_ref(struct tls_store *s)
@@ -361,6 +372,7 @@ void tls_store_release(struct tls_store **store)
 	if (atomic_fetch_sub(&s->references, 1) > 1)
 		return;
 	map_free(&s->names);
+	map_free(&s->hashes);
 	for (size_t i = 0; i < s->count; i++)
 		tls_certificate_release(&s->list[i]);
 	free(s->list);

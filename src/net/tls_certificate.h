@@ -26,6 +26,7 @@ struct tls_certificate {
 	char **names; /* DNS names and addresses, lower case, without repetitions, sorted */
 	size_t name_count;
 	bool generated;
+	bool has_responder;                      /* it can be asked whether it has been revoked */
 	unsigned char hash[SHA256_DIGEST_BYTES]; /* of what it was loaded from */
 	pthread_mutex_t staple_lock;             /* guards what follows */
 	char *staple;                            /* shown to clients; NULL: nothing is */
@@ -57,7 +58,8 @@ struct tls_store {
 	_Atomic uint32_t references;
 	struct tls_certificate **list; /* each of them once, the one for the rest first */
 	size_t count;
-	struct map names;   /* lower case to certificate; "*.example.com" for wildcards */
+	struct map names; /* lower case to certificate; "*.example.com" for wildcards */
+	struct map hashes;
 	bool has_addresses; /* some of the names are */
 };
 
@@ -69,7 +71,8 @@ int tls_store_create(struct tls_store **store, struct tls_certificate *fallback)
 
 /**
  * Adds a certificate under all its names, where nobody has them yet; not once the store is shared.
- * Returns 0 or -ENOMEM.
+ * No other one of the same bytes may be there; the fallback may be added, so that it has its names.
+ * Whatever is added again is listed once. Returns 0 or -ENOMEM.
  */
 int tls_store_add(struct tls_store *s, struct tls_certificate *c);
 

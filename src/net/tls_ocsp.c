@@ -56,6 +56,16 @@ static int encode(OCSP_REQUEST *q, struct arena *arena, slice *request)
 	return request->p != NULL ? 0 : -ENOMEM;
 }
 
+bool tls_ocsp_has_responder(const struct tls_certificate *c)
+{
+	STACK_OF(OPENSSL_STRING) *all = X509_get1_ocsp(c->leaf);
+	bool found = sk_OPENSSL_STRING_num(all) > 0 && issuer_of(c) != NULL;
+
+	X509_email_free(all);
+	ERR_clear_error();
+	return found;
+}
+
 int tls_ocsp_ask(const struct tls_certificate *c, struct arena *arena, slice *request,
 		 slice *responder)
 {
@@ -186,6 +196,23 @@ int tls_certificate_set_staple(struct tls_certificate *c, slice answer, int64_t 
 	return 0;
 }
 
+/* Under the lock. */
+static bool has_staple(const struct tls_certificate *c)
+{
+	return c->staple_n > 0 && (int64_t)(clock_wall_ns() / 1000000000u) < c->staple_until_s;
+}
+
+bool tls_certificate_has_staple(struct tls_certificate *c)
+{
+	bool has;
+
+	OBJ_CHECK(c, TLS_CERTIFICATE_MAGIC);
+	(void)pthread_mutex_lock(&c->staple_lock);
+	has = has_staple(c);
+	(void)pthread_mutex_unlock(&c->staple_lock);
+	return has;
+}
+
 /* A copy from the library's allocator, whose length goes to `*n`; NULL: none that is still valid.
  */
 static unsigned char *take_staple(struct tls_certificate *c, long *n)
@@ -193,7 +220,7 @@ static unsigned char *take_staple(struct tls_certificate *c, long *n)
 	unsigned char *copy = NULL;
 
 	(void)pthread_mutex_lock(&c->staple_lock);
-	if (c->staple_n > 0 && (int64_t)(clock_wall_ns() / 1000000000u) < c->staple_until_s)
+	if (has_staple(c))
 		copy = OPENSSL_memdup(c->staple, c->staple_n);
 	*n = (long)c->staple_n;
 	(void)pthread_mutex_unlock(&c->staple_lock);

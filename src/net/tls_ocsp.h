@@ -18,6 +18,10 @@
 int tls_ocsp_ask(const struct tls_certificate *c, struct arena *arena, slice *request,
 		 slice *responder);
 
+/** Whether the certificate names a responder and its chain holds who signed it: whether
+ * `tls_ocsp_ask` has something to say. Certificates know it as `has_responder`. */
+bool tls_ocsp_has_responder(const struct tls_certificate *c);
+
 /**
  * Whether `answer` speaks of this certificate, is signed by who may sign it, valid now, and says
  * that the certificate is good. Then `*next_s` is how many seconds it is valid for. Returns 0, or a
@@ -29,6 +33,9 @@ int tls_ocsp_check(const struct tls_certificate *c, slice answer, int64_t *next_
 /** From now on, and for so many seconds, clients get this answer (copied) with the certificate; an
  * empty one: none. Returns 0 or -ENOMEM. Any thread. */
 int tls_certificate_set_staple(struct tls_certificate *c, slice answer, int64_t seconds);
+
+/** Whether clients get an answer with it. Any thread. */
+bool tls_certificate_has_staple(struct tls_certificate *c);
 
 /** For SSL_CTX_set_tlsext_status_cb: hands out the staple of the session's certificate. */
 int tls_ocsp_staple(SSL *ssl, void *unused);

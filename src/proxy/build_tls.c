@@ -136,7 +136,7 @@ static int add_certificate(struct build *b, size_t i)
 	struct generation_tls *t = &b->g->tls;
 	const struct option_array *all = &b->g->config->certificates;
 	const struct dynamic_certificate *c = certificate_at(b->g->config, i);
-	struct tls_certificate *made, *same;
+	struct tls_certificate *made, *used;
 	int r;
 
 	if (!is_in_default_store(c)) {
@@ -149,10 +149,11 @@ static int add_certificate(struct build *b, size_t i)
 	r = load(b, &c->pair, &all->nodes[i]->place, &made);
 	if (r < 0 || made == NULL)
 		return r;
-	same = tls_store_find_hash(t->store, made->hash);
-	if (same == NULL || same == t->store->list[0])
-		r = tls_store_add(t->store, made);
-	t->certificates[i] = same != NULL && same != t->store->list[0] ? same : made;
+	used = tls_store_find_hash(t->store, made->hash);
+	if (used == NULL)
+		used = made;
+	r = tls_store_add(t->store, used);
+	t->certificates[i] = used;
 	tls_certificate_release(&made);
 	return r;
 }

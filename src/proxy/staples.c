@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "core/log.h"
+#include "core/map.h"
 #include "http/inquiry.h"
 #include "net/tls_ocsp.h"
 #include "net/url.h"
@@ -101,10 +102,9 @@ static void fail(struct staples *s, struct entry *e, const struct weir_error *wh
 	counter_add(&s->counters->ocsp_failures, 1);
 	e->failures++;
 	e->due_ms = loop_now_ms(s->loop) + retry_ms(e->failures);
-	if (why->code == -EKEYREVOKED) {
+	if (why->code == -EKEYREVOKED)
 		(void)tls_certificate_set_staple(e->certificate, (slice){NULL, 0}, 0);
-		set_stapled(s, e, false);
-	}
+	set_stapled(s, e, tls_certificate_has_staple(e->certificate));
 	log_error_with((LOG_STRING("certificate", name_of(e->certificate)),
 			LOG_TEXT("responder", s->responder), LOG_CAUSE(why)),
 		       "OCSP: no answer that can be shown to clients");
@@ -312,19 +312,6 @@ int staples_create(struct staples **staples, struct loop *control, const struct 
 	return 0;
 }
 
-/* Whether there is somebody to ask. */
-static bool has_responder(struct tls_certificate *c)
-{
-	slice request, responder;
-	struct arena arena;
-	int r;
-
-	arena_init(&arena, 4096, (size_t)64 * 1024);
-	r = tls_ocsp_ask(c, &arena, &request, &responder);
-	arena_free(&arena);
-	return r == 0;
-}
-
 static void drop_entries(struct staples *s, struct entry *entries, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
@@ -334,28 +321,51 @@ static void drop_entries(struct staples *s, struct entry *entries, size_t count)
 	free(entries);
 }
 
+/* By their certificates' addresses. */
+static int index_entries(const struct staples *s, struct map *known)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < s->count && r == 0; i++) {
+		struct entry *e = &s->entries[i];
+
+		r = map_put(known, slice_of((const char *)&e->certificate, sizeof e->certificate),
+			    e);
+	}
+	return r;
+}
+
+/* Of a certificate; what is known of it stays. */
+static struct entry make_entry(const struct staples *s, const struct map *known,
+			       struct tls_certificate *c)
+{
+	const struct entry *old = map_get(known, slice_of((const char *)&c, sizeof c));
+	struct entry made = old != NULL ? *old : (struct entry){.due_ms = loop_now_ms(s->loop)};
+
+	made.certificate = tls_certificate_ref(c);
+	if (made.stapled)
+		counter_add(&s->counters->ocsp_staples, 1);
+	return made;
+}
+
 void staples_use(struct staples *s, const struct tls_store *store)
 {
 	struct entry *old = s->entries, *fresh = calloc(store->count, sizeof *fresh);
 	size_t old_count = s->count, count = 0;
+	struct map known = {0};
 
 	OBJ_CHECK(s, STAPLES_MAGIC);
-	if (fresh == NULL) {
+	if (fresh == NULL || index_entries(s, &known) < 0) {
 		log_error("OCSP: out of memory; new certificates are shown without an answer");
+		free(fresh);
+		map_free(&known);
 		return;
 	}
 	for (size_t i = 0; i < store->count; i++) {
-		const struct entry *known = find(s, store->list[i]);
-
-		if (known == NULL && !has_responder(store->list[i]))
-			continue;
-		fresh[count] =
-			known != NULL ? *known : (struct entry){.due_ms = loop_now_ms(s->loop)};
-		fresh[count].certificate = tls_certificate_ref(store->list[i]);
-		if (fresh[count].stapled)
-			counter_add(&s->counters->ocsp_staples, 1);
-		count++;
+		if (store->list[i]->has_responder)
+			fresh[count++] = make_entry(s, &known, store->list[i]);
 	}
+	map_free(&known);
 	s->entries = fresh;
 	s->count = count;
 	drop_entries(s, old, old_count);

@@ -213,6 +213,22 @@ def test_answer_stays_over_a_reload_and_goes_with_its_certificate(world, proxy, 
     wait_until(lambda: counts(p)["staples"] == 0, "nothing is kept for it", LONG_S)
 
 
+def test_default_certificate_that_is_listed_too_is_asked_for_once(world, proxy, upstream):
+    """Reloads find the certificate again, twice."""
+    _, responder, certificate = world
+    dynamic = one_router(upstream().url)
+    dynamic["http"]["routers"]["r"]["tls"] = {}
+    dynamic["tls"] = {"certificates": [certificate.pair] * 2, "stores": {"default": {"defaultCertificate": certificate.pair}}}
+    p = proxy(dynamic, static={"ocsp": {}}, metrics=True)
+    wait_until(lambda: status(p) == "good", "the answer is shown", LONG_S)
+    for rule in ("Path(`/1`)", "Path(`/2`)", "PathPrefix(`/`)"):
+        dynamic["http"]["routers"]["r"]["rule"] = rule
+        p.apply(dynamic)
+    assert status(p, "a.example") == "good" and status(p, "elsewhere.example") == "good"
+    assert counts(p) == {"staples": 1, "requests_total": 1, "failures_total": 0}
+    assert responder.asked == 1
+
+
 def test_off_unless_asked_for(world, proxy, upstream):
     _, responder, certificate = world
     dynamic = one_router(upstream().url)

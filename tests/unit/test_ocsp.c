@@ -14,6 +14,8 @@
 
 #include "core/base.h"
 #include "net/tls_ocsp.h"
+#include "proxy/staples.h"
+#include "wire.h"
 
 #define RESPONDER "http://ocsp.test/x"
 #define NO_TIME INT_MIN
@@ -182,13 +184,99 @@ static void the_question_names_the_certificate(void **state)
 	arena_free(&arena);
 }
 
+/* Long enough that the answer is still valid when it is looked at. */
+#define VALID_S 4
+
+/* Answers once, and then, when that answer is not valid any more, that it cannot. */
+struct expiring {
+	int listening;
+	slice answer;
+	time_t until;
+};
+
+static int take_request(const struct expiring *r)
+{
+	struct wire_reader reader = {.fd = wire_accept(r->listening)};
+	char head[4096];
+	const char *length;
+
+	wire_must(wire_read_head(&reader, head, sizeof head));
+	length = wire_field(head, "content-length:");
+	wire_must(length != NULL);
+	for (int left = atoi(length); left > 0; left--)
+		wire_must(wire_get(&reader) >= 0);
+	return reader.fd;
+}
+
+static void *respond(void *responder)
+{
+	const struct expiring *r = responder;
+	const struct timespec moment = {.tv_nsec = 10000000};
+	char head[128];
+	int fd = take_request(r);
+
+	(void)snprintf(head, sizeof head,
+		       "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n",
+		       r->answer.n);
+	wire_send(fd, head);
+	(void)wire_send_bytes(fd, r->answer.p, r->answer.n);
+	(void)close(fd);
+	fd = take_request(r);
+	while (time(NULL) <= r->until)
+		(void)nanosleep(&moment, NULL);
+	wire_send(fd, "HTTP/1.1 500 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+	(void)close(fd);
+	return NULL;
+}
+
+static void expired_answers_are_not_counted(void **state)
+{
+	char url[64];
+	uint16_t port;
+	unsigned char *der;
+	struct expiring responder = {.listening = wire_listen(&port, 0)};
+	struct option_pair instead = {SLICE(RESPONDER), {url, 0}};
+	const struct ocsp_config config = {.responder_overrides = {&instead, 1}};
+	struct proxy_counters counters = {0};
+	struct tls_store *store;
+	struct staples *staples;
+	struct loop loop;
+	pthread_t thread;
+
+	(void)state;
+	instead.value =
+		slice_of(url, (size_t)snprintf(url, sizeof url, "http://127.0.0.1:%d/", port));
+	assert_int_equal(loop_init(&loop, 1 << 20), 0);
+	assert_int_equal(tls_store_create(&store, certificate), 0);
+	assert_int_equal(staples_create(&staples, &loop, &config, &counters, NULL), 0);
+	responder.until = time(NULL) + VALID_S;
+	responder.answer = answer_of(-60, VALID_S, &der);
+	assert_int_equal(pthread_create(&thread, NULL, respond, &responder), 0);
+	staples_use(staples, store);
+	while (counter_get(&counters.ocsp_staples) + counter_get(&counters.ocsp_failures) == 0)
+		(void)uv_run(&loop.uv, UV_RUN_ONCE);
+	assert_int_equal(counter_get(&counters.ocsp_staples), 1);
+	while (counter_get(&counters.ocsp_failures) == 0)
+		(void)uv_run(&loop.uv, UV_RUN_ONCE);
+	assert_int_equal(counter_get(&counters.ocsp_staples), 0);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	staples_destroy(&staples);
+	tls_store_release(&store);
+	loop_close(&loop);
+	OPENSSL_free(der);
+	(void)close(responder.listening);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(answers_are_valid_for_their_time),
 		cmocka_unit_test(broken_answers_are_none),
 		cmocka_unit_test(the_question_names_the_certificate),
+		cmocka_unit_test(expired_answers_are_not_counted),
 	};
 
+	/* A wait for what does not come ends, too. */
+	(void)alarm(120);
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }

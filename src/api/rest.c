@@ -33,7 +33,7 @@ struct put {
 	struct str answer;
 	struct dynamic_config *config; /* what was read */
 	int result;                    /* of the reading */
-	size_t held_bytes;             /* of the body: its part of what all may hold */
+	size_t held_bytes;             /* of body or answer: its part of what all may hold */
 	int status;
 	struct list link; /* among those that wait for the reading */
 	pthread_t thread; /* that reads */
@@ -53,7 +53,7 @@ struct rest {
 	size_t body_bytes_max;
 	size_t held_bytes_max;
 	struct api_counters *counters; /* of rest: counted by all threads */
-	_Atomic size_t held_bytes;     /* of bodies that are not decoded yet */
+	_Atomic size_t held_bytes;     /* of bodies that are not decoded yet, and of answers */
 	_Atomic unsigned puts;
 	_Atomic unsigned taken; /* on their way to the control thread, or there */
 };
@@ -147,7 +147,6 @@ static void answer_put(struct put *p)
 	int mine = PUT_CONTROLS;
 
 	count(r == 0 ? &rest->counters->rest_taken : &rest->counters->rest_refused);
-	free_body(p);
 	(void)atomic_fetch_sub(&rest->taken, 1);
 	p->status = r == 0 ? 200 : r == -EINVAL ? 400 : 503;
 	p->message.run = on_taken;
@@ -155,6 +154,25 @@ static void answer_put(struct put *p)
 		free_put(p);
 	else
 		must(loop_post(p->loop, &p->message));
+}
+
+/* Whether there is room for so much more of a body, or for an answer. A buffer is at most twice as
+ * long. */
+static bool reserve(struct put *p, size_t bytes)
+{
+	size_t before = atomic_fetch_add(&p->rest->held_bytes, bytes);
+
+	p->held_bytes += bytes;
+	return before + bytes <= p->rest->held_bytes_max;
+}
+
+/* The answer lies here until the client has taken it, however long that is: its bytes take the
+ * place of the body's. One that is alone has room. */
+static void hold_answer(struct put *p)
+{
+	free_body(p);
+	if (!reserve(p, p->answer.n) && atomic_load(&p->rest->held_bytes) > p->held_bytes)
+		p->result = -ENOBUFS;
 }
 
 static void on_read(struct message *m);
@@ -189,10 +207,11 @@ static void on_read(struct message *m)
 	if (p->has_thread)
 		must(pthread_join(p->thread, NULL) == 0);
 	rest->reading = NULL;
-	if (p->config != NULL && rest->aggregator != NULL)
-		rest_provider_publish(rest->aggregator, &p->config);
-	else if (p->config != NULL)
+	hold_answer(p);
+	if (p->config != NULL && rest->aggregator == NULL)
 		p->result = -ESHUTDOWN;
+	if (p->config != NULL && p->result == 0)
+		rest_provider_publish(rest->aggregator, &p->config);
 	dynamic_destroy(&p->config);
 	answer_put(p);
 	read_next(rest);
@@ -216,15 +235,6 @@ static void refuse(struct put *p, int status)
 	count(&p->rest->counters->rest_refused);
 	free_put(p);
 	exchange_fail(x, status);
-}
-
-/* Whether there is room for so much more of a body. A buffer is at most twice as long. */
-static bool reserve(struct put *p, size_t bytes)
-{
-	size_t before = atomic_fetch_add(&p->rest->held_bytes, bytes);
-
-	p->held_bytes += bytes;
-	return before + bytes <= p->rest->held_bytes_max;
 }
 
 static void hand_over(struct put *p)

@@ -125,7 +125,8 @@ static const struct option limits_rows[] = {
 		 .min = 1 << 10, .max = 1 << 30),
 	OPT_SIZE("restBodies", struct weir_limits_config, rest_held_bytes, "64MiB",
 		 "Most bytes of configurations that are on their way to the provider `rest` at the "
-		 "same time; one that needs more is refused with 503. One alone always has room.",
+		 "same time, and of answers that their clients have not taken yet; one that needs "
+		 "more is refused with 503. One alone always has room.",
 		 .min = 1 << 10, .max = 1 << 30),
 	OPT_SIZE("metricsText", struct weir_limits_config, metrics_bytes, "64MiB",
 		 "Longest answer at `/metrics`; a longer one is refused with 500. While answers "

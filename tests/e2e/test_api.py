@@ -228,6 +228,29 @@ def test_rest_bodies_together_have_a_limit(proxy):
     assert put(p, many(1)).status == 200
 
 
+def test_answers_that_are_not_taken_have_that_limit_too(proxy):
+    """What was understood is as long as what was sent, and lies there until it has been read."""
+    p = with_api(proxy, many(1), merge(REST, {"weir": {"limits": {"restBody": "16MiB", "restBodies": "16MiB"}}}))
+
+    def long(mebibytes, one="x"):
+        return {"http": {"middlewares": {"m": {"headers": {"customRequestHeaders": {"X-A": one * (mebibytes << 20)}}}}}}
+
+    def refused():
+        return p.scrape().value("weir_api_rest_refused_total")
+
+    wait_until(lambda: put(p, many(1)).status == 200, "one that is small")
+    text = json.dumps(long(12)).encode()
+    with Client(p.ports["traefik"]) as idle:
+        idle.send(request_bytes("PUT", "/api/providers/rest", body=text))
+        wait_until(lambda: p.scrape().value("weir_api_rest_taken_total") == 2, "it is taken", 60)
+        assert put(p, long(5)).status == 503 and refused() == 1, "the body is too long"
+        version = read(p, "/api/overview")["weir"]["version"]
+        assert put(p, long(1, "<")).status == 503 and refused() == 2, "the answer is, and nothing has changed"
+        assert read(p, "/api/overview")["weir"]["version"] == version
+        assert put(p, long(1)).status == 200
+    wait_until(lambda: put(p, long(5)).status == 200, "there is room again", 60)
+
+
 def test_rest_reads_from_slow_clients(proxy):
     """A few keep nobody out; too many are refused, and those whose client leaves make room."""
     p = with_api(proxy, many(1), REST)

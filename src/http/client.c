@@ -263,7 +263,7 @@ static void refuse(struct client *k, struct client_call *call, bool awaited)
 	if (awaited)
 		h2_client_not_opened(k, &waiting);
 	client_call_fail(call, -EBUSY);
-	h2_client_fail_all(k, &waiting, -EBUSY);
+	h2_client_go_without(k, &waiting, -EBUSY);
 }
 
 void client_start_on_new(struct client *k, struct client_call *call, bool awaited)
@@ -386,7 +386,7 @@ void client_connection_fail(struct client_connection *c, int code)
 		return;
 	}
 	client_call_fail(call, code);
-	h2_client_fail_all(k, &waiting, code);
+	h2_client_go_without(k, &waiting, code);
 }
 
 static void idle_timed_out(struct timer *t)

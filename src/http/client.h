@@ -164,6 +164,7 @@ struct client_call {
 	bool complete; /* the client is done with it */
 	bool head_received;
 	bool retried;
+	bool spared;        /* a connection that it waited for could not be opened */
 	bool sent;          /* bytes of the request may have arrived at the server */
 	struct h2_call *h2; /* with HTTP/2; NULL: not on a connection yet */
 	struct list link;   /* among those that wait */

@@ -79,9 +79,10 @@ static void become_busy(struct h2_client_connection *conn)
 static struct client_call *detach(struct h2_call *h)
 {
 	struct client_connection *c = h->connection->carrier;
+	struct client *k = c->client;
 	struct client_call *call = h->call;
 
-	loop_disarm(c->client->loop, &h->timer);
+	loop_disarm(k->loop, &h->timer);
 	if (call->request_body->consumer == h)
 		body_set_consumer(call->request_body, NULL, NULL);
 	h2_stream_detach(&h->stream);
@@ -90,6 +91,9 @@ static struct client_call *detach(struct h2_call *h)
 	client_connection_keep_session(c);
 	if (h->connection->session.stream_count == 0)
 		become_idle(h->connection);
+	/* There may be room for another. */
+	if (!list_empty(&k->waiting))
+		loop_defer(k->loop, &k->place);
 	return call;
 }
 
@@ -315,17 +319,6 @@ static void on_no_settings(struct timer *t)
 	on_settings(&conn->session);
 }
 
-void h2_client_place_waiting(struct task *t)
-{
-	struct client *k = container_of(t, struct client, place);
-	struct client_call *call;
-	struct list waiting;
-
-	list_move(&waiting, &k->waiting);
-	while ((call = h2_client_next(k, &waiting)) != NULL)
-		client_place(k, call);
-}
-
 static void on_pong(struct h2_session *s)
 {
 	(void)s;
@@ -456,6 +449,17 @@ static bool has_room(const struct h2_client_connection *conn)
 	       conn->session.stream_count < MIN(allowed, CALLS_MAX);
 }
 
+static struct h2_client_connection *find_room(const struct client *k)
+{
+	LIST_FOR_EACH (e, &k->shared) {
+		struct client_connection *c = container_of(e, struct client_connection, link);
+
+		if (has_room(c->h2))
+			return c->h2;
+	}
+	return NULL;
+}
+
 static void send_on(struct h2_client_connection *conn, struct client_call *call)
 {
 	int r = submit(conn, call);
@@ -464,51 +468,20 @@ static void send_on(struct h2_client_connection *conn, struct client_call *call)
 		fail(call, r);
 }
 
+bool h2_client_has_room(const struct client *k)
+{
+	return find_room(k) != NULL;
+}
+
 bool h2_client_send(struct client *k, struct client_call *call)
 {
-	LIST_FOR_EACH (e, &k->shared) {
-		struct client_connection *c = container_of(e, struct client_connection, link);
+	struct h2_client_connection *conn = find_room(k);
 
-		if (has_room(c->h2)) {
-			counter_add(&k->counters->reused, 1);
-			send_on(c->h2, call);
-			return true;
-		}
-	}
-	return false;
-}
-
-void h2_client_open(struct client *k, struct client_call *call)
-{
-	if (k->opening) {
-		list_append(&k->waiting, &call->link);
-		counter_add(&k->counters->waiting, 1);
-		return;
-	}
-	k->opening = true;
-	client_start_on_new(k, call, true);
-}
-
-struct client_call *h2_client_next(struct client *k, struct list *waiting)
-{
-	struct list *e = list_pop(waiting);
-
-	counter_sub(&k->counters->waiting, e != NULL);
-	return e != NULL ? container_of(e, struct client_call, link) : NULL;
-}
-
-void h2_client_not_opened(struct client *k, struct list *waiting)
-{
-	k->opening = false;
-	list_move(waiting, &k->waiting);
-}
-
-void h2_client_fail_all(struct client *k, struct list *waiting, int code)
-{
-	struct client_call *call;
-
-	while ((call = h2_client_next(k, waiting)) != NULL)
-		client_call_fail(call, code);
+	if (conn == NULL)
+		return false;
+	counter_add(&k->counters->reused, 1);
+	send_on(conn, call);
+	return true;
 }
 
 void h2_client_cancel(struct client_call *call)

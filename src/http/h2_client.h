@@ -12,9 +12,8 @@
 /** Puts the call on an open connection that has room. Returns false if there is none. */
 bool h2_client_send(struct client *k, struct client_call *call);
 
-/** Opens a connection for the call that others may share, or has it wait for the one that is being
- * opened. `failed` may be called within. */
-void h2_client_open(struct client *k, struct client_call *call);
+/** Whether that would find one. */
+bool h2_client_has_room(const struct client *k);
 
 /** Whether the call is on a shared connection, or waits for one. */
 static inline bool h2_client_has(const struct client_call *call)
@@ -30,7 +29,20 @@ void h2_client_cancel(struct client_call *call);
  * server has said how many it takes at a time. */
 void h2_client_begin(struct client_connection *c);
 
-/** For `client.place`: nothing is awaited any more. `failed` may be called within. */
+/** The lines of a call's head, in its arena; NULL when memory is short. */
+nghttp2_nv *h2_client_lines(const struct client_call *call, size_t *count);
+
+/** When its connection is closed; no call is on it. NULL is allowed in `*h`. */
+void h2_client_free(struct h2_client_connection **giver);
+
+/* h2_client_waiting.c */
+
+/** Opens a connection for the call that others may share, or has it wait for the one that is being
+ * opened. `failed` may be called within. */
+void h2_client_open(struct client *k, struct client_call *call);
+
+/** For `client.place`: nothing is awaited any more, or there may be room. `failed` may be called
+ * within. */
 void h2_client_place_waiting(struct task *t);
 
 /** The connection that was awaited is none that can be shared: moves the calls that waited for it
@@ -40,13 +52,8 @@ void h2_client_not_opened(struct client *k, struct list *waiting);
 /** Takes the first of the calls that `h2_client_not_opened` gave, or NULL. */
 struct client_call *h2_client_next(struct client *k, struct list *waiting);
 
-/** Fails all of them. */
-void h2_client_fail_all(struct client *k, struct list *waiting, int code);
-
-/** The lines of a call's head, in its arena; NULL when memory is short. */
-nghttp2_nv *h2_client_lines(const struct client_call *call, size_t *count);
-
-/** When its connection is closed; no call is on it. NULL is allowed in `*h`. */
-void h2_client_free(struct h2_client_connection **giver);
+/** They cannot be on a new connection because of `code`. Where there are others they have one more
+ * chance; else they fail. */
+void h2_client_go_without(struct client *k, struct list *waiting, int code);
 
 #endif

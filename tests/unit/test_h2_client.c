@@ -32,6 +32,9 @@ static uint16_t port;
 static struct client_options options;
 static struct client_counters seen; /* when all calls were over */
 static bool patient;                /* the server's end is waited for, too */
+static const char *host;
+static void (*when_failed)(void); /* NULL: nothing */
+static sem_t answered, told;
 
 static void on_over(void)
 {
@@ -47,6 +50,8 @@ static struct trial *trial_of(struct client_call *call)
 static void on_failed(struct client_call *call, int code)
 {
 	trial_of(call)->code = code;
+	if (when_failed != NULL)
+		when_failed();
 	on_over();
 }
 
@@ -106,6 +111,8 @@ static int set_up(void **state)
 	};
 	count = over = 0;
 	patient = false;
+	host = "127.0.0.1";
+	when_failed = NULL;
 	wire_must(loop_init(&loop, (size_t)8 << 20) == 0);
 	listening = wire_listen(&port, 0);
 	return 0;
@@ -130,7 +137,7 @@ static void run(void *(*peer)(void *), size_t n, const char *method, const char 
 {
 	pthread_t thread;
 
-	wire_must(client_create(&client, &loop, SLICE("127.0.0.1"), port, &options, NULL) == 0);
+	wire_must(client_create(&client, &loop, slice_from(host), port, &options, NULL) == 0);
 	wire_must(pthread_create(&thread, NULL, peer, NULL) == 0);
 	count = n;
 	for (size_t i = 0; i < n; i++)
@@ -149,15 +156,23 @@ static void run(void *(*peer)(void *), size_t n, const char *method, const char 
 	wire_must(client_create(&client, &loop, SLICE("127.0.0.1"), port, &options, NULL) == 0);
 }
 
-/* The server's side of a connection, after the preface and the settings of both. */
-static struct wire_h2 *answer_preface(const uint8_t *settings, size_t n)
+/* The server's side of a connection that has not said anything. */
+static struct wire_h2 *accept_on(int fd)
 {
 	struct wire_h2 *c = malloc(sizeof *c);
 
 	wire_must(c != NULL);
-	wire_h2_init(c, wire_accept(listening));
+	wire_h2_init(c, wire_accept(fd));
 	for (size_t i = 0; i < sizeof H2_PREFACE - 1; i++)
 		wire_must(wire_get(&c->r) == H2_PREFACE[i]);
+	return c;
+}
+
+/* The same after the settings. */
+static struct wire_h2 *answer_preface(const uint8_t *settings, size_t n)
+{
+	struct wire_h2 *c = accept_on(listening);
+
 	wire_h2_send(c, NGHTTP2_SETTINGS, 0, 0, settings, n);
 	return c;
 }
@@ -391,6 +406,151 @@ static void calls_that_wait_fail_with_their_connection(void **state)
 	listening = wire_listen(&port, 0);
 }
 
+static void end_both(struct wire_h2 *one, struct wire_h2 *other)
+{
+	while (wire_h2_next(one))
+		;
+	while (wire_h2_next(other))
+		;
+	wire_h2_close(one);
+	wire_h2_close(other);
+}
+
+static const uint8_t one_at_a_time[] = {0, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, 0, 0, 0, 1};
+
+static void *mute_peer(void *unused)
+{
+	struct wire_h2 *c = answer_preface(one_at_a_time, sizeof one_at_a_time), *mute;
+
+	(void)unused;
+	expect_request(c, 1, "GET");
+	mute = accept_on(listening);
+	/* Not even an acknowledgement may come before its settings. */
+	while (wire_h2_read(mute) && mute->type != NGHTTP2_HEADERS)
+		;
+	/* The second connection has said nothing yet when the first one has room again. */
+	wire_h2_head(c, 1, true, WIRE_LINES(":status: 204"));
+	expect_request(c, 3, "GET");
+	wire_h2_head(c, 3, true, WIRE_LINES(":status: 204"));
+	wire_h2_send(mute, NGHTTP2_SETTINGS, 0, 0, NULL, 0);
+	wire_h2_head(mute, 1, true, WIRE_LINES(":status: 204"));
+	end_both(c, mute);
+	return NULL;
+}
+
+/* It waited for the other connection, whatever became free. */
+static void a_call_that_waits_takes_the_place_of_one_that_has_ended(void **state)
+{
+	(void)state;
+	run(mute_peer, 3, "GET", NULL);
+	for (size_t i = 0; i < 3; i++)
+		assert_int_equal(trials[i].response.status, 204);
+	assert_int_equal(seen.waiting, 0);
+}
+
+/* Listens at a port that has connections. */
+static int listen_again(void)
+{
+	struct sockaddr_in at = {.sin_family = AF_INET,
+				 .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+				 .sin_port = htons(port)};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
+
+	wire_must(fd >= 0);
+	wire_must(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0);
+	wire_must(bind(fd, (struct sockaddr *)&at, sizeof at) == 0);
+	wire_must(listen(fd, 128) == 0);
+	return fd;
+}
+
+static int again; /* what is listened to after `told` */
+
+/* Takes one connection, with one call at a time, and no more before it is told. */
+static void *deaf_peer(void *unused)
+{
+	struct wire_h2 *c = accept_on(listening), *next;
+
+	(void)unused;
+	(void)close(listening);
+	wire_h2_send(c, NGHTTP2_SETTINGS, 0, 0, one_at_a_time, sizeof one_at_a_time);
+	expect_request(c, 1, "GET");
+	wire_must(sem_wait(&told) == 0);
+	next = accept_on(again);
+	wire_h2_send(next, NGHTTP2_SETTINGS, 0, 0, NULL, 0);
+	for (uint32_t id = 1; id <= 3; id += 2) {
+		expect_request(next, id, "GET");
+		wire_h2_head(next, id, true, WIRE_LINES(":status: 204"));
+	}
+	wire_h2_head(c, 1, true, WIRE_LINES(":status: 204"));
+	end_both(c, next);
+	return NULL;
+}
+
+static void open_again(void)
+{
+	again = listen_again();
+	wire_must(sem_post(&told) == 0);
+}
+
+static void allow_another_listener(void)
+{
+	int on = 1;
+
+	wire_must(setsockopt(listening, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0);
+	wire_must(sem_init(&told, 0, 0) == 0);
+	/* A name: the attempt to connect fails later, when others wait. */
+	host = "localhost";
+}
+
+static void calls_that_wait_get_on_when_the_next_connection_opens(void **state)
+{
+	(void)state;
+	allow_another_listener();
+	when_failed = open_again;
+	run(deaf_peer, 4, "GET", NULL);
+	listening = again;
+	assert_int_equal(trials[1].code, -ECONNREFUSED);
+	for (size_t i = 0; i < 4; i++)
+		assert_int_equal(trials[i].response.status, i == 1 ? 0 : 204);
+	assert_int_equal(seen.connect_failures, 1);
+}
+
+static void *busy_peer(void *unused)
+{
+	struct wire_h2 *c = accept_on(listening);
+
+	(void)unused;
+	(void)close(listening);
+	wire_h2_send(c, NGHTTP2_SETTINGS, 0, 0, one_at_a_time, sizeof one_at_a_time);
+	expect_request(c, 1, "GET");
+	for (unsigned i = 0; i < CALLS - 1; i++)
+		wire_must(sem_wait(&told) == 0);
+	wire_h2_head(c, 1, true, WIRE_LINES(":status: 204"));
+	while (wire_h2_next(c))
+		;
+	wire_h2_close(c);
+	return NULL;
+}
+
+static void tell(void)
+{
+	wire_must(sem_post(&told) == 0);
+}
+
+/* Nobody waits for a third one. */
+static void calls_that_wait_fail_with_the_second_connection(void **state)
+{
+	(void)state;
+	allow_another_listener();
+	when_failed = tell;
+	run(busy_peer, CALLS, "GET", NULL);
+	listening = wire_listen(&port, 0);
+	assert_int_equal(trials[0].response.status, 204);
+	for (size_t i = 1; i < CALLS; i++)
+		assert_int_equal(trials[i].code, -ECONNREFUSED);
+	assert_int_equal(seen.connect_failures, 2);
+}
+
 static void *silent_peer(void *unused)
 {
 	struct wire_h2 *c = answer_preface(NULL, 0);
@@ -512,7 +672,6 @@ static void a_server_that_answers_probes_may_take_its_time(void **state)
 
 static struct transport signal_io;
 static int signal_pair[2];
-static sem_t answered, told;
 
 static void *goodbye_peer(void *unused)
 {
@@ -600,6 +759,9 @@ int main(void)
 		TEST(a_broken_response_is_no_whole_one),
 		TEST(a_connection_that_ends_ends_its_calls),
 		TEST(calls_that_wait_fail_with_their_connection),
+		TEST(a_call_that_waits_takes_the_place_of_one_that_has_ended),
+		TEST(calls_that_wait_get_on_when_the_next_connection_opens),
+		TEST(calls_that_wait_fail_with_the_second_connection),
 		TEST(a_head_that_does_not_come_is_a_timeout),
 		TEST(a_head_that_is_too_large_is_refused),
 		TEST(a_connection_is_not_kept_where_enough_are_idle),

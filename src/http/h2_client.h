@@ -49,7 +49,8 @@ void h2_client_place_waiting(struct task *t);
  * to `waiting`. */
 void h2_client_not_opened(struct client *k, struct list *waiting);
 
-/** Takes the first of the calls that `h2_client_not_opened` gave, or NULL. */
+/** Takes the first of the calls that `h2_client_not_opened` gave, or NULL: then the client, which
+ * the owner of the last one may have destroyed, is not looked at. */
 struct client_call *h2_client_next(struct client *k, struct list *waiting);
 
 /** They cannot be on a new connection because of `code`. Where there are others they have one more

@@ -17,8 +17,10 @@ struct client_call *h2_client_next(struct client *k, struct list *waiting)
 {
 	struct list *e = list_pop(waiting);
 
-	counter_sub(&k->counters->waiting, e != NULL);
-	return e != NULL ? container_of(e, struct client_call, link) : NULL;
+	if (e == NULL)
+		return NULL;
+	counter_sub(&k->counters->waiting, 1);
+	return container_of(e, struct client_call, link);
 }
 
 /* Those for which there is no room wait on, for it or for the connection that is being opened, in

@@ -126,6 +126,54 @@ static void nobody_listens(void **state)
 	inquiry_stop(&inquiry);
 }
 
+static void on_answered_and_done(struct inquiry *q)
+{
+	on_answered(q);
+	inquiry_stop(q);
+	client_destroy(&client);
+}
+
+static void ask_and_destroy(const char *host, int code)
+{
+	const struct client_options none = {.connections_max = 1};
+
+	client_destroy(&client);
+	assert_int_equal(client_create(&client, &loop, slice_from(host), port, &none, NULL), 0);
+	prepare(20000, 5);
+	inquiry.answered = on_answered_and_done;
+	inquiry_start(&inquiry, client);
+	while (answers == 0)
+		loop_run(&loop);
+	assert_null(client);
+	assert_int_equal(inquiry.code, code);
+}
+
+/* Without a socket nothing holds the client, which was read once more. */
+static void who_asks_may_end_the_client_when_it_is_told(void **state)
+{
+	static const char name[] =
+		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.invalid";
+
+	(void)state;
+	ask_and_destroy(name, -EHOSTUNREACH);
+	(void)close(listening);
+	listening = -1;
+	assert_int_equal(client_create(&client, &loop, SLICE("127.0.0.1"), port,
+				       &(struct client_options){0}, NULL),
+			 0);
+	ask_and_destroy("127.0.0.1", -ECONNREFUSED);
+	/* No room for a connection. */
+	assert_int_equal(client_create(&client, &loop, SLICE("127.0.0.1"), port,
+				       &(struct client_options){0}, NULL),
+			 0);
+	prepare(20000, 5);
+	inquiry.answered = on_answered_and_done;
+	inquiry_start(&inquiry, client);
+	assert_null(client);
+	assert_int_equal(inquiry.code, -EBUSY);
+	(void)uv_run(&loop.uv, UV_RUN_NOWAIT);
+}
+
 /* Whoever gives up is not told any more. */
 static void what_is_given_up_is_not_answered(void **state)
 {
@@ -171,7 +219,8 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	(void)state;
-	client_destroy(&client);
+	if (client != NULL)
+		client_destroy(&client);
 	loop_close(&loop);
 	spool_free(&content);
 	arena_free(&arena);
@@ -189,6 +238,7 @@ int main(void)
 		TEST(there_is_always_one_answer),
 		TEST(time_is_limited),
 		TEST(nobody_listens),
+		TEST(who_asks_may_end_the_client_when_it_is_told),
 		TEST(what_is_given_up_is_not_answered),
 	};
 

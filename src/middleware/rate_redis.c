@@ -83,6 +83,7 @@ static void report(struct rate_redis *r, slice why)
 
 static void answer(struct rate_question *q, int how)
 {
+	redis_server_release(&q->server);
 	q->answer = how;
 	q->answered(q);
 }
@@ -122,11 +123,14 @@ static void take_answer(struct rate_question *q, const struct redisReply *reply)
 
 static void send_question(struct rate_question *q);
 
-/* Whether the question goes to another server, NULL: there is none. */
+/* Whether the question goes to another server, whose reference is taken; NULL: there is none. */
 static bool move(struct rate_question *q, struct redis_server *to)
 {
-	if (to == NULL || ++q->moves >= MOVES_MAX)
+	if (to == NULL || ++q->moves >= MOVES_MAX) {
+		redis_server_release(&to);
 		return false;
+	}
+	redis_server_release(&q->server);
 	q->server = to;
 	send_question(q);
 	return true;
@@ -200,6 +204,7 @@ void rate_redis_ask(struct rate_redis *r, struct rate_question *q, struct loop *
 void rate_question_stop(struct rate_question *q)
 {
 	redis_query_cancel(&q->query);
+	redis_server_release(&q->server);
 }
 
 static void prepare(void *loop, struct redis_server *server)

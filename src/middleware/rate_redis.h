@@ -18,7 +18,7 @@ struct rate_question {
 	struct loop *loop;
 	struct arena *arena;
 	slice key;
-	struct redis_server *server; /* that is asked */
+	struct redis_server *server; /* that is asked: a reference, until it is answered */
 	unsigned moves;              /* times that another one was asked instead */
 	bool with_script;            /* its text was sent along */
 	int answer;                  /* an `enum rate_answer`, or a negative errno value */

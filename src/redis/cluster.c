@@ -17,11 +17,11 @@ struct redis_cluster {
 	uint32_t magic;
 	struct redis_registry *registry;
 	struct redis_options options; /* its texts are owned, and the reference */
-	_Atomic uint16_t *slots;      /* the node's number + 1, 0: unknown; NULL: no cluster */
-	_Atomic size_t asked;         /* the node that is asked for what is unknown */
-	size_t configured;
-	pthread_mutex_t lock; /* for adding nodes */
-	_Atomic size_t count; /* nodes below stay as they are */
+	size_t configured;            /* nodes that stay; the others can be replaced */
+	pthread_mutex_t lock;         /* guards what follows */
+	uint16_t *slots; /* the node's number + 1, 0: unknown; NULL, as it stays: no cluster */
+	size_t asked;    /* the node that is asked for what is unknown */
+	size_t count;
 	struct node nodes[REDIS_NODES_MAX];
 };
 
@@ -48,28 +48,51 @@ unsigned redis_slot(slice key)
 	return crc16(n > 0 && n < rest.n ? slice_first(rest, n) : key) % SLOTS;
 }
 
-static struct redis_server *known(const struct redis_cluster *c, slice address, size_t *number)
+static bool find_known(const struct redis_cluster *c, slice address, size_t *number)
 {
-	for (size_t i = 0; i < atomic_load(&c->count); i++) {
+	for (size_t i = 0; i < c->count; i++) {
 		if (slice_equal(slice_from(c->nodes[i].address), address)) {
 			*number = i;
-			return c->nodes[i].server;
+			return true;
 		}
 	}
-	return NULL;
+	return false;
+}
+
+/* A place that is free, or a learned node's that has no slot any more. */
+static bool find_room(const struct redis_cluster *c, size_t *number)
+{
+	bool in_use[REDIS_NODES_MAX + 1] = {false};
+
+	*number = c->count;
+	if (c->count < REDIS_NODES_MAX)
+		return true;
+	for (size_t i = 0; c->slots != NULL && i < SLOTS; i++)
+		in_use[c->slots[i]] = true;
+	for (*number = c->configured; *number < c->count; ++*number) {
+		if (c->slots != NULL && !in_use[*number + 1])
+			return true;
+	}
+	return false;
+}
+
+static void free_node(struct node *n)
+{
+	redis_server_release(&n->server);
+	free(n->address);
+	n->address = NULL;
 }
 
 /* Under the lock, or before others know of the cluster. */
 static int add(struct redis_cluster *c, slice address, size_t *number, struct weir_error *e)
 {
-	size_t count = atomic_load(&c->count);
 	struct redis_options options = c->options;
 	struct node n = {NULL, NULL};
 	int r;
 
-	if (known(c, address, number) != NULL)
+	if (find_known(c, address, number))
 		return 0;
-	if (count >= REDIS_NODES_MAX)
+	if (!find_room(c, number))
 		return error_set(e, -ENOBUFS, "found more than %d servers", REDIS_NODES_MAX);
 	r = redis_options_set_address(&options, address, e);
 	if (r < 0)
@@ -79,9 +102,12 @@ static int add(struct redis_cluster *c, slice address, size_t *number, struct we
 		free(n.address);
 		return error_set(e, -ENOMEM, "out of memory");
 	}
-	c->nodes[count] = n;
-	*number = count;
-	atomic_store(&c->count, count + 1);
+	/* Who asks the old one has a reference. */
+	if (*number < c->count)
+		free_node(&c->nodes[*number]);
+	else
+		c->count++;
+	c->nodes[*number] = n;
 	return 0;
 }
 
@@ -119,7 +145,8 @@ int redis_cluster_create(struct redis_cluster **cluster, struct redis_registry *
 		r = error_set(e, -ENOMEM, "out of memory");
 	for (size_t i = 0; i < count && r == 0; i++)
 		r = add(c, addresses[i], &number, e);
-	c->configured = atomic_load(&c->count);
+	/* Until here none is replaced. */
+	c->configured = c->count;
 	if (r == 0 && c->configured == 0)
 		r = error_set(e, -EINVAL, "found no address, expected one at least");
 	if (r < 0)
@@ -135,10 +162,8 @@ void redis_cluster_destroy(struct redis_cluster **cluster)
 	if (*cluster == NULL)
 		return;
 	OBJ_TAKE(c, cluster, CLUSTER_MAGIC);
-	for (size_t i = 0; i < atomic_load(&c->count); i++) {
-		redis_server_release(&c->nodes[i].server);
-		free(c->nodes[i].address);
-	}
+	for (size_t i = 0; i < c->count; i++)
+		free_node(&c->nodes[i]);
 	tls_connector_release(&c->options.tls);
 	free((char *)(uintptr_t)c->options.username.p);
 	free((char *)(uintptr_t)c->options.password.p);
@@ -150,12 +175,16 @@ void redis_cluster_destroy(struct redis_cluster **cluster)
 
 struct redis_server *redis_cluster_find(struct redis_cluster *c, slice key)
 {
+	struct redis_server *server;
 	size_t number = 0;
 
 	OBJ_CHECK(c, CLUSTER_MAGIC);
+	(void)pthread_mutex_lock(&c->lock);
 	if (c->slots != NULL)
 		number = c->slots[redis_slot(key)];
-	return c->nodes[number > 0 ? number - 1 : atomic_load(&c->asked)].server;
+	server = redis_server_ref(c->nodes[number > 0 ? number - 1 : c->asked].server);
+	(void)pthread_mutex_unlock(&c->lock);
+	return server;
 }
 
 /* As servers say it: an IPv6 address has no brackets, and who does not know its own host says none.
@@ -196,7 +225,7 @@ struct redis_server *redis_cluster_moved(struct redis_cluster *c, slice answer)
 	(void)pthread_mutex_lock(&c->lock);
 	if (add(c, str_slice(&address), &number, NULL) == 0) {
 		c->slots[at] = (uint16_t)(number + 1);
-		server = c->nodes[number].server;
+		server = redis_server_ref(c->nodes[number].server);
 	}
 	(void)pthread_mutex_unlock(&c->lock);
 	str_free(&address);
@@ -206,19 +235,23 @@ struct redis_server *redis_cluster_moved(struct redis_cluster *c, slice answer)
 struct redis_server *redis_cluster_instead(struct redis_cluster *c, slice key,
 					   const struct redis_server *failed)
 {
-	size_t count = atomic_load(&c->count), next = atomic_load(&c->asked);
+	struct redis_server *other = NULL;
 
 	OBJ_CHECK(c, CLUSTER_MAGIC);
 	if (c->slots == NULL)
 		return NULL;
+	(void)pthread_mutex_lock(&c->lock);
 	c->slots[redis_slot(key)] = 0;
-	for (size_t i = 0; i < count; i++, next = (next + 1) % count) {
-		if (c->nodes[next].server != failed) {
-			atomic_store(&c->asked, next);
-			return c->nodes[next].server;
-		}
+	for (size_t i = 0; i < c->count && other == NULL; i++) {
+		size_t next = (c->asked + i) % c->count;
+
+		if (c->nodes[next].server == failed)
+			continue;
+		c->asked = next;
+		other = redis_server_ref(c->nodes[next].server);
 	}
-	return NULL;
+	(void)pthread_mutex_unlock(&c->lock);
+	return other;
 }
 
 void redis_cluster_visit(struct redis_cluster *c,

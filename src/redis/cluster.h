@@ -7,10 +7,11 @@
 
 #include "redis/server.h"
 
-/** Servers of a cluster that are known at the same time, at most. */
+/** Servers of a cluster that are known at the same time, at most. One that was learned and has no
+ * slot any more makes room for another one. */
 #define REDIS_NODES_MAX 256
 
-/** Any thread. Servers stay until the cluster is destroyed. */
+/** Any thread. Servers that are returned are references of the caller's. */
 struct redis_cluster;
 
 /**

@@ -231,6 +231,16 @@ static void on_parts_released(struct per_loop *p)
 	(void)pthread_mutex_unlock(&r->lock);
 }
 
+struct redis_server *redis_server_ref(struct redis_server *s)
+{
+	OBJ_CHECK(s, SERVER_MAGIC);
+	(void)pthread_mutex_lock(&s->registry->lock);
+	must(s->references > 0);
+	s->references++;
+	(void)pthread_mutex_unlock(&s->registry->lock);
+	return s;
+}
+
 void redis_server_release(struct redis_server **server)
 {
 	struct redis_registry *r;

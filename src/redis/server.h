@@ -38,6 +38,9 @@ int redis_options_set_address(struct redis_options *options, slice address, stru
 int redis_server_get(struct redis_server **server, struct redis_registry *registry,
 		     const struct redis_options *options);
 
+/** One more reference. Returns `s`. Any thread. */
+struct redis_server *redis_server_ref(struct redis_server *s);
+
 /** Drops the reference and nulls the pointer; no query may be in progress on behalf of the last
  * one. NULL is allowed. Any thread. */
 void redis_server_release(struct redis_server **server);

@@ -779,6 +779,15 @@ static void keys_have_slots(void **state)
 	}
 }
 
+/* The cluster's reference is there still. */
+static struct redis_server *drop(struct redis_server *s)
+{
+	struct redis_server *same = s;
+
+	redis_server_release(&s);
+	return same;
+}
+
 static void nodes_are_learned(void **state)
 {
 	static const char *const none[] = {
@@ -797,39 +806,80 @@ static void nodes_are_learned(void **state)
 	(void)state;
 	assert_int_equal(redis_registry_create(&registry, &group), 0);
 	assert_int_equal(redis_cluster_create(&cluster, registry, &options, seeds, 3, &e), 0);
-	a = redis_cluster_find(cluster, SLICE("foo"));
-	b = redis_cluster_moved(cluster, SLICE("MOVED 12182 b:1"));
+	a = drop(redis_cluster_find(cluster, SLICE("foo")));
+	b = drop(redis_cluster_moved(cluster, SLICE("MOVED 12182 b:1")));
 	assert_non_null(b);
 	assert_ptr_not_equal(a, b);
-	assert_ptr_equal(redis_cluster_find(cluster, SLICE("foo")), b);
-	assert_ptr_equal(redis_cluster_find(cluster, SLICE("bar")), a);
-	c = redis_cluster_moved(cluster, SLICE("MOVED 5061 ::1:1"));
+	assert_ptr_equal(drop(redis_cluster_find(cluster, SLICE("foo"))), b);
+	assert_ptr_equal(drop(redis_cluster_find(cluster, SLICE("bar"))), a);
+	c = drop(redis_cluster_moved(cluster, SLICE("MOVED 5061 ::1:1")));
 	assert_non_null(c);
-	assert_ptr_equal(redis_cluster_find(cluster, SLICE("bar")), c);
-	assert_ptr_equal(redis_cluster_moved(cluster, SLICE("MOVED 0 [::1]:1")), c);
+	assert_ptr_equal(drop(redis_cluster_find(cluster, SLICE("bar"))), c);
+	assert_ptr_equal(drop(redis_cluster_moved(cluster, SLICE("MOVED 0 [::1]:1"))), c);
 	/* Who fails is asked no more, neither for this nor for what is unknown. */
-	assert_ptr_equal(redis_cluster_instead(cluster, SLICE("foo"), b), a);
-	assert_ptr_equal(redis_cluster_instead(cluster, SLICE("x"), a), b);
-	assert_ptr_equal(redis_cluster_find(cluster, SLICE("foo")), b);
+	assert_ptr_equal(drop(redis_cluster_instead(cluster, SLICE("foo"), b)), a);
+	assert_ptr_equal(drop(redis_cluster_instead(cluster, SLICE("x"), a)), b);
+	assert_ptr_equal(drop(redis_cluster_find(cluster, SLICE("foo"))), b);
 	for (size_t i = 0; i < ARRAY_LEN(none); i++)
 		assert_null(redis_cluster_moved(cluster, slice_from(none[i])));
-	for (int i = 0; i < REDIS_NODES_MAX; i++) {
-		char answer[32];
-
-		(void)snprintf(answer, sizeof answer, "MOVED 1 n%d:1", i);
-		assert_int_equal(redis_cluster_moved(cluster, slice_from(answer)) != NULL,
-				 i < REDIS_NODES_MAX - 3);
-	}
 	redis_cluster_destroy(&cluster);
 	assert_null(cluster);
 	/* One by itself follows nobody. */
 	assert_int_equal(redis_cluster_create(&cluster, registry, &options, seeds, 1, &e), 0);
-	a = redis_cluster_find(cluster, SLICE("foo"));
+	a = drop(redis_cluster_find(cluster, SLICE("foo")));
 	assert_null(redis_cluster_moved(cluster, SLICE("MOVED 12182 b:1")));
 	assert_null(redis_cluster_instead(cluster, SLICE("foo"), a));
 	redis_cluster_destroy(&cluster);
 	assert_int_equal(redis_cluster_create(&cluster, registry, &options, seeds, 0, &e), -EINVAL);
 	assert_null(cluster);
+	redis_registry_destroy(&registry);
+}
+
+static struct redis_server *moved(struct redis_cluster *cluster, unsigned slot, unsigned node)
+{
+	char answer[32];
+
+	(void)snprintf(answer, sizeof answer, "MOVED %u n%u:1", slot, node);
+	return redis_cluster_moved(cluster, slice_from(answer));
+}
+
+/* However often slots move, to however many addresses one after the other. */
+static void nodes_without_slots_make_room(void **state)
+{
+	const slice seeds[] = {SLICE("a:1"), SLICE("b:1")};
+	struct loop *list[] = {&loop};
+	const struct loop_group group = {list, 1};
+	struct redis_registry *registry;
+	struct redis_server *held, *seed;
+	struct redis_cluster *cluster;
+	struct weir_error e = {0};
+
+	(void)state;
+	assert_int_equal(redis_registry_create(&registry, &group), 0);
+	assert_int_equal(redis_cluster_create(&cluster, registry, &options, seeds, 2, &e), 0);
+	seed = drop(redis_cluster_find(cluster, SLICE("foo")));
+	held = moved(cluster, 1, 0);
+	assert_non_null(redis_server_client(held, &loop));
+	for (unsigned i = 1; i < 3 * REDIS_NODES_MAX; i++)
+		assert_non_null(drop(moved(cluster, 1, i)));
+	/* It was forgotten, but not by who asks it, whose client is there still. */
+	assert_non_null(redis_server_client(held, &loop));
+	assert_ptr_equal(drop(redis_cluster_find(cluster, SLICE("foo"))), seed);
+	/* Those that were configured have no slot, but their place. */
+	for (unsigned i = 0; i < REDIS_NODES_MAX; i++) {
+		struct redis_server *s = moved(cluster, i, 1000 + i);
+
+		assert_int_equal(s != NULL, i < REDIS_NODES_MAX - 2);
+		redis_server_release(&s);
+	}
+	assert_non_null(drop(moved(cluster, 7, 1000)));
+	assert_non_null(drop(moved(cluster, 8, 2000)));
+	assert_non_null(drop(moved(cluster, 300, 2001)));
+	assert_null(moved(cluster, 301, 2002));
+	redis_cluster_destroy(&cluster);
+	redis_server_release(&held);
+	for (int i = 0; i < 5; i++)
+		(void)uv_run(&loop.uv, UV_RUN_NOWAIT);
 	redis_registry_destroy(&registry);
 }
 
@@ -860,6 +910,7 @@ int main(void)
 		TEST(servers_are_shared_by_content),
 		TEST(keys_have_slots),
 		TEST(nodes_are_learned),
+		TEST(nodes_without_slots_make_room),
 	};
 
 	/* A wait for what does not come ends, too. */

@@ -374,8 +374,8 @@ void weir_host_stats(const struct weir_host *host, struct weir_host_stats *stats
 /**
  * Calls `visit` for each compiled module that is held: `hash` as in `weir_plugin_facts`, `image`
  * its native code as it lies in memory, a whole ELF file whose symbols are the guest's functions,
- * as "wasm[0]::function[12]::name". Both are valid within the call, which must not call the
- * library; whoever loads or drops a module waits meanwhile. Any thread.
+ * as "wasm[0]::function[12]::name". Both are valid within the call, which may take long: the module
+ * is held meanwhile, and nobody waits for that. Any thread.
  */
 void weir_host_visit_code(const struct weir_host *host,
 			  void (*visit)(void *context, const char *hash, struct weir_slice image),

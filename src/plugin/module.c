@@ -42,21 +42,40 @@ uint64_t module_store_count(struct module_store *store)
 	return n;
 }
 
+/* A reference to the first module behind this one that is ready; NULL: there is none. One that is
+ * held stays in the list. */
+static struct module *next_ready(struct module_store *store, const struct module *after)
+{
+	const struct list *at = after != NULL ? &after->link : &store->modules;
+	struct module *found = NULL;
+
+	(void)pthread_mutex_lock(&store->lock);
+	while (found == NULL && (at = at->next) != &store->modules) {
+		struct module *m = container_of(at, struct module, link);
+
+		if (m->state == MODULE_READY)
+			found = m;
+	}
+	if (found != NULL)
+		found->references++;
+	(void)pthread_mutex_unlock(&store->lock);
+	return found;
+}
+
 void module_store_visit(struct module_store *store,
 			void (*visit)(void *context, const char *hash, slice image), void *context)
 {
-	(void)pthread_mutex_lock(&store->lock);
-	LIST_FOR_EACH (at, &store->modules) {
-		const struct module *m = container_of(at, struct module, link);
+	struct module *m = next_ready(store, NULL), *next;
+
+	for (; m != NULL; m = next) {
 		void *start, *end;
 
-		if (m->state != MODULE_READY)
-			continue;
 		wasmtime_module_image_range(m->code, &start, &end);
 		visit(context, m->hash,
 		      slice_of(start, (size_t)((const char *)end - (const char *)start)));
+		next = next_ready(store, m);
+		module_unref(&m);
 	}
-	(void)pthread_mutex_unlock(&store->lock);
 }
 
 static const wasm_externtype_t *find_export(const wasm_exporttype_vec_t *exports, slice name)

@@ -64,7 +64,8 @@ void module_store_init(struct module_store *store, wasm_engine_t *engine, struct
 /** How many modules there are. Any thread. */
 uint64_t module_store_count(struct module_store *store);
 
-/** Calls `visit` for each module that is ready, under the store's lock. Any thread. */
+/** Calls `visit` for each module that is ready and holds it meanwhile; nobody waits for that. Any
+ * thread. */
 void module_store_visit(struct module_store *store,
 			void (*visit)(void *context, const char *hash, slice image), void *context);
 

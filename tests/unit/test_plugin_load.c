@@ -1,5 +1,8 @@
 #include "plugin_fake.h"
 
+#include <pthread.h>
+#include <unistd.h>
+
 #include "plugin/plugin.h"
 
 #define MEMORY "(memory (export \"memory\") 1)"
@@ -363,6 +366,55 @@ static void references(void **state)
 	assert_int_equal(atomic_load(&b->host->plugins), 0);
 }
 
+/* What a visitor of code finds, and does. */
+struct visit {
+	struct bench *bench;
+	struct weir_plugin *more; /* loaded meanwhile by another thread */
+	unsigned modules;
+};
+
+static void *load_more(void *context)
+{
+	const struct weir_plugin_options o = {.name = "more", .wasm = SLICE("\0asm\1\0\0\0")};
+	struct visit *v = context;
+	struct weir_error e;
+
+	/* No plugin, but it takes the store's lock. */
+	return (void *)(intptr_t)(weir_plugin_create(&v->more, v->bench->host, &o, &e) < 0);
+}
+
+static void visit_slowly(void *context, const char *hash, slice image)
+{
+	struct visit *v = context;
+	pthread_t thread;
+	void *refused;
+
+	v->modules++;
+	assert_string_equal(hash, weir_plugin_facts(v->bench->plugin)->hash);
+	assert_int_equal(pthread_create(&thread, NULL, load_more, v), 0);
+	assert_int_equal(pthread_join(thread, &refused), 0);
+	assert_non_null(refused);
+	/* Its last holder but this one. */
+	weir_plugin_unref(&v->bench->plugin);
+	assert_memory_equal(image.p,
+			    "\x7f"
+			    "ELF",
+			    4);
+}
+
+/* Looking at a module keeps nobody from loading and dropping others. */
+static void visitors_hold_up_nobody(void **state)
+{
+	struct bench *b = *state;
+	struct visit v = {.bench = b};
+
+	assert_int_equal(bench_load(b, "(module " WHOLE ")", NULL), 0);
+	weir_host_visit_code(b->host, visit_slowly, &v);
+	assert_int_equal(v.modules, 1);
+	weir_host_visit_code(b->host, visit_slowly, &v);
+	assert_int_equal(v.modules, 1);
+}
+
 static void version(void **state)
 {
 	(void)state;
@@ -463,6 +515,7 @@ int main(void)
 		TEST(facts),
 		TEST(compiled_once),
 		TEST(references),
+		TEST(visitors_hold_up_nobody),
 		TEST(version),
 		TEST(reserved_members),
 		TEST(two_hosts),
@@ -470,5 +523,7 @@ int main(void)
 		TEST(default_host),
 	};
 
+	/* A wait for what does not come ends, too. */
+	(void)alarm(300);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

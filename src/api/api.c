@@ -7,7 +7,6 @@
 
 #include "api/api_private.h"
 #include "core/clock.h"
-#include "core/sampler.h"
 #include "http/exchange.h"
 #include "http/path.h"
 
@@ -157,7 +156,7 @@ static void refused(void *context, const struct desk_request *q)
 
 	route = find_route(context, q->path, &id);
 	if (route != NULL && route->begin != NULL)
-		sampler_release();
+		api_drop_profile();
 }
 
 int api_create(struct api **made, struct proxy *proxy, const struct static_config *config,

@@ -82,12 +82,15 @@ struct pprof;
 /** The profile as the answer, with that name for the file that it is saved in. */
 void api_answer_profile(struct api_call *c, const struct pprof *p, const char *name);
 
-/** Begins a CPU profile for as long as the query says: asks the desk when it is over, or answers.
- * The exchange's loop. */
+/** Begins a CPU profile for as long as the query says: sends the desk, asks it when the time is
+ * over, or answers. The exchange's loop. */
 void api_begin_profile(struct api *api, struct exchange *x);
 
 /** Ends one that is being taken. False: the exchange is none of these. */
 bool api_cancel_profile(struct exchange *x);
+
+/** Ends the one whose time is over, unseen. The desk's thread. */
+void api_drop_profile(void);
 
 /** Status and content type of an answer in JSON, with nothing in its body yet. */
 void api_begin_json(struct api_call *c);

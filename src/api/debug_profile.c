@@ -16,27 +16,52 @@
 #include "observe/pprof.h"
 #include "proxy/rule_query.h"
 
-/* Where CPU time goes. A timer of the exchange's loop ends the sampling; names are found on the
- * desk's thread. */
+/* Where CPU time goes. The desk's thread starts and stops the sampling, which takes system calls
+ * for each thread, and finds the names; in between a timer of the exchange's loop runs. */
 
 #define WAIT_MAGIC 0x70726f66u
 
 #define SECONDS_DEFAULT 30
 #define PERIOD_NS 10000000u
 
-/** While samples are taken. In the exchange's arena, as its service's state. */
+/** While samples are taken. Its exchange's loop's, but while it is on an errand. */
 struct wait {
 	uint32_t magic; /* first, as a desk's job has it */
 	struct api *api;
-	struct exchange *x;
+	struct exchange *x; /* NULL: it has ended meanwhile */
+	struct loop *loop;
+	uint64_t duration_ms;
+	int result; /* of the start */
 	struct timer timer;
+	struct desk_errand errand;
+	struct message started;
 };
 
-static struct wait *wait_of(struct exchange *x)
+static void stop_sampling(void)
 {
-	struct wait *w = x->service_state;
+	sampler_stop();
+	sampler_release();
+}
 
-	return w != NULL && w->magic == WAIT_MAGIC ? w : NULL;
+static void free_wait(struct wait *w)
+{
+	w->magic = 0;
+	free(w);
+}
+
+/* On the desk's thread. */
+static void give_up(struct desk_errand *e)
+{
+	stop_sampling();
+	free_wait(container_of(e, struct wait, errand));
+}
+
+/* Nobody wants the samples any more. Where the desk has no room either, this thread must do. */
+static void drop(struct wait *w)
+{
+	w->errand.run = give_up;
+	if (!desk_send(w->api->desk, &w->errand))
+		give_up(&w->errand);
 }
 
 static void on_time(struct timer *t)
@@ -44,23 +69,30 @@ static void on_time(struct timer *t)
 	struct wait *w = container_of(t, struct wait, timer);
 
 	OBJ_CHECK(w, WAIT_MAGIC);
-	w->magic = 0;
-	sampler_stop();
-	if (!desk_ask(w->api->desk, w->x))
-		sampler_release();
+	if (desk_ask(w->api->desk, w->x))
+		free_wait(w);
+	else
+		drop(w);
 }
 
 bool api_cancel_profile(struct exchange *x)
 {
-	struct wait *w = wait_of(x);
+	struct wait *w = x->service_state;
 
-	if (w == NULL)
+	if (w == NULL || w->magic != WAIT_MAGIC)
 		return false;
-	w->magic = 0;
-	loop_disarm(x->loop, &w->timer);
-	sampler_stop();
-	sampler_release();
+	w->x = NULL;
+	/* Else it comes back from the desk. */
+	if (timer_armed(&w->timer)) {
+		loop_disarm(w->loop, &w->timer);
+		drop(w);
+	}
 	return true;
+}
+
+void api_drop_profile(void)
+{
+	stop_sampling();
 }
 
 /* As Go: what is no number, or none above 0, is the default. */
@@ -88,36 +120,69 @@ static void refuse(struct api *api, struct exchange *x, int status, const char *
 	exchange_reply(x, status, slice_from(text), true);
 }
 
+/* On the exchange's loop. */
+static void on_started(struct message *m)
+{
+	struct wait *w = container_of(m, struct wait, started);
+	struct exchange *x = w->x;
+	struct api *api = w->api;
+	int r = w->result;
+
+	OBJ_CHECK(w, WAIT_MAGIC);
+	if (r == 0 && x != NULL) {
+		loop_arm(w->loop, &w->timer, w->duration_ms, on_time);
+	} else if (r == 0) {
+		drop(w);
+	} else {
+		free_wait(w);
+		if (x != NULL)
+			refuse(api, x, r == -EBUSY ? 409 : 500,
+			       r == -EBUSY ? "Could not enable CPU profiling: cpu profiling "
+					     "already in use\n"
+					   : "Could not enable CPU profiling\n");
+	}
+}
+
+/* On the desk's thread. */
+static void start_sampling(struct desk_errand *e)
+{
+	struct wait *w = container_of(e, struct wait, errand);
+	const struct weir_limits_config *limits = &w->api->config->weir.limits;
+
+	w->result = sampler_start(PERIOD_NS, (size_t)limits->profile_samples);
+	/* The worker lives as long as the proxy. */
+	must(loop_post(w->loop, &w->started));
+}
+
 void api_begin_profile(struct api *api, struct exchange *x)
 {
 	const struct weir_limits_config *limits = &api->config->weir.limits;
 	const int64_t seconds = wanted_seconds(x->request.query);
-	struct wait *w = ARENA_NEW(&x->arena, struct wait);
-	int r;
+	struct wait *w;
 
-	if (w == NULL) {
-		exchange_fail(x, 503);
-		return;
-	}
 	if (seconds > limits->profile_ns / 1000000000) {
 		refuse(api, x, 400,
 		       "profile duration exceeds weir.limits.profileDuration: ask for fewer "
 		       "seconds\n");
 		return;
 	}
-	r = sampler_start(PERIOD_NS, (size_t)limits->profile_samples);
-	if (r < 0) {
-		refuse(api, x, r == -EBUSY ? 409 : 500,
-		       r == -EBUSY ? "Could not enable CPU profiling: cpu profiling already in "
-				     "use\n"
-				   : "Could not enable CPU profiling\n");
+	w = calloc(1, sizeof *w);
+	if (w == NULL) {
+		exchange_fail(x, 503);
 		return;
 	}
-	w->magic = WAIT_MAGIC;
-	w->api = api;
-	w->x = x;
+	*w = (struct wait){.magic = WAIT_MAGIC,
+			   .api = api,
+			   .x = x,
+			   .loop = x->loop,
+			   .duration_ms = (uint64_t)seconds * 1000,
+			   .errand.run = start_sampling,
+			   .started.run = on_started};
 	x->service_state = w;
-	loop_arm(x->loop, &w->timer, (uint64_t)seconds * 1000, on_time);
+	if (!desk_send(api->desk, &w->errand)) {
+		free_wait(w);
+		exchange_fail(x, 503);
+	}
 }
 
 /** An address that was seen. */
@@ -375,10 +440,12 @@ static void count(struct api *api, const struct sampler_result *r)
 
 void api_show_profile(struct api_call *c)
 {
-	const struct sampler_result r = sampler_result();
 	struct naming n = {.arena = &c->arena};
+	struct sampler_result r;
 	struct pprof p;
 
+	sampler_stop();
+	r = sampler_result();
 	pprof_init(&p, c->out->limit);
 	pprof_value(&p, "samples", "count");
 	pprof_value(&p, "cpu", "nanoseconds");

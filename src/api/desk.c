@@ -23,7 +23,7 @@ struct job {
 	struct desk *desk;
 	struct exchange *x; /* NULL: it has ended meanwhile */
 	struct loop *loop;
-	struct list link; /* in the queue, under the lock */
+	struct desk_errand errand; /* in the queue, under the lock */
 	struct message done;
 	struct exchange_ending ending;
 	size_t held_bytes;           /* its part of the desk's */
@@ -38,8 +38,8 @@ struct desk {
 	pthread_t thread;
 	pthread_mutex_t lock; /* guards what follows, and who counts */
 	pthread_cond_t work;
-	struct list queue;
-	size_t waiting;
+	struct list queue; /* of errands */
+	size_t waiting;    /* in the queue */
 	bool stopped;
 	_Atomic size_t held_bytes; /* of answers that exchanges have; only the thread adds */
 };
@@ -123,6 +123,8 @@ static slice keep(char **text, slice from)
 	return kept;
 }
 
+static void serve(struct desk_errand *e);
+
 static struct job *new_job(struct desk *d, struct exchange *x)
 {
 	const struct request *r = &x->request;
@@ -137,6 +139,7 @@ static struct job *new_job(struct desk *d, struct exchange *x)
 	j->desk = d;
 	j->x = x;
 	j->loop = x->loop;
+	j->errand.run = serve;
 	j->done.run = on_done;
 	j->request.method = r->method_id;
 	j->request.path = keep(&text, r->path);
@@ -146,14 +149,15 @@ static struct job *new_job(struct desk *d, struct exchange *x)
 	return j;
 }
 
-static bool enqueue(struct desk *d, struct job *j)
+bool desk_send(struct desk *d, struct desk_errand *e)
 {
 	bool room;
 
+	OBJ_CHECK(d, DESK_MAGIC);
 	(void)pthread_mutex_lock(&d->lock);
 	room = !d->stopped && d->waiting < WAITING_MAX;
 	if (room) {
-		list_append(&d->queue, &j->link);
+		list_append(&d->queue, &e->link);
 		d->waiting++;
 		(void)pthread_cond_signal(&d->work);
 	} else {
@@ -169,7 +173,7 @@ bool desk_ask(struct desk *d, struct exchange *x)
 
 	OBJ_CHECK(d, DESK_MAGIC);
 	x->service_state = j;
-	if (j != NULL && enqueue(d, j))
+	if (j != NULL && desk_send(d, &j->errand))
 		return true;
 	if (j != NULL)
 		free_job(j);
@@ -206,8 +210,10 @@ static void refuse(struct desk *d, struct job *j)
 		d->options.refused(d->options.context, &j->request);
 }
 
-static void serve(struct desk *d, struct job *j)
+static void serve(struct desk_errand *e)
 {
+	struct job *j = container_of(e, struct job, errand);
+	struct desk *d = j->desk;
 	struct api_counters *c = d->options.counters;
 	uint64_t begun_ns = clock_mono_ns();
 
@@ -234,6 +240,7 @@ static void *run(void *context)
 	(void)pthread_setname_np(pthread_self(), d->options.thread);
 	(void)pthread_mutex_lock(&d->lock);
 	for (;;) {
+		struct desk_errand *errand;
 		struct list *e;
 
 		while (list_empty(&d->queue) && !d->stopped)
@@ -243,7 +250,8 @@ static void *run(void *context)
 			break;
 		d->waiting--;
 		(void)pthread_mutex_unlock(&d->lock);
-		serve(d, container_of(e, struct job, link));
+		errand = container_of(e, struct desk_errand, link);
+		errand->run(errand);
 		(void)pthread_mutex_lock(&d->lock);
 	}
 	(void)pthread_mutex_unlock(&d->lock);

@@ -54,6 +54,17 @@ bool desk_ask(struct desk *d, struct exchange *x);
 /** For the `cancel` of the same service. */
 void desk_cancel(struct exchange *x);
 
+/** Something else to do on the desk's thread, in its turn. Embedded; the caller fills in `run`, and
+ * keeps it until that is called. */
+struct desk_errand {
+	void (*run)(struct desk_errand *e);
+	struct list link;
+};
+
+/** False: the desk has been stopped, or too much waits, and `run` will not be called. Any thread.
+ */
+bool desk_send(struct desk *d, struct desk_errand *e);
+
 /** Answers those who wait and ends the thread; later requests get 503. NULL is allowed. */
 void desk_stop(struct desk *d);
 

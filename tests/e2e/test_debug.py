@@ -232,6 +232,16 @@ def test_one_profile_at_a_time(upstream, proxy):
     assert get(p, "/debug/pprof/profile?seconds=99999999999999999999").status == 400
 
 
+def test_clients_that_leave_end_their_profile(upstream, proxy):
+    """Before it has begun, too, and while another one's is being taken."""
+    p = burning(proxy, upstream)
+    for _ in range(40):
+        with Client(p.ports["traefik"]) as client:
+            client.send(request_bytes(target="/debug/pprof/profile?seconds=30"))
+    wait_until(lambda: p.scrape().value("weir_api_profiling") == 0 and get(p, "/debug/pprof/profile?seconds=1", timeout_s=60).status == 200,
+               "nobody's is being taken", 60)
+
+
 def test_the_server_ends_while_a_profile_is_taken(upstream, proxy):
     p = burning(proxy, upstream, static={"entryPoints": {"traefik": {"transport": {"lifeCycle": {"graceTimeOut": "1s"}}}}})
     with Client(p.ports["traefik"]) as client:

@@ -1,3 +1,4 @@
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -122,7 +123,8 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	(void)state;
-	desk_stop(desk);
+	if (desk != NULL)
+		desk_stop(desk);
 	assert_int_equal(pool.live_count, 0);
 	exchange_pool_free(&pool);
 	loop_close(&loop);
@@ -182,6 +184,46 @@ static void an_unread_answer_holds_no_generation(void **state)
 	assert_int_equal(released, 1);
 }
 
+struct errand {
+	struct desk_errand errand;
+	char thread[16]; /* that has run it */
+	unsigned turn;
+};
+
+static unsigned turns;
+
+static void note(struct desk_errand *e)
+{
+	struct errand *at = container_of(e, struct errand, errand);
+
+	(void)pthread_getname_np(pthread_self(), at->thread, sizeof at->thread);
+	at->turn = ++turns;
+}
+
+static void errands_are_run_on_the_thread(void **state)
+{
+	struct errand errands[3] = {{.turn = 0}};
+	struct exchange *x;
+
+	(void)state;
+	turns = 0;
+	for (size_t i = 0; i < 2; i++) {
+		errands[i].errand.run = note;
+		assert_true(desk_send(desk, &errands[i].errand));
+	}
+	/* Its answer comes after them. */
+	x = ask_desk();
+	for (unsigned i = 0; i < 2; i++) {
+		assert_string_equal(errands[i].thread, "desk");
+		assert_int_equal(errands[i].turn, i + 1);
+	}
+	exchange_end(&x, false);
+	desk_stop(desk);
+	assert_false(desk_send(desk, &errands[2].errand));
+	desk_destroy(&desk);
+	assert_int_equal(turns, 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -190,6 +232,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(held_answers_have_a_limit, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(an_unread_answer_holds_no_generation, set_up,
 						tear_down),
+		cmocka_unit_test_setup_teardown(errands_are_run_on_the_thread, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

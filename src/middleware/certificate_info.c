@@ -21,14 +21,18 @@ int certificate_add_base64(struct str *to, X509 *certificate)
 	return room != NULL ? 0 : -ENOMEM;
 }
 
-/* Adds `KEY=VALUE,` for a part of a name that is not empty. */
+/* Adds `KEY=VALUE,` for a part of a name that is not empty. A NUL in it is text as all else: cut
+ * there, a name could look like a shorter one. */
 static void add_part(struct str *to, const char *key, const X509_NAME_ENTRY *entry)
 {
 	unsigned char *text = NULL;
 	int n = ASN1_STRING_to_UTF8(&text, X509_NAME_ENTRY_get_data(entry));
 
-	if (n > 0)
-		str_format(to, "%s=%.*s,", key, n, (const char *)text);
+	if (n > 0) {
+		str_format(to, "%s=", key);
+		str_add(to, slice_of((const char *)text, (size_t)n));
+		str_add_char(to, ',');
+	}
 	OPENSSL_free(text);
 }
 

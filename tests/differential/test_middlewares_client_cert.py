@@ -31,7 +31,15 @@ FULL = ("/C=DE/ST=Nord & Süd/L=Köln;Deutz/O=One, Inc./O=Two \"quoted\"/OU=a=b+
 ALTERNATIVES = ("DNS:a.example", "URI:spiffe://a.example/x?y=z", "email:me@a.example", "IP:192.0.2.7", "DNS:*.b.example",
                 "IP:2001:db8:0:0:0:0:0:7", "IP:::ffff:192.0.2.8", "URI:urn:x:y", "IP:0:0:0:0:1:0:0:1", "RID:1.2.3", "email:you@a.example")
 
-WHO = ("nothing", "full", "plain", "chain", "no-names", "pairs", "late")
+WHO = ("nothing", "full", "plain", "chain", "no-names", "pairs", "late", "nul", "nul-alternative")
+
+
+def with_nul(issued):
+    """The same with a NUL for each "!". Its signature is wrong then, which nobody checks with RequestClientCert."""
+    der = issued.der
+    assert b"!" in der
+    issued.certificate.write_text(ssl.DER_cert_to_PEM_cert(der.replace(b"!", b"\0")))
+    return issued
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +49,9 @@ def shown(tmp_path_factory):
     return {"clients": clients, "servers": Authority(tmp_path_factory.mktemp("servers")),
             "full": clients.issue("full", *ALTERNATIVES, subject=FULL), "plain": clients.issue("plain"),
             "chain": middle.issue("chained", chain=(middle,)), "no-names": clients.issue("no-names", "RID:1.2.3", subject="/"),
-            "pairs": clients.issue("pairs", subject="/CN=one+O=two/OU=three+OU=four"), "late": clients.issue("late", days=-1)}
+            "pairs": clients.issue("pairs", subject="/CN=one+O=two/OU=three+OU=four"), "late": clients.issue("late", days=-1),
+            "nul": with_nul(clients.issue("nul", "DNS:a.example", subject="/O=one!/CN=admin!.evil.example")),
+            "nul-alternative": with_nul(clients.issue("plain", "DNS:admin!.evil.example"))}
 
 
 def routers(names):

@@ -2,7 +2,6 @@
 
 #include "cli/cli.h"
 #include "core/log.h"
-#include "net/url.h"
 #include "provider/provider.h"
 #include "proxy/check.h"
 
@@ -19,7 +18,7 @@ static void print_effective(const struct static_config *config,
 		str_add(&text, SLICE("---\n"));
 		dynamic_dump(&text, dynamic, &how);
 	}
-	url_add_hidden(&shown, str_slice(&text));
+	tree_add_hidden(&shown, str_slice(&text), tree_add_yaml_string);
 	if (!text.failed && !shown.failed)
 		(void)fputs(shown.p, stdout);
 	str_free(&text);

@@ -108,7 +108,8 @@ static const struct option health_check_rows[] = {
 	OPT_STRING("hostname", struct dynamic_health_check, hostname, NULL, "Host of the probe."),
 	OPT_BOOL("followRedirects", struct dynamic_health_check, follow_redirects, "true",
 		 "Follow redirections.", .flags = OPTION_SHOWN),
-	OPT_PAIRS("headers", struct dynamic_health_check, headers, "Headers of the probe."),
+	OPT_PAIRS("headers", struct dynamic_health_check, headers, "Headers of the probe.",
+		  .flags = OPTION_SECRET),
 	OPT_END,
 };
 

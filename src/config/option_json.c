@@ -307,7 +307,9 @@ static void add_nodes(struct writer *w, const struct option *row, const struct t
 			tree_add_json_string(w->out, child->key);
 			str_add_char(w->out, ':');
 		}
-		if (row->type == OPTION_FREE_MAP)
+		if (w->how->hide && (row->type == OPTION_FREE_MAP || (row->flags & OPTION_SECRET)))
+			tree_add_json_string(w->out, SLICE("xxxx"));
+		else if (row->type == OPTION_FREE_MAP)
 			tree_add_json(w->out, child, true);
 		else if (row->type == OPTION_PAIRS)
 			tree_add_json_string(w->out, child->text);

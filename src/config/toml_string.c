@@ -3,25 +3,6 @@
 #include "config/toml.h"
 #include "core/base.h"
 
-static void add_rune(struct str *out, uint32_t rune)
-{
-	if (rune < 0x80) {
-		str_add_char(out, (char)rune);
-	} else if (rune < 0x800) {
-		str_add_char(out, (char)(0xc0 | rune >> 6));
-		str_add_char(out, (char)(0x80 | (rune & 0x3f)));
-	} else if (rune < 0x10000) {
-		str_add_char(out, (char)(0xe0 | rune >> 12));
-		str_add_char(out, (char)(0x80 | (rune >> 6 & 0x3f)));
-		str_add_char(out, (char)(0x80 | (rune & 0x3f)));
-	} else {
-		str_add_char(out, (char)(0xf0 | rune >> 18));
-		str_add_char(out, (char)(0x80 | (rune >> 12 & 0x3f)));
-		str_add_char(out, (char)(0x80 | (rune >> 6 & 0x3f)));
-		str_add_char(out, (char)(0x80 | (rune & 0x3f)));
-	}
-}
-
 /* \uXXXX or \UXXXXXXXX, after the letter. */
 static int read_rune(struct toml *p, size_t digits, struct str *out)
 {
@@ -39,7 +20,7 @@ static int read_rune(struct toml *p, size_t digits, struct str *out)
 	}
 	if (rune > 0x10ffff || (rune >= 0xd800 && rune <= 0xdfff))
 		return toml_fail(p, "found U+%X, expected a character", rune);
-	add_rune(out, rune);
+	str_add_rune(out, rune);
 	return 0;
 }
 

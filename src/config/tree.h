@@ -150,6 +150,13 @@ void tree_add_yaml_string(struct str *out, slice text);
 /** Appends a string in quotes, with Go's escapes; bytes that are not UTF-8 become U+FFFD. */
 void tree_add_json_string(struct str *out, slice s);
 
+/**
+ * Appends JSON or YAML that the functions here have made, with the user information of URLs hidden
+ * in each string in quotes (`url_add_hidden`), before it is escaped. `add` writes strings of that
+ * format: `tree_add_json_string` or `tree_add_yaml_string`.
+ */
+void tree_add_hidden(struct str *out, slice text, void (*add)(struct str *out, slice s));
+
 /** Appends a number as Go's encoding/json does. */
 void tree_add_json_number(struct str *out, double value);
 

@@ -74,6 +74,25 @@ void str_add_char(struct str *s, char c)
 	str_add(s, (slice){&c, 1});
 }
 
+void str_add_rune(struct str *s, uint32_t rune)
+{
+	if (rune < 0x80) {
+		str_add_char(s, (char)rune);
+	} else if (rune < 0x800) {
+		str_add_char(s, (char)(0xc0 | rune >> 6));
+		str_add_char(s, (char)(0x80 | (rune & 0x3f)));
+	} else if (rune < 0x10000) {
+		str_add_char(s, (char)(0xe0 | rune >> 12));
+		str_add_char(s, (char)(0x80 | (rune >> 6 & 0x3f)));
+		str_add_char(s, (char)(0x80 | (rune & 0x3f)));
+	} else {
+		str_add_char(s, (char)(0xf0 | rune >> 18));
+		str_add_char(s, (char)(0x80 | (rune >> 12 & 0x3f)));
+		str_add_char(s, (char)(0x80 | (rune >> 6 & 0x3f)));
+		str_add_char(s, (char)(0x80 | (rune & 0x3f)));
+	}
+}
+
 void str_add_u64(struct str *s, uint64_t value)
 {
 	char digits[20];

@@ -32,6 +32,9 @@ void str_add(struct str *s, slice bytes);
 /** One byte. */
 void str_add_char(struct str *s, char c);
 
+/** In UTF-8; at most U+10FFFF. */
+void str_add_rune(struct str *s, uint32_t rune);
+
 /** In decimal. */
 void str_add_u64(struct str *s, uint64_t value);
 

@@ -312,10 +312,16 @@ static int set_address(struct forward_auth *a, const struct middleware_world *wo
 		error_prefix(e, "address: ");
 		return r;
 	}
-	if (!tls && !slice_equal_nocase(u->scheme, SLICE("http")))
-		return error_set(e, -EINVAL,
-				 "address \"%.*s\": scheme \"%.*s\", expected http or https",
-				 SLICE_ARG(a->options->address), SLICE_ARG(u->scheme));
+	if (!tls && !slice_equal_nocase(u->scheme, SLICE("http"))) {
+		struct str shown = {0};
+
+		url_add_hidden(&shown, a->options->address);
+		(void)error_set(e, -EINVAL,
+				"address \"%.*s\": scheme \"%.*s\", expected http or https",
+				SLICE_ARG(str_slice(&shown)), SLICE_ARG(u->scheme));
+		str_free(&shown);
+		return -EINVAL;
+	}
 	a->target = arena_format(&a->arena, "%.*s%s%.*s",
 				 SLICE_ARG(u->path.n > 0 ? u->path : SLICE("/")),
 				 u->has_query ? "?" : "", SLICE_ARG(u->query));

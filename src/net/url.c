@@ -21,50 +21,23 @@ uint16_t url_default_port(slice scheme)
 	return 0;
 }
 
-/* Go's validUserinfo: nothing else can be one. */
-static bool is_user_info(char c)
+/* Where what follows the last "@" begins; 0 if there is none. As in Go, a password may have some.
+ */
+static size_t behind_at(slice s)
 {
-	char low = ascii_lower(c);
+	size_t n = s.n;
 
-	return (low >= 'a' && low <= 'z') || ascii_digit(c) ||
-	       (c != '\0' && strchr("-._:~!$&'()*+,;=%@", c) != NULL);
-}
-
-/* How long the user information is that `s` begins with, without the "@" at its end; 0: none. */
-static size_t user_info(slice s)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < s.n && is_user_info(s.p[i]); i++)
-		if (s.p[i] == '@')
-			n = i;
+	while (n > 0 && s.p[n - 1] != '@')
+		n--;
 	return n;
-}
-
-void url_add_hidden(struct str *out, slice text)
-{
-	while (text.n > 0) {
-		size_t i = 0, n;
-
-		while (i < text.n && !slice_starts(slice_from_at(text, i), SLICE("://")))
-			i += 1 + slice_find(slice_from_at(text, i + 1), ':');
-		i = MIN(i + 3, text.n);
-		str_add(out, slice_first(text, i));
-		text = slice_from_at(text, i);
-		n = user_info(text);
-		str_add(out, n > 0 ? SLICE("xxxx") : SLICE(""));
-		text = slice_from_at(text, n);
-	}
 }
 
 /* What cannot be parsed may have its password anywhere before an "@", and a "/" in it. */
 static void add_faulty(struct str *out, slice text)
 {
 	size_t start = slice_find(text, ':');
-	size_t end = text.n;
+	size_t end = behind_at(text);
 
-	while (end > 0 && text.p[end - 1] != '@')
-		end--;
 	if (end == 0 || start >= end) {
 		str_add(out, text);
 		return;
@@ -86,17 +59,23 @@ static int fail(slice text, const char *why, struct weir_error *e)
 	return -EINVAL;
 }
 
-/* RFC 3986 section 3.1. */
+static bool is_letter(char c)
+{
+	return ascii_lower(c) >= 'a' && ascii_lower(c) <= 'z';
+}
+
+/* RFC 3986 section 3.1; the first one is a letter. */
+static bool is_scheme_byte(char c)
+{
+	return is_letter(c) || ascii_digit(c) || c == '+' || c == '-' || c == '.';
+}
+
 static bool is_scheme(slice s)
 {
-	for (size_t i = 0; i < s.n; i++) {
-		char c = ascii_lower(s.p[i]);
-		bool letter = c >= 'a' && c <= 'z';
-
-		if (!letter && (i == 0 || (!ascii_digit(c) && c != '+' && c != '-' && c != '.')))
+	for (size_t i = 0; i < s.n; i++)
+		if (!is_scheme_byte(s.p[i]))
 			return false;
-	}
-	return s.n > 0;
+	return s.n > 0 && is_letter(s.p[0]);
 }
 
 bool url_has_controls(slice s)
@@ -195,10 +174,83 @@ int url_parse(slice text, struct url *u, struct weir_error *e)
 	u->path = slice_from_at(rest, end);
 	if (!url_percent_is_valid(u->path))
 		return fail(text, "invalid percent-encoding in path", e);
-	end = slice_find(u->authority, '@');
-	if (end < u->authority.n) {
-		u->userinfo = slice_first(u->authority, end);
-		u->authority = slice_from_at(u->authority, end + 1);
+	end = behind_at(u->authority);
+	if (end > 0) {
+		u->userinfo = slice_first(u->authority, end - 1);
+		u->authority = slice_from_at(u->authority, end);
 	}
 	return parse_authority(text, u, e);
+}
+
+/* How many bytes of a scheme `text` ends with. */
+static size_t scheme_before(slice text)
+{
+	size_t n = 0;
+
+	while (n < text.n && is_scheme_byte(text.p[text.n - n - 1]))
+		n++;
+	return n;
+}
+
+/* Where a URL ends in a text that is more than the URL. */
+static size_t url_end(slice text)
+{
+	size_t n = 0;
+
+	while (n < text.n && (unsigned char)text.p[n] > ' ' && text.p[n] != '"')
+		n++;
+	return n;
+}
+
+/* What is between "://" and the path, "@" or not. */
+static slice authority_of(slice rest)
+{
+	size_t n = 0;
+
+	while (n < rest.n && (rest.p[n] == '\0' || strchr("/?#", rest.p[n]) == NULL))
+		n++;
+	return slice_first(rest, n);
+}
+
+static bool has_bad_port(slice authority)
+{
+	slice port = slice_from_at(authority, slice_find(authority, ':') + 1);
+	uint16_t number;
+
+	return port.n > 0 && authority.p[0] != '[' && !address_port_parse(port, &number);
+}
+
+void url_add_hidden(struct str *out, slice text)
+{
+	/* Where the last URL ends that is in no other one, and what follows the last "@" in it. */
+	size_t end = 0, last = 0;
+
+	for (size_t at = 0; at < text.n;) {
+		slice rest = slice_from_at(text, at), authority;
+		size_t i = 0, n;
+		bool whole, faulty;
+
+		while (i < rest.n && !slice_starts(slice_from_at(rest, i), SLICE("://")))
+			i += 1 + slice_find(slice_from_at(rest, i + 1), ':');
+		i = MIN(i, rest.n);
+		whole = at == 0 && i > 0 && scheme_before(slice_first(rest, i)) == i;
+		i = MIN(i + 3, rest.n);
+		str_add(out, slice_first(rest, i));
+		at += i;
+		rest = slice_from_at(text, at);
+		if (at >= end) {
+			end = whole ? text.n : at + url_end(rest);
+			last = at + behind_at(slice_first(rest, end - at));
+		}
+		authority = authority_of(slice_first(rest, end - at));
+		n = behind_at(authority);
+		/* A password with a "/" in it ends who knows where. */
+		faulty = whole ? url_parse(text, &(struct url){.port = 0}, NULL) < 0
+			       : has_bad_port(authority);
+		if (n == 0 && faulty && last > at)
+			n = last - at;
+		/* Without the "@". */
+		str_add(out, n > 1 ? SLICE("xxxx") : SLICE(""));
+		at += n > 1 ? n - 1 : 0;
+	}
 }

@@ -32,7 +32,8 @@ int url_parse(slice text, struct url *u, struct weir_error *e);
 
 /**
  * Appends a text with `xxxx` in place of the user information of each URL in it, for all that
- * people read: files, logs, messages.
+ * people read: files, logs, messages. If all of the text is a URL that cannot be parsed, for a
+ * password with a "/" in it, that is all up to the last "@". The text must not be escaped yet.
  */
 void url_add_hidden(struct str *out, slice text);
 

@@ -99,15 +99,19 @@ static uint64_t retry_ms(unsigned failures)
 /* What is there is served on while it is valid, unless it is known to be wrong. */
 static void fail(struct staples *s, struct entry *e, const struct weir_error *why)
 {
+	struct str responder = {0};
+
 	counter_add(&s->counters->ocsp_failures, 1);
 	e->failures++;
 	e->due_ms = loop_now_ms(s->loop) + retry_ms(e->failures);
 	if (why->code == -EKEYREVOKED)
 		(void)tls_certificate_set_staple(e->certificate, (slice){NULL, 0}, 0);
 	set_stapled(s, e, tls_certificate_has_staple(e->certificate));
+	url_add_hidden(&responder, s->responder);
 	log_error_with((LOG_STRING("certificate", name_of(e->certificate)),
-			LOG_TEXT("responder", s->responder), LOG_CAUSE(why)),
+			LOG_TEXT("responder", str_slice(&responder)), LOG_CAUSE(why)),
 		       "OCSP: no answer that can be shown to clients");
+	str_free(&responder);
 }
 
 static void succeed(struct staples *s, struct entry *e, slice answer, int64_t valid_s)

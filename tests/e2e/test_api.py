@@ -90,6 +90,27 @@ def test_the_support_dump_tells_no_secrets(proxy):
     assert json.loads(shown["version.json"])["version"] == read(p, "/api/version")["Version"]
 
 
+@pytest.mark.parametrize("password", ["open&sesame", "-._:~!$&'()*+,;=%@sesame", "open/sesame", "open<sesame>", "open\"sesame"])
+def test_the_support_dump_hides_users_whatever_json_does_with_them(proxy, password):
+    """In configurations, in states of servers, in errors; in URLs that cannot be parsed as well."""
+    p = with_api(proxy, {"http": {
+        "routers": {name: {"rule": f"Path(`/{name}`)", "service": name, "middlewares": ["asked"]} for name in ("a", "b", "c")},
+        "middlewares": {"asked": {"forwardAuth": {"address": f"ftp://me:{password}@h/auth"}}},
+        "services": {"a": servers(f"http://me:{password}@127.0.0.1:1/"), "b": servers(f"ftp://me:{password}@127.0.0.1:1/"),
+                     "c": {"loadBalancer": {"servers": [{"url": f"http://me:{password}@127.0.0.1:1/"}], "serversTransport": "none",
+                                            "healthCheck": {"path": "/", "headers": {"X-Token": "sesame"}}}}}}},
+                 {"providers": {"http": {"endpoint": "http://me:open&sesame@127.0.0.1:1/"}}})
+    with tarfile.open(fileobj=io.BytesIO(get(p, "/api/support-dump").body), mode="r:gz") as files:
+        shown = {each.name: json.loads(files.extractfile(each).read()) for each in files}
+    runtime = shown["runtime-config.json"]
+    for text in (json.dumps(shown, ensure_ascii=False), p.log()):
+        assert "sesame" not in text and "me:" not in text.replace("name:", "")
+    assert runtime["services"]["a@file"]["loadBalancer"]["servers"] == [{"url": "http://xxxx@127.0.0.1:1/"}]
+    assert runtime["services"]["c@file"]["loadBalancer"]["healthCheck"]["headers"] == {"X-Token": "xxxx"}
+    assert runtime["middlewares"]["asked@file"]["forwardAuth"]["address"] == "ftp://xxxx@h/auth"
+    assert shown["static-config.json"]["providers"]["http"]["endpoint"] == "http://xxxx@127.0.0.1:1/"
+
+
 def test_a_support_dump_beyond_the_limit_is_not_sent(proxy):
     p = with_api(proxy, many(500), {"weir": {"limits": {"apiAnswer": "64KiB"}}})
     assert get(p, "/api/support-dump").status == 500

@@ -107,6 +107,13 @@ def no_staple_because(p, responder, why):
     assert tls_fetch(p.port, "a.example").status == 200
 
 
+def test_the_log_tells_no_user_of_a_responder(world, proxy, upstream):
+    _, responder, certificate = world
+    p = serve(proxy, upstream, [certificate], {"responderOverrides": {responder.url: "http://me:open-sesame@127.0.0.1:1/x"}})
+    p.wait_log("OCSP: no answer")
+    assert "http://xxxx@127.0.0.1:1/x" in p.log() and "open-sesame" not in p.log()
+
+
 @pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
 def test_good_answer_is_shown(world, proxy, upstream, version):
     authority, _, certificate = world

@@ -368,6 +368,43 @@ static void files_are_read_within_limits(void **state)
 	case_end(&c);
 }
 
+/* An "&" is `\u0026` in JSON, and what was looked for in it was not found. */
+static void users_of_urls_are_hidden_whatever_the_escapes(void **state)
+{
+	static const char valid[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+				    "-._:~!$&'()*+,;=%@",
+			  wrong[] = "/?#\"\\<> \t\n{}^`|[]";
+	void (*const formats[])(struct str *, slice) = {tree_add_json_string, tree_add_yaml_string};
+	struct str all = {0};
+
+	(void)state;
+	str_add(&all, slice_from(valid));
+	str_add(&all, slice_from(wrong));
+	for (size_t i = 0; i < 2 * all.n; i++) {
+		struct str url = {0}, in = {0}, out = {0}, expected = {0};
+
+		str_format(&url, "ftp://user:pass%cword@h&/x?y=\"\\\n\u00e4\u2028", all.p[i / 2]);
+		str_add(&in, SLICE("{\"a\":"));
+		formats[i % 2](&in, str_slice(&url));
+		str_add(&in, SLICE(",\"b\":1}"));
+		str_add(&expected, SLICE("{\"a\":"));
+		formats[i % 2](&expected, SLICE("ftp://xxxx@h&/x?y=\"\\\n\u00e4\u2028"));
+		str_add(&expected, SLICE(",\"b\":1}"));
+		/* JSON's keys are in quotes, too. */
+		tree_add_hidden(&out, str_slice(&in), formats[i % 2]);
+		if (i % 2 == 0)
+			assert_string_equal(out.p, expected.p);
+		assert_null(strstr(out.p, "user"));
+		assert_null(strstr(out.p, "word"));
+		assert_non_null(strstr(out.p, "ftp://xxxx@h"));
+		str_free(&url);
+		str_free(&in);
+		str_free(&out);
+		str_free(&expected);
+	}
+	str_free(&all);
+}
+
 static void put(struct config_case *c, const char *path, const char *value, int expected)
 {
 	assert_int_equal(tree_put(&c->tree, slice_from(path), slice_from(value),
@@ -437,6 +474,7 @@ int main(void)
 		cmocka_unit_test(nesting_is_limited),
 		cmocka_unit_test(aliases_do_not_explode),
 		cmocka_unit_test(files_are_read_within_limits),
+		cmocka_unit_test(users_of_urls_are_hidden_whatever_the_escapes),
 		cmocka_unit_test(flat_names_make_a_tree),
 		cmocka_unit_test(an_overlay_merges_maps_and_replaces_the_rest),
 	};

@@ -1,6 +1,7 @@
 #include <stdio.h>
 
 #include "api/api_private.h"
+#include "config/source.h"
 #include "observe/memory.h"
 
 /* What Go programs have below /debug, as far as it makes sense. */
@@ -26,36 +27,45 @@ static void read_command_line(struct str *out)
 		(void)fclose(f);
 }
 
-void api_show_command_line(struct api_call *c)
+/* Calls `add` for each argument, with what is secret hidden, and its number from 0. */
+static void add_command_line(struct str *out,
+			     void (*add)(struct str *out, slice argument, size_t i))
 {
 	struct str line = {0};
-
-	begin_text(c, 200);
-	read_command_line(&line);
-	str_add(c->out, slice_first(str_slice(&line), line.n > 0 ? line.n - 1 : 0));
-	str_free(&line);
-}
-
-static void add_arguments(struct str *out)
-{
-	struct str line = {0};
-	slice rest;
-	bool any = false;
+	bool secret = false;
+	slice rest, argument;
 
 	read_command_line(&line);
 	rest = str_slice(&line);
-	str_add_char(out, '[');
-	while (rest.n > 0) {
-		slice argument = slice_first(rest, slice_find(rest, '\0'));
+	for (size_t i = 0; slice_next(&rest, '\0', &argument); i++) {
+		struct str shown = {0};
 
-		if (any)
-			str_add_char(out, ',');
-		tree_add_json_string(out, argument);
-		rest = slice_from_at(rest, argument.n + 1);
-		any = true;
+		source_add_hidden(&shown, argument, static_options, &secret);
+		add(out, str_slice(&shown), i);
+		out->failed |= shown.failed;
+		str_free(&shown);
 	}
-	str_add_char(out, ']');
 	str_free(&line);
+}
+
+static void add_with_nul(struct str *out, slice argument, size_t i)
+{
+	if (i > 0)
+		str_add_char(out, '\0');
+	str_add(out, argument);
+}
+
+void api_show_command_line(struct api_call *c)
+{
+	begin_text(c, 200);
+	add_command_line(c->out, add_with_nul);
+}
+
+static void add_json(struct str *out, slice argument, size_t i)
+{
+	if (i > 0)
+		str_add_char(out, ',');
+	tree_add_json_string(out, argument);
 }
 
 /* The names that Go's runtime.MemStats has for the same. */
@@ -65,10 +75,10 @@ void api_show_vars(struct api_call *c)
 
 	memory_read(&m);
 	api_begin_json(c);
-	str_add(c->out, SLICE("{\n\"cmdline\": "));
-	add_arguments(c->out);
+	str_add(c->out, SLICE("{\n\"cmdline\": ["));
+	add_command_line(c->out, add_json);
 	str_format(c->out,
-		   ",\n\"memstats\": {\"Alloc\":%llu,\"HeapAlloc\":%llu,\"HeapInuse\":%llu,"
+		   "],\n\"memstats\": {\"Alloc\":%llu,\"HeapAlloc\":%llu,\"HeapInuse\":%llu,"
 		   "\"HeapSys\":%llu,\"Sys\":%llu}\n}\n",
 		   (unsigned long long)m.allocated_bytes, (unsigned long long)m.allocated_bytes,
 		   (unsigned long long)m.allocator_active_bytes,

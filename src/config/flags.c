@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "config/source.h"
+#include "net/url.h"
 
 /* The row that a path leads to; `entry`: to one named object or element of it. NULL for unknown
  * paths. */
@@ -120,6 +121,54 @@ int source_parse_flags(struct tree *t, size_t arg_count, const char *const *args
 			    "found this argument, expected a flag; it and what follows is ignored, "
 			    "as in Traefik");
 	return result;
+}
+
+/* Itself, or what it is in. What plugins are told may be one, too. */
+static bool is_secret(const struct option *table, slice path)
+{
+	slice name;
+
+	while (table != NULL && slice_next(&path, '.', &name)) {
+		const struct option *row =
+			option_find(table, slice_first(name, slice_find(name, '[')));
+
+		if (row == NULL)
+			return false;
+		if ((row->flags & OPTION_SECRET) || row->type == OPTION_FREE ||
+		    row->type == OPTION_FREE_MAP)
+			return true;
+		/* The name of an object. */
+		if (row->type == OPTION_MAP)
+			(void)slice_next(&path, '.', &name);
+		table = row->table;
+	}
+	return false;
+}
+
+void source_add_hidden(struct str *out, slice argument, const struct option *table, bool *secret)
+{
+	bool value = *secret;
+	size_t dashes = slice_starts(argument, SLICE("--"))  ? 2
+			: slice_starts(argument, SLICE("-")) ? 1
+							     : 0;
+	size_t equals = slice_find(argument, '=');
+
+	*secret = false;
+	if (value) {
+		str_add(out, SLICE("xxxx"));
+	} else if (dashes == 0 ||
+		   !is_secret(table, slice_from_at(slice_first(argument, equals), dashes))) {
+		size_t start = dashes > 0 && equals < argument.n ? equals + 1 : 0;
+
+		str_add(out, slice_first(argument, start));
+		url_add_hidden(out, slice_from_at(argument, start));
+	} else if (equals == argument.n) {
+		str_add(out, argument);
+		*secret = true;
+	} else {
+		str_add(out, slice_first(argument, equals));
+		str_add(out, SLICE("=xxxx"));
+	}
 }
 
 bool source_wants_help(size_t arg_count, const char *const *args)

@@ -29,6 +29,13 @@ bool source_wants_help(size_t arg_count, const char *const *args);
 void source_add_help(struct str *out);
 
 /**
+ * Appends an argument as people may see it, without users in URLs and without the value of a flag
+ * that is a secret. `*secret` says whether it is the value of the argument before (false before the
+ * first one), and is set for the next.
+ */
+void source_add_hidden(struct str *out, slice argument, const struct option *table, bool *secret);
+
+/**
  * Flags to a tree, with the grammar of Go's flag package as Traefik reads it: `--a.b=c`, `-a.b c`,
  * `--bool`, `--`. Keys begin at the root; `table` tells which flags need no argument. Returns 0 or
  * a negative errno value.

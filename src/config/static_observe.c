@@ -58,7 +58,7 @@ static const struct option metrics_stats_d_rows[] = {
 
 static const struct option metrics_influx_db2_rows[] = {
 	ROW("address", STRING, "http://localhost:8086"),
-	ROW("token", CONTENT, NULL),
+	ROW_SECRET("token", CONTENT),
 	ROW("pushInterval", DURATION, "10s"),
 	ROW("org", STRING, NULL),
 	ROW("bucket", STRING, NULL),
@@ -72,14 +72,14 @@ static const struct option metrics_influx_db2_rows[] = {
 static const struct option otlp_grpc_rows[] = {
 	ROW("endpoint", STRING, "localhost:4317"),
 	ROW("insecure", BOOL, NULL),
-	ROW("headers", PAIRS, NULL),
+	ROW_SECRET("headers", PAIRS),
 	TABLE("tls", POINTER, client_tls_rows, 0),
 	OPT_END,
 };
 
 static const struct option otlp_http_rows[] = {
 	ROW("endpoint", STRING, "https://localhost:4318"),
-	ROW("headers", PAIRS, NULL),
+	ROW_SECRET("headers", PAIRS),
 	TABLE("tls", POINTER, client_tls_rows, 0),
 	OPT_END,
 };

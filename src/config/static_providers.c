@@ -4,7 +4,7 @@
 const struct option client_tls_rows[] = {
 	ROW("ca", CONTENT, NULL),
 	ROW("cert", CONTENT, NULL),
-	ROW("key", CONTENT, NULL),
+	ROW_SECRET("key", CONTENT),
 	ROW("insecureSkipVerify", BOOL, NULL),
 	ROW_REMOVED("caOptional",
 		    "removed in Traefik v3, as client authentication is an option of servers"),
@@ -20,7 +20,7 @@ static const struct option docker_rows[] = {
 	ROW("watch", BOOL, "true"),
 	ROW("defaultRule", STRING, "Host(`{{ normalize .Name }}`)"),
 	ROW("username", STRING, NULL),
-	ROW("password", STRING, NULL),
+	ROW_SECRET("password", STRING),
 	ROW("endpoint", STRING, "unix:///var/run/docker.sock"),
 	ROW("httpClientTimeout", DURATION, NULL),
 	TABLE("tls", POINTER, client_tls_rows, 0),
@@ -37,7 +37,7 @@ static const struct option swarm_rows[] = {
 	ROW("watch", BOOL, "true"),
 	ROW("defaultRule", STRING, "Host(`{{ normalize .Name }}`)"),
 	ROW("username", STRING, NULL),
-	ROW("password", STRING, NULL),
+	ROW_SECRET("password", STRING),
 	ROW("endpoint", STRING, "unix:///var/run/docker.sock"),
 	ROW("httpClientTimeout", DURATION, NULL),
 	ROW("refreshSeconds", DURATION, "15s"),
@@ -54,7 +54,7 @@ static const struct option kubernetes_ingress_ingress_endpoint_rows[] = {
 
 static const struct option kubernetes_ingress_rows[] = {
 	ROW("endpoint", STRING, NULL),
-	ROW("token", CONTENT, NULL),
+	ROW_SECRET("token", CONTENT),
 	ROW("certAuthFilePath", STRING, NULL),
 	ROW("namespaces", LIST, NULL),
 	ROW("labelSelector", STRING, NULL),
@@ -81,7 +81,7 @@ static const struct option kubernetes_ingress_nginx_ip_allow_list_strategy_rows[
 
 static const struct option kubernetes_ingress_nginx_rows[] = {
 	ROW("endpoint", STRING, NULL),
-	ROW("token", CONTENT, NULL),
+	ROW_SECRET("token", CONTENT),
 	ROW("certAuthFilePath", STRING, NULL),
 	ROW("throttleDuration", DURATION, NULL),
 	ROW("globalAuthURL", STRING, NULL),
@@ -122,7 +122,7 @@ static const struct option kubernetes_ingress_nginx_rows[] = {
 
 static const struct option kubernetes_crd_rows[] = {
 	ROW("endpoint", STRING, NULL),
-	ROW("token", CONTENT, NULL),
+	ROW_SECRET("token", CONTENT),
 	ROW("certAuthFilePath", STRING, NULL),
 	ROW("namespaces", LIST, NULL),
 	ROW("allowCrossNamespace", BOOL, NULL),
@@ -160,7 +160,7 @@ static const struct option kubernetes_gateway_gateways_n_rows[] = {
 
 static const struct option kubernetes_gateway_rows[] = {
 	ROW("endpoint", STRING, NULL),
-	ROW("token", CONTENT, NULL),
+	ROW_SECRET("token", CONTENT),
 	ROW("qps", INT, "50"),
 	ROW("burst", INT, "100"),
 	ROW("certAuthFilePath", STRING, NULL),
@@ -189,7 +189,7 @@ static const struct option knative_private_service_rows[] = {
 
 static const struct option knative_rows[] = {
 	ROW("endpoint", STRING, NULL),
-	ROW("token", STRING, NULL),
+	ROW_SECRET("token", STRING),
 	ROW("certAuthFilePath", STRING, NULL),
 	ROW("namespaces", LIST, NULL),
 	ROW("labelSelector", STRING, NULL),
@@ -210,7 +210,7 @@ static const struct option rest_rows[] = {
 
 static const struct option consul_catalog_endpoint_http_auth_rows[] = {
 	ROW("username", STRING, NULL),
-	ROW("password", STRING, NULL),
+	ROW_SECRET("password", STRING),
 	OPT_END,
 };
 
@@ -218,7 +218,7 @@ static const struct option consul_catalog_endpoint_rows[] = {
 	ROW("address", STRING, NULL),
 	ROW("scheme", STRING, NULL),
 	ROW("datacenter", STRING, NULL),
-	ROW("token", STRING, NULL),
+	ROW_SECRET("token", STRING),
 	ROW("endpointWaitTime", DURATION, NULL),
 	TABLE("httpAuth", POINTER, consul_catalog_endpoint_http_auth_rows, 0),
 	TABLE("tls", POINTER, client_tls_rows, 0),
@@ -248,7 +248,7 @@ static const struct option consul_catalog_rows[] = {
 static const struct option nomad_endpoint_rows[] = {
 	ROW("address", STRING, "http://127.0.0.1:4646"),
 	ROW("region", STRING, NULL),
-	ROW("token", STRING, NULL),
+	ROW_SECRET("token", STRING),
 	ROW("endpointWaitTime", DURATION, NULL),
 	TABLE("tls", POINTER, client_tls_rows, 0),
 	OPT_END,
@@ -281,14 +281,14 @@ static const struct option ecs_rows[] = {
 	ROW("ecsAnywhere", BOOL, NULL),
 	ROW("region", STRING, NULL),
 	ROW("accessKeyID", STRING, NULL),
-	ROW("secretAccessKey", STRING, NULL),
+	ROW_SECRET("secretAccessKey", STRING),
 	OPT_END,
 };
 
 static const struct option consul_rows[] = {
 	ROW("rootKey", STRING, "traefik"),
 	ROW("endpoints", LIST, "127.0.0.1:8500"),
-	ROW("token", STRING, NULL),
+	ROW_SECRET("token", STRING),
 	ROW("namespaces", LIST, NULL),
 	TABLE("tls", POINTER, client_tls_rows, 0),
 	ROW_REMOVED("namespace", "removed in Traefik v3, use namespaces"),
@@ -299,7 +299,7 @@ static const struct option etcd_rows[] = {
 	ROW("rootKey", STRING, "traefik"),
 	ROW("endpoints", LIST, "127.0.0.1:2379"),
 	ROW("username", STRING, NULL),
-	ROW("password", STRING, NULL),
+	ROW_SECRET("password", STRING),
 	TABLE("tls", POINTER, client_tls_rows, 0),
 	OPT_END,
 };
@@ -308,14 +308,14 @@ static const struct option zoo_keeper_rows[] = {
 	ROW("rootKey", STRING, "traefik"),
 	ROW("endpoints", LIST, "127.0.0.1:2181"),
 	ROW("username", STRING, NULL),
-	ROW("password", STRING, NULL),
+	ROW_SECRET("password", STRING),
 	OPT_END,
 };
 
 static const struct option redis_sentinel_rows[] = {
 	ROW("masterName", STRING, NULL),
 	ROW("username", STRING, NULL),
-	ROW("password", STRING, NULL),
+	ROW_SECRET("password", STRING),
 	ROW("latencyStrategy", BOOL, NULL),
 	ROW("randomStrategy", BOOL, NULL),
 	ROW("replicaStrategy", BOOL, NULL),
@@ -327,7 +327,7 @@ static const struct option redis_rows[] = {
 	ROW("rootKey", STRING, "traefik"),
 	ROW("endpoints", LIST, "127.0.0.1:6379"),
 	ROW("username", STRING, NULL),
-	ROW("password", STRING, NULL),
+	ROW_SECRET("password", STRING),
 	ROW("db", INT, NULL),
 	TABLE("sentinel", POINTER, redis_sentinel_rows, 0),
 	TABLE("tls", POINTER, client_tls_rows, 0),

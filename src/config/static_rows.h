@@ -10,6 +10,12 @@
 
 /* Below an object that has a status of its own. */
 #define ROW(key, TYPE, initial_) OPT_NOWHERE(key, TYPE, ACCEPTED, initial_, NULL)
+/* A password or the like of something that weir has not. */
+#define ROW_SECRET(key, TYPE) \
+	{ \
+		.name = (key), .type = OPTION_##TYPE, .status = ACCEPTED, \
+		.flags = OPTION_NOWHERE | OPTION_SECRET \
+	}
 #define TABLE(key, TYPE, rows, flags_) OPT_NOWHERE_TABLE(key, TYPE, IMPLEMENTED, rows, flags_, NULL)
 #define ROW_REMOVED(key, hint_) \
 	{ \

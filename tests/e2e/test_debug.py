@@ -262,6 +262,19 @@ def test_samples_beyond_the_limit_are_counted(upstream, proxy):
         wait_until(dropped, "samples were dropped", 120)
 
 
+def test_the_command_line_tells_no_secrets(upstream, proxy):
+    p = with_debug(proxy, one_router(upstream().url))
+    p.terminate()
+    assert p.wait_exit() == 0
+    p.spawn(("--configFile=static.yml", "--providers.http.endpoint=http://me:open&sesame@127.0.0.1:1/", "--providers.http.headers.authorization=sesame",
+             "--providers.http.tls.key", "sesame"))
+    p.wait_listening()
+    expected = ["--configFile=static.yml", "--providers.http.endpoint=http://xxxx@127.0.0.1:1/", "--providers.http.headers.authorization=xxxx",
+                "--providers.http.tls.key", "xxxx"]
+    assert get(p, "/debug/pprof/cmdline").body.decode().split("\0")[1:] == expected
+    assert json.loads(get(p, "/debug/vars").body)["cmdline"][1:] == expected
+
+
 def test_what_go_programs_have(upstream, proxy):
     p = with_debug(proxy, one_router(upstream().url))
     index = get(p, "/debug/pprof/")

@@ -2,6 +2,8 @@
 
 #include <errno.h>
 
+#include "config/source.h"
+
 static const struct {
 	const char *text;
 	int result;
@@ -567,6 +569,40 @@ static void the_reference_names_every_option(void **state)
 	str_free(&out);
 }
 
+static void secrets_of_arguments_are_hidden(void **state)
+{
+	static const char *const rows[][2] = {
+		{"weir", "weir"},
+		{"--providers.http.headers.authorization=s=t",
+		 "--providers.http.headers.authorization=xxxx"},
+		{"-Providers.HTTP.headers.x=s", "-Providers.HTTP.headers.x=xxxx"},
+		{"--providers.http.tls.key", "--providers.http.tls.key"},
+		{"--s", "xxxx"},
+		{"--providers.http.endpoint=http://u:p w@h/",
+		 "--providers.http.endpoint=http://xxxx@h/"},
+		{"--providers.http.endpoint", "--providers.http.endpoint"},
+		{"http://u:p&w@h/?a=b", "http://xxxx@h/?a=b"},
+		{"--metrics.influxDB2.token=s", "--metrics.influxDB2.token=xxxx"},
+		{"--tracing.otlp.http.headers.x=s", "--tracing.otlp.http.headers.x=xxxx"},
+		{"--providers.plugin.a.b=s", "--providers.plugin.a.b=xxxx"},
+		{"--entryPoints.web.address=:80", "--entryPoints.web.address=:80"},
+		{"--log.level=DEBUG", "--log.level=DEBUG"},
+		{"--no.such.key=1", "--no.such.key=1"},
+		{"--", "--"},
+	};
+	bool secret = false;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct str out = {0};
+
+		source_add_hidden(&out, slice_from(rows[i][0]), static_options, &secret);
+		assert_string_equal(out.p, rows[i][1]);
+		str_free(&out);
+	}
+	assert_false(secret);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -583,6 +619,7 @@ int main(void)
 		cmocka_unit_test(reports_are_bounded),
 		cmocka_unit_test(content_is_a_file_or_itself),
 		cmocka_unit_test(the_reference_names_every_option),
+		cmocka_unit_test(secrets_of_arguments_are_hidden),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -286,7 +286,7 @@ struct weir_host_options {
 	 * Borrowed until the host's end.
 	 */
 	const char *const *compiler;
-	uint64_t compile_ms;           /* longest time to compile a module. 120000 */
+	uint64_t compile_ms;           /* longest time to compile a module. 300000 */
 	uint64_t compile_memory_bytes; /* most memory for that. 1 GiB */
 	uint32_t compile_jobs;         /* that many compilers at a time. 2 */
 	/*

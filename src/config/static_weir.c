@@ -296,7 +296,7 @@ const struct option weir_plugins_options[] = {
 		 "Most bytes of compiled plugins that are kept; those that were not used for the "
 		 "longest time go.",
 		 AT_LEAST(1 << 20)),
-	OPT_DURATION("compileTimeout", struct weir_plugins_config, compile_timeout_ns, "2m",
+	OPT_DURATION("compileTimeout", struct weir_plugins_config, compile_timeout_ns, "5m",
 		     "Most time to compile a plugin, which a process of its own does; 0: any.",
 		     AT_LEAST(0)),
 	OPT_SIZE("compileMemory", struct weir_plugins_config, compile_bytes, "1GiB",

@@ -173,8 +173,21 @@ def check_file(path, findings):
         check(path, lines, findings)
 
 
+LIMITS_TABLE, LIMITS_PAGE = Path("docs/reference/weir.md"), Path("docs/operations.md")
+
+
+def check_limits(reference, page, findings):
+    """The operators' list of limits names each option, and none that is not there."""
+    there, named = (set(re.findall(r"weir\.limits\.\w+", text)) for text in (reference, page))
+    for name in sorted(there - named):
+        findings.add(LIMITS_PAGE, 1, f"{name} is missing; add a row to the table of limits")
+    for name in sorted(named - there):
+        findings.add(LIMITS_PAGE, 1, f"{name} is no option; docs/reference/weir.md lists them")
+
+
 def main():
     findings = Findings()
+    check_limits((TOP / LIMITS_TABLE).read_text(encoding="utf-8"), (TOP / LIMITS_PAGE).read_text(encoding="utf-8"), findings)
     for path in tracked_files():
         check_file(path, findings)
     return findings.count > 0

@@ -333,8 +333,7 @@ static int index_entries(const struct staples *s, struct map *known)
 	for (size_t i = 0; i < s->count && r == 0; i++) {
 		struct entry *e = &s->entries[i];
 
-		r = map_put(known, slice_of((const char *)&e->certificate, sizeof e->certificate),
-			    e);
+		r = map_put(known, slice_of((const char *)&e->certificate, sizeof(void *)), e);
 	}
 	return r;
 }
@@ -343,7 +342,7 @@ static int index_entries(const struct staples *s, struct map *known)
 static struct entry make_entry(const struct staples *s, const struct map *known,
 			       struct tls_certificate *c)
 {
-	const struct entry *old = map_get(known, slice_of((const char *)&c, sizeof c));
+	const struct entry *old = map_get(known, slice_of((const char *)&c, sizeof(void *)));
 	struct entry made = old != NULL ? *old : (struct entry){.due_ms = loop_now_ms(s->loop)};
 
 	made.certificate = tls_certificate_ref(c);

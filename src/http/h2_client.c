@@ -12,6 +12,9 @@
 #define TABLE_BYTES 4096u
 #define LINE_BYTES 32u
 
+/* For the server's settings, where connecting may take any time. */
+#define SETTINGS_TIMEOUT_MS 10000u
+
 /* Go's default of pingTimeout. */
 #define PING_TIMEOUT_MS 15000u
 
@@ -464,8 +467,11 @@ static void send_on(struct h2_client_connection *conn, struct client_call *call)
 {
 	int r = submit(conn, call);
 
-	if (r < 0)
-		fail(call, r);
+	if (r == 0)
+		return;
+	if (conn->session.stream_count == 0 && !conn->idle)
+		become_idle(conn);
+	fail(call, r);
 }
 
 bool h2_client_has_room(const struct client *k)
@@ -550,7 +556,10 @@ void h2_client_begin(struct client_connection *c)
 	list_remove(&c->link);
 	list_push(&k->shared, &c->link);
 	transport_watch(&c->io, TRANSPORT_READABLE);
-	loop_arm(k->loop, &c->h2->silent, k->options.connect_timeout_ms, on_no_settings);
+	loop_arm(k->loop, &c->h2->silent,
+		 k->options.connect_timeout_ms > 0 ? k->options.connect_timeout_ms
+						   : SETTINGS_TIMEOUT_MS,
+		 on_no_settings);
 	send_on(c->h2, call);
 }
 

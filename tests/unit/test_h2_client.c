@@ -34,6 +34,7 @@ static struct client_counters seen; /* when all calls were over */
 static bool patient;                /* the server's end is waited for, too */
 static const char *host;
 static void (*when_failed)(void); /* NULL: nothing */
+static bool starved;              /* calls have no memory left */
 static sem_t answered, told;
 
 static void on_over(void)
@@ -71,7 +72,7 @@ static void on_responded(struct client_call *call)
 static void begin(struct trial *t, const char *method, const char *target, const char *text)
 {
 	memset(t, 0, sizeof *t);
-	arena_init(&t->arena, 4096, 1 << 20);
+	arena_init(&t->arena, 4096, starved ? 4096 : 1 << 20);
 	t->request.method = slice_from(method);
 	t->request.method_id = method_of(t->request.method);
 	fields_init(&t->request.fields, &t->arena);
@@ -85,6 +86,8 @@ static void begin(struct trial *t, const char *method, const char *target, const
 		body_push(&t->in, NULL, slice_from(text));
 	}
 	body_end(&t->in);
+	while (starved && arena_alloc(&t->arena, 8) != NULL)
+		;
 	t->call = (struct client_call){.magic = CALL_MAGIC,
 				       .request = &t->request,
 				       .target = slice_from(target),
@@ -113,6 +116,7 @@ static int set_up(void **state)
 	patient = false;
 	host = "127.0.0.1";
 	when_failed = NULL;
+	starved = false;
 	wire_must(loop_init(&loop, (size_t)8 << 20) == 0);
 	listening = wire_listen(&port, 0);
 	return 0;
@@ -448,6 +452,65 @@ static void a_call_that_waits_takes_the_place_of_one_that_has_ended(void **state
 	assert_int_equal(seen.waiting, 0);
 }
 
+void __real_timer_arm(struct timers *t, struct timer *timer, uint64_t after_ms,
+		      void (*fire)(struct timer *));
+void __wrap_timer_arm(struct timers *t, struct timer *timer, uint64_t after_ms,
+		      void (*fire)(struct timer *));
+
+void __wrap_timer_arm(struct timers *t, struct timer *timer, uint64_t after_ms,
+		      void (*fire)(struct timer *))
+{
+	__real_timer_arm(t, timer, after_ms == 10000 ? 10 : after_ms, fire);
+}
+
+static void *tacit_peer(void *unused)
+{
+	struct wire_h2 *c = accept_on(listening);
+	unsigned heads = 0;
+
+	(void)unused;
+	while (heads < 3 && wire_h2_read(c))
+		heads += c->type == NGHTTP2_HEADERS;
+	wire_must(heads == 3);
+	wire_h2_send(c, NGHTTP2_SETTINGS, 0, 0, NULL, 0);
+	for (uint32_t id = 1; id <= 5; id += 2)
+		wire_h2_head(c, id, true, WIRE_LINES(":status: 204"));
+	while (wire_h2_next(c))
+		;
+	wire_h2_close(c);
+	return NULL;
+}
+
+/* Without a dialTimeout the others waited for ever. */
+static void settings_are_not_waited_for_without_limit(void **state)
+{
+	(void)state;
+	run(tacit_peer, 3, "GET", NULL);
+	for (size_t i = 0; i < 3; i++)
+		assert_int_equal(trials[i].response.status, 204);
+}
+
+static void *unused_peer(void *unused)
+{
+	struct wire_h2 *c = answer_preface(NULL, 0);
+
+	(void)unused;
+	wire_must(!wire_h2_next(c));
+	wire_h2_close(c);
+	return NULL;
+}
+
+/* It was no idle connection: it stayed for ever, whatever idleConnTimeout said. */
+static void a_connection_whose_first_call_cannot_be_sent_is_idle(void **state)
+{
+	(void)state;
+	starved = true;
+	run(unused_peer, 1, "GET", NULL);
+	assert_int_equal(trials[0].code, -ENOMEM);
+	assert_int_equal(seen.h2_connections, 1);
+	assert_int_equal(seen.idle, 1);
+}
+
 /* Listens at a port that has connections. */
 static int listen_again(void)
 {
@@ -760,6 +823,8 @@ int main(void)
 		TEST(a_connection_that_ends_ends_its_calls),
 		TEST(calls_that_wait_fail_with_their_connection),
 		TEST(a_call_that_waits_takes_the_place_of_one_that_has_ended),
+		TEST(settings_are_not_waited_for_without_limit),
+		TEST(a_connection_whose_first_call_cannot_be_sent_is_idle),
 		TEST(calls_that_wait_get_on_when_the_next_connection_opens),
 		TEST(calls_that_wait_fail_with_the_second_connection),
 		TEST(a_head_that_does_not_come_is_a_timeout),

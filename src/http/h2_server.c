@@ -46,6 +46,14 @@ void h2_connection_leave(struct h2_connection *h)
 	loop_arm(h->carrier->server->loop, &h->carrier->timer, NOTICE_MS, notice_is_over);
 }
 
+void h2_connection_finish(struct h2_request *r, bool failed)
+{
+	struct h2_connection *h = r->connection;
+
+	h2_request_end(r, failed);
+	rest(h);
+}
+
 /* Requests have one head. */
 static bool on_head(struct h2_stream *stream)
 {
@@ -65,8 +73,8 @@ static void on_changed(struct h2_stream *stream, unsigned changes)
 		counter_add(&counters->h2_resets, failed && known && !stream->reset);
 		counter_add(&counters->aborted, failed && r->begun);
 		counter_add(&counters->h2_refused, !known);
-		h2_request_end(r, failed);
-		rest(h);
+		if (!h2_tunnel_linger(r))
+			h2_connection_finish(r, failed);
 		return;
 	}
 	if (changes & H2_HEAD)

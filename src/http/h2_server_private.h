@@ -49,6 +49,7 @@ struct h2_request {
 	bool begun;               /* the head was complete */
 	bool continue_owed;       /* the client waits for 100 before it sends its body */
 	bool responding;
+	bool lingers; /* the stream is over, but the service has not passed on all of it */
 };
 
 static inline struct h2_request *h2_request_of(struct h2_stream *stream)
@@ -98,10 +99,20 @@ void h2_tunnel_switch(struct h2_request *r);
 /** Bytes have passed, either way. The request is a tunnel. */
 void h2_tunnel_note_activity(struct h2_request *r);
 
+/** The stream of a request is over. Returns whether the service still has bytes of a tunnel to pass
+ * on: then the request ends when it has, which may be within the call. */
+bool h2_tunnel_linger(struct h2_request *r);
+
+/** The service has passed bytes of such a request on, or is done. */
+void h2_tunnel_go_on(struct h2_request *r);
+
 /** Before the exchange ends. */
 void h2_tunnel_free(struct h2_request *r);
 
 /* h2_server.c */
+
+/** The stream is over, and so is the request; it may have been its connection's last one. */
+void h2_connection_finish(struct h2_request *r, bool failed);
 
 /** The client is asked to begin no more streams here. Harmless if it was. */
 void h2_connection_leave(struct h2_connection *h);

@@ -317,6 +317,10 @@ void h2_request_end(struct h2_request *r, bool failed)
 
 	loop_disarm(loop, &r->read_timer);
 	loop_disarm(loop, &r->write_timer);
+	if (r->lingers) {
+		r->connection->session.lingering--;
+		h2_session_wake(&r->connection->session);
+	}
 	h2_stream_detach(&r->stream);
 	h2_tunnel_free(r);
 	exchange_end(&x, failed);

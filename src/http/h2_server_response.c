@@ -70,6 +70,10 @@ void h2_request_on_body(struct body *b, void *consumer)
 	struct h2_request *r = consumer;
 
 	(void)b;
+	if (r->lingers) {
+		h2_tunnel_go_on(r);
+		return;
+	}
 	if (r->stream.two_way)
 		h2_tunnel_note_activity(r);
 	h2_stream_wake(&r->stream);
@@ -131,7 +135,9 @@ static void drop(struct exchange *x)
 	struct h2_request *r = x->connection;
 
 	OBJ_CHECK(&r->stream, H2_STREAM_MAGIC);
-	if (!r->stream.reset)
+	if (r->lingers)
+		h2_connection_finish(r, true);
+	else if (!r->stream.reset)
 		h2_stream_reset(&r->stream, NGHTTP2_INTERNAL_ERROR);
 }
 

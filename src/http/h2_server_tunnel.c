@@ -84,7 +84,10 @@ static void on_idle(struct timer *t)
 	struct h2_request *r = container_of(t, struct h2_request, read_timer);
 
 	counter_add(&r->connection->carrier->server->counters.tunnel_timeouts, 1);
-	h2_stream_reset(&r->stream, NGHTTP2_CANCEL);
+	if (r->lingers)
+		h2_connection_finish(r, true);
+	else
+		h2_stream_reset(&r->stream, NGHTTP2_CANCEL);
 }
 
 void h2_tunnel_note_activity(struct h2_request *r)
@@ -147,6 +150,26 @@ void h2_tunnel_switch(struct h2_request *r)
 		h2_stream_reset(&r->stream, NGHTTP2_INTERNAL_ERROR);
 	else
 		begin(r);
+}
+
+bool h2_tunnel_linger(struct h2_request *r)
+{
+	struct h2_stream *stream = &r->stream;
+
+	if (!stream->two_way || !stream->out_done || !stream->in_done || stream->reset ||
+	    stream->error_code != NGHTTP2_NO_ERROR || !r->x->service_active)
+		return false;
+	r->lingers = true;
+	r->connection->session.lingering++;
+	h2_tunnel_note_activity(r);
+	body_notify(stream->in);
+	return true;
+}
+
+void h2_tunnel_go_on(struct h2_request *r)
+{
+	if (!r->x->service_active)
+		h2_connection_finish(r, false);
 }
 
 void h2_tunnel_free(struct h2_request *r)

@@ -420,7 +420,7 @@ static void end_turn(struct h2_session *s)
 
 	settle(s);
 	silent = nghttp2_session_want_read(s->ng) == 0 && nghttp2_session_want_write(s->ng) == 0 &&
-		 s->out.count == 0;
+		 s->out.count == 0 && s->lingering == 0;
 	if (s->error < 0 || silent) {
 		s->ops->over(s, s->error);
 		return;

@@ -85,6 +85,7 @@ struct h2_session {
 	struct task flush;
 	struct list streams, changed;
 	size_t stream_count;
+	size_t lingering; /* of them: closed, but their owners need the session for a while */
 	uint32_t window_bytes;
 	uint32_t glitches_max, glitches;
 	uint64_t glitches_ms;

@@ -125,6 +125,8 @@ static void begin(struct h2_request *r)
 	counter_add(&s->counters.tunnels_open, 1);
 	loop_disarm(s->loop, &r->write_timer);
 	r->stream.two_way = true;
+	/* As with HTTP/1, where only silence either way ends a tunnel. */
+	r->stream.stall_ms = 0;
 	move_early(r, &t->up);
 	body_set_consumer(&t->down, h2_request_on_body, r);
 	h2_tunnel_note_activity(r);

@@ -9,7 +9,8 @@ import threading
 import pytest
 
 from harness.certificates import Authority
-from harness.h2_stream import DATA, ENABLE_CONNECT_PROTOCOL, END_STREAM, RST_STREAM, H2Stream, dial
+from harness.h2_stream import (DATA, ENABLE_CONNECT_PROTOCOL, END_HEADERS, END_STREAM, HEADERS, PING, RST_STREAM, SETTINGS, WINDOW_UPDATE,
+                               H2Stream, dial, literal)
 from harness.message import Closed, Reader
 from harness.proxy import Plugin, one_router
 from harness.tls import context, server_context
@@ -192,6 +193,107 @@ def test_client_that_has_ended_already(upstream, proxy):
     with contextlib.closing(stream.sock):
         assert stream.connect(VERSION, flags=END_STREAM) == 200
         assert WebSocket(stream, Reader(stream), is_client=True).receive() == (TEXT, b"bye")
+
+
+def half_closing(receive):
+    """Ends its side first; what comes after that is kept."""
+    def serve(connection):
+        connection.send(switch_bytes(connection.read_request()))
+        receive(connection)
+    return serve
+
+
+def test_last_bytes_of_a_client_that_ends_second(upstream, proxy):
+    """They came with the end of the stream, and were thrown away."""
+    got = []
+
+    def receive(connection):
+        connection.sock.shutdown(socket.SHUT_WR)
+        got.append(connection.reader.to_end())
+
+    p = proxy(one_router(upstream(serve=half_closing(receive)).url), metrics=True)
+    for i in range(10):
+        stream = dial(p.port)
+        with contextlib.closing(stream.sock):
+            assert stream.connect(VERSION) == 200
+            while not stream.ended:
+                assert stream.step() == b""
+            stream.write(DATA, END_STREAM, 1, b"last words")
+            wait_until(lambda: len(got) == i + 1, lambda: p.log())
+            assert got[i] == b"last words"
+    wait_until(lambda: p.scrape().value("weir_entrypoint_tunnels_open", entrypoint="web") == 0, lambda: "the tunnels have ended")
+
+
+def test_bytes_that_wait_when_both_sides_have_ended(upstream, proxy):
+    ended, got, let_go = threading.Event(), [], threading.Event()
+
+    def receive(connection):
+        assert ended.wait(60)
+        connection.sock.shutdown(socket.SHUT_WR)
+        assert let_go.wait(60)
+        got.append(connection.reader.to_end())
+
+    p = proxy(one_router(upstream(serve=half_closing(receive)).url), metrics=True)
+    stream, sent = dial(p.port), 0
+    with contextlib.closing(stream.sock):
+        assert stream.connect(VERSION) == 200
+        # Until nothing more is taken.
+        while True:
+            while (n := min(16384, stream.room, stream.stream_room)) > 0:
+                stream.sendall(b"x" * n)
+                sent += n
+            stream.write(PING, 0, 0, b"12345678")
+            before = stream.pongs
+            while stream.pongs == before:
+                stream.step()
+            if min(stream.room, stream.stream_room) == 0:
+                break
+        stream.end()
+        ended.set()
+        while not stream.ended:
+            assert stream.step() == b""
+        # It has not been reset meanwhile.
+        assert p.scrape().value("weir_entrypoint_tunnels_open", entrypoint="web") == 1
+        let_go.set()
+        wait_until(lambda: got, lambda: p.log(), 60)
+        assert len(got[0]) == sent
+        wait_until(lambda: p.scrape().value("weir_entrypoint_tunnels_open", entrypoint="web") == 0, lambda: "the tunnel has ended")
+
+
+def test_slow_reader(upstream, proxy):
+    """It may take its time, as with HTTP/1: stallTimeout, which others run into meanwhile, is for responses."""
+    body = os.urandom(200000)
+
+    def serve(connection):
+        request = connection.read_request()
+        if request.get("Upgrade") is None:
+            connection.send(response_bytes(headers=[("Connection", "close")], body=body))
+        else:
+            connection.send(switch_bytes(request) + body)
+        with contextlib.suppress(Closed, OSError):
+            connection.reader.to_end()
+
+    p = proxy(one_router(upstream(serve=serve).url), static={"weir": {"limits": {"stallTimeout": "500ms"}}})
+    slow = dial(p.port)
+    with contextlib.closing(slow.sock):
+        slow.write(SETTINGS, 0, 0, struct.pack("!HI", 4, 1000))
+        assert slow.connect(VERSION) == 200
+        got = b""
+        while len(got) < 1000:
+            got += slow.step()
+        for _ in range(2):
+            other = dial(p.port)
+            with contextlib.closing(other.sock):
+                other.write(SETTINGS, 0, 0, struct.pack("!HI", 4, 1000))
+                other.write(HEADERS, END_HEADERS | END_STREAM, 1, b"".join(
+                    literal(*line) for line in [(":method", "GET"), (":scheme", "http"), (":authority", "test.example"), (":path", "/")]))
+                while other.reset is None:
+                    other.step()
+        slow.write(WINDOW_UPDATE, 0, 1, struct.pack("!I", 1 << 20))
+        while len(got) < len(body):
+            got += slow.step()
+            assert slow.reset is None
+        assert got == body
 
 
 def test_silent_tunnel(upstream, proxy):

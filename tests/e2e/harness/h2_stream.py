@@ -45,6 +45,7 @@ class H2Stream:
         self.sock, self.frames = sock, Reader(sock)
         self.settings = {}
         self.room = self.stream_room = 65535
+        self.pongs = 0
         self.status = None
         self.reset = None
         self.ended = False
@@ -77,6 +78,8 @@ class H2Stream:
             self.write(SETTINGS, ACK, 0)
         elif kind == PING and not flags & ACK:
             self.write(PING, ACK, 0, payload)
+        elif kind == PING:
+            self.pongs += 1
         elif kind == WINDOW_UPDATE:
             more = int.from_bytes(payload, "big")
             self.room, self.stream_room = (self.room + more, self.stream_room) if stream == 0 else (self.room, self.stream_room + more)

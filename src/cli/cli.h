@@ -21,8 +21,8 @@ struct cli_args {
 /** `weir [flags]`: serves until SIGTERM or SIGINT. */
 int cli_run(const struct cli_args *args);
 
-/** `weir check [flags]`: says what is wrong with both configurations, or prints the effective one.
- */
+/** `weir check [flags]`: says what is wrong with both configurations, or prints the effective one;
+ * with --explain, what a request goes through. */
 int cli_check(const struct cli_args *args);
 
 /** `weir healthcheck [flags]`: asks the ping entry point of the running process; 0 if it answers

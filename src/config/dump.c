@@ -41,12 +41,17 @@ static void dump_plain(struct str *out, const struct option *row, const char *fr
 		str_add(out, SLICE("xxxx"));
 	else
 		value_add_yaml(out, row, from);
+	if (how->docs)
+		str_format(out, "  # %s", row->doc);
 	str_add_char(out, '\n');
 }
 
 static struct option_dump inside(const struct option_dump *how)
 {
-	return (struct option_dump){how->defaults, how->secrets, how->indent + 1};
+	struct option_dump deeper = *how;
+
+	deeper.indent++;
+	return deeper;
 }
 
 /* After "key:": the structure below it, or {} if there is nothing to say. */

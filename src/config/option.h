@@ -314,6 +314,7 @@ const char *option_type_name(enum option_type type);
 struct option_dump {
 	bool defaults; /* also values that are at their default */
 	bool secrets;
+	bool docs; /* what each value is, as a comment behind it */
 	unsigned indent;
 };
 

@@ -20,7 +20,8 @@ static void on_broken_plugin(void *context, slice alias, const char *why)
 	w->problem(w->problem_context, &problem);
 }
 
-static int build(struct generation_world *w, struct dynamic_config *dynamic, struct weir_error *e)
+static int build(struct generation_world *w, struct dynamic_config *dynamic, proxy_check_fn *built,
+		 struct weir_error *e)
 {
 	struct generation *g = NULL;
 	int r = internal_settle(dynamic, w->config);
@@ -32,12 +33,15 @@ static int build(struct generation_world *w, struct dynamic_config *dynamic, str
 				 "the configuration cannot be built: out of memory, or more than "
 				 "weir.limits.configurationMemory (%lld bytes) is needed",
 				 (long long)w->config->weir.limits.generation_bytes);
+	if (built != NULL)
+		built(w->problem_context, g);
 	generation_destroy(&g);
 	return 0;
 }
 
 int proxy_check(const struct static_config *config, struct dynamic_config *dynamic,
-		generation_problem_fn *problem, void *context, struct weir_error *e)
+		generation_problem_fn *problem, proxy_check_fn *built, void *context,
+		struct weir_error *e)
 {
 	struct generation_world w = {.config = config,
 				     .cancelled = &never,
@@ -66,7 +70,7 @@ int proxy_check(const struct static_config *config, struct dynamic_config *dynam
 		r = generation_world_open_tls(&w, e);
 	if (r == 0) {
 		plugin_registry_visit_broken(w.middlewares.plugins, on_broken_plugin, &w);
-		r = build(&w, dynamic, e);
+		r = build(&w, dynamic, built, e);
 	}
 	plugin_registry_destroy(&w.middlewares.plugins);
 	shared_states_destroy(&w.middlewares.states);

@@ -8,6 +8,10 @@
 #include "core/log.h"
 #include "http/client_private.h"
 
+/* Pauses between two looks at the full queue of a Unix socket. */
+#define QUEUE_PAUSE_MIN_MS 5u
+#define QUEUE_PAUSE_MAX_MS 100u
+
 static void connect_timed_out(struct timer *t)
 {
 	struct client_connection *c = container_of(t, struct client_connection, timer);
@@ -106,6 +110,31 @@ static void continue_elsewhere(struct client_connection *c)
 	try_next(next);
 }
 
+static void on_queue(struct timer *t)
+{
+	struct client_connection *c = container_of(t, struct client_connection, timer);
+
+	if (loop_now_ms(c->client->loop) >= c->queue_until_ms) {
+		connect_timed_out(t);
+		return;
+	}
+	c->next_address--;
+	try_next(c);
+}
+
+/* A server that accepts slowly: with TCP the kernel would try again. */
+static void wait_for_queue(struct client_connection *c)
+{
+	struct client *k = c->client;
+	uint64_t now = loop_now_ms(k->loop), limit = k->options.connect_timeout_ms;
+
+	if (c->queue_pause_ms == 0)
+		c->queue_until_ms = limit > 0 ? now + limit : UINT64_MAX;
+	c->queue_pause_ms = MIN(MAX(2 * c->queue_pause_ms, QUEUE_PAUSE_MIN_MS), QUEUE_PAUSE_MAX_MS);
+	c->state = CLIENT_CONNECTING;
+	loop_arm(k->loop, &c->timer, MIN(c->queue_pause_ms, c->queue_until_ms - now), on_queue);
+}
+
 static void try_next(struct client_connection *c)
 {
 	struct client *k = c->client;
@@ -119,7 +148,13 @@ static void try_next(struct client_connection *c)
 		return;
 	}
 	while (c->next_address < k->addresses.count) {
-		c->connect_error = connect_to(c, &k->addresses.addresses[c->next_address++]);
+		const struct sockaddr_storage *to = &k->addresses.addresses[c->next_address++];
+
+		c->connect_error = connect_to(c, to);
+		if (c->connect_error == -EAGAIN && to->ss_family == AF_UNIX) {
+			wait_for_queue(c);
+			return;
+		}
 		if (c->connect_error == 0) {
 			loop_arm(k->loop, &c->timer, k->options.connect_timeout_ms,
 				 connect_timed_out);

@@ -54,6 +54,8 @@ struct client_connection {
 	bool awaited;        /* being opened; others wait, too, because it may be shared */
 	size_t next_address;
 	int connect_error; /* of the last address tried */
+	/* While the queue of a Unix socket is full: the pause before the next try, and the end. */
+	uint64_t queue_pause_ms, queue_until_ms;
 	bool reused;
 	bool holds_body;  /* the request's body waits for 100 Continue */
 	bool sent;        /* the request is written completely */

@@ -1,11 +1,16 @@
 """Servers that are reached by Unix sockets."""
 
+import contextlib
+import errno
 import os
+import socket
 
 import pytest
 
 from harness import h2
+from harness.message import Reader
 from harness.proxy import ON_TRAEFIK, one_router, servers
+from harness.upstream import response_bytes
 from harness.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(ON_TRAEFIK, reason="weir's own")
@@ -71,6 +76,49 @@ def test_missing_socket_is_left_out(upstream, proxy, tmp_path):
     metrics = p.scrape()
     holds, passed_over = (metrics.value(f"weir_upstream_{name}_total") for name in ("holds", "passed_over"))
     assert statuses.count(502) == holds >= 1 and holds + passed_over == 10
+
+
+@contextlib.contextmanager
+def full_queue(path):
+    """A server that accepts nothing, and others who wait for it."""
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(socket.socket(socket.AF_UNIX))
+        server.bind(str(path))
+        server.listen(1)
+        server.settimeout(30)
+        waiting = 0
+        while True:
+            other = stack.enter_context(socket.socket(socket.AF_UNIX))
+            other.setblocking(False)
+            if other.connect_ex(str(path)) == errno.EAGAIN:
+                break
+            waiting += 1
+        yield server, waiting
+
+
+def test_server_that_accepts_late(proxy, tmp_path):
+    p = proxy(one_router(f"unix://{tmp_path}/app.sock"), metrics=True)
+    with full_queue(tmp_path / "app.sock") as (server, waiting), p.connect() as client:
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        wait_until(lambda: p.scrape().value("weir_upstream_calls_total") == 1, "it is asked for")
+        for _ in range(waiting):
+            server.accept()[0].close()
+        sock, _ = server.accept()
+        with contextlib.closing(sock):
+            assert Reader(sock).head().start_line == "GET / HTTP/1.1"
+            sock.sendall(response_bytes(body=b"late"))
+            assert client.response().body == b"late"
+
+
+def test_server_that_accepts_too_late(proxy, tmp_path):
+    configuration = one_router(f"unix://{tmp_path}/app.sock")
+    configuration["http"]["services"]["s"]["loadBalancer"]["serversTransport"] = "t"
+    configuration["http"]["serversTransports"] = {"t": {"forwardingTimeouts": {"dialTimeout": "300ms"}}}
+    p = proxy(configuration, metrics=True)
+    with full_queue(tmp_path / "app.sock"):
+        assert p.fetch().status == 504
+    metrics = p.scrape()
+    assert metrics.value("weir_upstream_connect_failures_total") == metrics.value("weir_upstream_timeouts_total") == 1
 
 
 @pytest.mark.parametrize("url", ["unix://", "unix://relative", "unix:///" + "x" * 107])

@@ -118,7 +118,7 @@ void explain_generation(struct str *out, const struct generation *g)
 	for (size_t i = 0; i < g->route_count; i++)
 		if (g->routes[i]->chain.magic == CHAIN_MAGIC)
 			list[count++] = g->routes[i];
-	qsort(list, count, sizeof *list, compare);
+	qsort(list, count, sizeof(const struct route *), compare);
 	for (size_t i = 0; i < count; i++)
 		explain_route(out, list[i]);
 	if (count == 0)

@@ -107,7 +107,7 @@ static int compare(const void *one, const void *other)
 
 void explain_generation(struct str *out, const struct generation *g)
 {
-	const struct route **list = calloc(g->route_count + 1, sizeof *list);
+	const struct route **list = calloc(g->route_count + 1, sizeof(const struct route *));
 	size_t count = 0;
 
 	if (list == NULL) {

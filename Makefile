@@ -46,6 +46,10 @@ bench-plugin: build ## the plugin host beside Traefik's; writes docs/benchmarks-
 	@scripts/install-deps bench
 	@scripts/bench plugin
 
+bench-firewall: build ## a real firewall as a plugin, beside Traefik; writes docs/benchmarks-firewall.md
+	@scripts/install-deps bench
+	@scripts/bench firewall
+
 install:        ## after make: weir, its manual and unit, and libweir-plugin; DESTDIR, PREFIX, LIBDIR
 	@DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' LIBDIR='$(LIBDIR)' scripts/install
 
@@ -55,4 +59,4 @@ clean:          ## remove build/ (the engine stays in the user's cache)
 help:           ## this list
 	@sed -n 's/^\([a-z-]*\):[a-z ]*## /\1\t/p' Makefile | expand -t 16
 
-.PHONY: build run test test-long check format asan tsan fuzz bench bench-path bench-middlewares bench-plugin install clean help
+.PHONY: build run test test-long check format asan tsan fuzz bench bench-path bench-middlewares bench-plugin bench-firewall install clean help

@@ -1,9 +1,5 @@
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "core/log.h"
 #include "http/client_private.h"
@@ -25,16 +21,14 @@ static void try_next(struct client_connection *c);
 static void on_connecting(struct transport *t, int events)
 {
 	struct client_connection *c = container_of(t, struct client_connection, io);
-	int problem = 0;
-	socklen_t size = sizeof problem;
+	int problem;
 
 	(void)events;
 	OBJ_CHECK(c, CLIENT_CONNECTION_MAGIC);
 	must(c->state == CLIENT_CONNECTING);
-	if (getsockopt(t->fd, SOL_SOCKET, SO_ERROR, &problem, &size) < 0)
-		problem = errno;
+	problem = transport_socket_error(t);
 	if (problem != 0) {
-		c->connect_error = -problem;
+		c->connect_error = problem;
 		try_next(c);
 		return;
 	}
@@ -48,30 +42,15 @@ static void on_connecting(struct transport *t, int events)
 	client_connection_send(c);
 }
 
-/* Starts connecting to one address. Returns 0, or a negative errno value with no socket open. */
+/* Returns 0, or a negative errno value with no socket open. */
 static int connect_to(struct client_connection *c, const struct sockaddr_storage *to)
 {
-	int fd = socket(to->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1, r;
+	int r = transport_connect(&c->io, c->client->loop, to, on_connecting);
 
-	if (fd < 0)
-		return -errno;
-	if (to->ss_family != AF_UNIX) {
-		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-		(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-	}
-	r = connect(fd, (const struct sockaddr *)to, sockaddr_size(to)) < 0 ? -errno : 0;
-	if (r < 0 && r != -EINPROGRESS) {
-		(void)close(fd);
+	if (r < 0)
 		return r;
-	}
-	r = transport_open(&c->io, c->client->loop, fd, on_connecting);
-	if (r < 0) {
-		(void)close(fd);
-		return r;
-	}
 	c->has_socket = true;
 	c->state = CLIENT_CONNECTING;
-	transport_watch(&c->io, TRANSPORT_WRITABLE);
 	return 0;
 }
 

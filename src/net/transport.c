@@ -1,11 +1,61 @@
 #include "net/transport.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "net/resolver.h"
+
 /* Copying so much costs less than what the kernel needs for a list of pieces. */
 #define JOINED_BYTES 2048u
+
+static int open_connecting(const struct sockaddr_storage *to)
+{
+	int fd = socket(to->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
+
+	if (fd < 0)
+		return -errno;
+	if (to->ss_family != AF_UNIX) {
+		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+		(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+	}
+	if (connect(fd, (const struct sockaddr *)to, sockaddr_size(to)) < 0 &&
+	    errno != EINPROGRESS) {
+		int r = -errno;
+
+		(void)close(fd);
+		return r;
+	}
+	return fd;
+}
+
+int transport_connect(struct transport *t, struct loop *loop, const struct sockaddr_storage *to,
+		      void (*on_ready)(struct transport *, int events))
+{
+	int fd = open_connecting(to), r;
+
+	if (fd < 0)
+		return fd;
+	r = transport_open(t, loop, fd, on_ready);
+	if (r < 0) {
+		(void)close(fd);
+		return r;
+	}
+	transport_watch(t, TRANSPORT_WRITABLE);
+	return 0;
+}
+
+int transport_socket_error(const struct transport *t)
+{
+	int problem = 0;
+	socklen_t size = sizeof problem;
+
+	if (getsockopt(t->fd, SOL_SOCKET, SO_ERROR, &problem, &size) < 0)
+		problem = errno;
+	return -problem;
+}
 
 static void start_polling(struct transport *t);
 

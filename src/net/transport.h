@@ -49,6 +49,17 @@ struct transport {
 int transport_open(struct transport *t, struct loop *loop, int fd,
 		   void (*on_ready)(struct transport *, int events));
 
+/**
+ * Opens a non-blocking stream socket and begins to connect it; `on_ready` is called when that has
+ * succeeded or failed (`transport_socket_error`). Returns 0 or a negative errno value with no
+ * socket open: -EAGAIN if the queue of a Unix socket is full.
+ */
+int transport_connect(struct transport *t, struct loop *loop, const struct sockaddr_storage *to,
+		      void (*on_ready)(struct transport *, int events));
+
+/** What has befallen the socket: 0, or a negative errno value, which is then forgotten. */
+int transport_socket_error(const struct transport *t);
+
 /** Sets what `on_ready` is called for; costs a system call only when it changes. */
 void transport_watch(struct transport *t, int events);
 

@@ -1,10 +1,6 @@
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
-#include <sys/socket.h>
 #include <sys/un.h>
-#include <unistd.h>
 
 #include "net/tls.h"
 #include "redis/client_private.h"
@@ -104,45 +100,26 @@ static void try_next(struct redis_connection *c, int code);
 static void on_connecting(struct transport *t, int events)
 {
 	struct redis_connection *c = container_of(t, struct redis_connection, io);
-	int problem = 0;
-	socklen_t size = sizeof problem;
+	int problem;
 
 	(void)events;
 	OBJ_CHECK(c, REDIS_CONNECTION_MAGIC);
-	if (getsockopt(t->fd, SOL_SOCKET, SO_ERROR, &problem, &size) < 0)
-		problem = errno;
+	problem = transport_socket_error(t);
 	if (problem != 0)
-		try_next(c, -problem);
+		try_next(c, problem);
 	else
 		connected(c);
-}
-
-static socklen_t address_bytes(const struct sockaddr_storage *a)
-{
-	return a->ss_family == AF_UNIX ? (socklen_t)sizeof(struct sockaddr_un) : sockaddr_size(a);
 }
 
 /* Returns 0, or a negative errno value with no socket open. */
 static int connect_to(struct redis_connection *c, const struct sockaddr_storage *to)
 {
-	int fd = socket(to->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1, r;
+	int r = transport_connect(&c->io, c->client->loop, to, on_connecting);
 
-	if (fd < 0)
-		return -errno;
-	if (to->ss_family != AF_UNIX) {
-		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-		(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-	}
-	r = connect(fd, (const struct sockaddr *)to, address_bytes(to)) < 0 ? -errno : 0;
-	if (r == 0 || r == -EINPROGRESS)
-		r = transport_open(&c->io, c->client->loop, fd, on_connecting);
-	if (r < 0) {
-		(void)close(fd);
+	if (r < 0)
 		return r;
-	}
 	c->has_socket = true;
 	c->state = REDIS_CONNECTING;
-	transport_watch(&c->io, TRANSPORT_WRITABLE);
 	return 0;
 }
 

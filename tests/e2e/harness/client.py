@@ -1,9 +1,12 @@
 """Clients that send exact bytes."""
 
+import select
 import socket
+import ssl
 import struct
+import time
 
-from .message import Reader, chunked, head
+from .message import Closed, Reader, chunked, head
 
 TIMEOUT_S = 30.0
 
@@ -42,6 +45,35 @@ class Client:
     def to_end(self):
         return self.reader.to_end()
 
+    def send_and_read(self, data, size_bytes):
+        """Sends `data` and reads `size_bytes` meanwhile. One thread does both: a TLS connection of Python's cannot be read and
+        written by two at once."""
+        sent, received = 0, bytearray(self.reader.exactly(len(self.reader.buffer)))
+        timeout_s = self.sock.gettimeout()
+        deadline = time.monotonic() + timeout_s
+        self.sock.setblocking(False)
+        try:
+            while len(received) < size_bytes:
+                moved = False
+                if sent < len(data):
+                    count = _unless_blocked(lambda: self.sock.send(memoryview(data)[sent:sent + 65536]))
+                    sent += count or 0
+                    moved = bool(count)
+                part = _unless_blocked(lambda: self.sock.recv(262144))
+                if part == b"":
+                    raise Closed(bytes(received))
+                received += part or b""
+                if moved or part:
+                    deadline = time.monotonic() + timeout_s
+                elif time.monotonic() > deadline:
+                    raise TimeoutError(f"silence after {len(received)} bytes read and {sent} sent")
+                else:
+                    select.select([self.sock], [self.sock] if sent < len(data) else [], [], 1)
+        finally:
+            self.sock.settimeout(timeout_s)
+        assert sent == len(data)
+        return bytes(received)
+
     def end_of_input(self):
         """Half-closes: the proxy sees the end of what we send."""
         self.sock.shutdown(socket.SHUT_WR)
@@ -52,6 +84,14 @@ class Client:
 
     def close(self):
         self.sock.close()
+
+
+def _unless_blocked(call):
+    """What a non-blocking call returns, None when it would block."""
+    try:
+        return call()
+    except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+        return None
 
 
 def request_bytes(method="GET", target="/", headers=(), body=None, chunks=None, host="test.example", version="1.1"):

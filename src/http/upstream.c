@@ -1,9 +1,10 @@
 #include "http/upstream.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
-#include "core/map.h"
+#include "core/registry.h"
 #include "core/str.h"
 #include "http/hold.h"
 
@@ -14,14 +15,13 @@ struct upstream_registry {
 	uint32_t magic;
 	const struct loop_group *loops;
 	struct client_totals *totals; /* one per loop, its own */
-	pthread_mutex_t lock;         /* guards what follows and the counts of all endpoints */
-	struct map by_key;
-	size_t live; /* endpoints whose parts are not all gone */
+	struct registry upstreams;
+	atomic_size_t live; /* endpoints whose parts are not all gone */
 };
 
 struct upstream {
 	uint32_t magic;
-	unsigned references;
+	struct registry_member member;
 	struct upstream_registry *registry;
 	char *key;
 	char *host;
@@ -47,7 +47,7 @@ int upstream_registry_create(struct upstream_registry **registry, const struct l
 		r->totals[i].idle_max = idle_max;
 	r->magic = REGISTRY_MAGIC;
 	r->loops = loops;
-	must(pthread_mutex_init(&r->lock, NULL) == 0);
+	registry_init(&r->upstreams);
 	*registry = r;
 	return 0;
 }
@@ -71,9 +71,8 @@ void upstream_registry_destroy(struct upstream_registry **registry)
 	if (*registry == NULL)
 		return;
 	OBJ_TAKE(r, registry, REGISTRY_MAGIC);
-	must(r->live == 0 && r->by_key.count == 0);
-	map_free(&r->by_key);
-	(void)pthread_mutex_destroy(&r->lock);
+	must(r->live == 0);
+	registry_free(&r->upstreams);
 	r->magic = 0;
 	free(r->totals);
 	free(r);
@@ -130,6 +129,7 @@ static char *make_key(slice host, uint16_t port, const struct client_options *o)
 	return str_take(&key);
 }
 
+/* Takes over `key`, unless NULL is returned: then there is no memory. */
 static struct upstream *create(struct upstream_registry *r, char *key, slice host, uint16_t port,
 			       const struct client_options *options)
 {
@@ -146,36 +146,45 @@ static struct upstream *create(struct upstream_registry *r, char *key, slice hos
 		free_upstream(u);
 		return NULL;
 	}
-	if (map_put(&r->by_key, slice_from(key), u) < 0) {
-		per_loop_discard(&u->clients);
-		free_upstream(u);
-		return NULL;
-	}
 	u->key = key;
-	r->live++;
 	return u;
+}
+
+/* Enters the endpoint, unless another thread has been faster with the same. NULL: no memory. */
+static struct upstream *share(struct upstream_registry *r, struct upstream *made)
+{
+	struct registry_member *m =
+		registry_add(&r->upstreams, &made->member, slice_from(made->key));
+
+	if (m == &made->member) {
+		atomic_fetch_add(&r->live, 1);
+		return made;
+	}
+	per_loop_discard(&made->clients);
+	free_upstream(made);
+	return m != NULL ? container_of(m, struct upstream, member) : NULL;
 }
 
 int upstream_get(struct upstream **upstream, struct upstream_registry *r, slice host, uint16_t port,
 		 const struct client_options *options)
 {
 	char *key = make_key(host, port, options);
-	struct upstream *u;
+	struct registry_member *there;
+	struct upstream *made;
 
 	OBJ_CHECK(r, REGISTRY_MAGIC);
+	*upstream = NULL;
 	if (key == NULL)
 		return -ENOMEM;
-	(void)pthread_mutex_lock(&r->lock);
-	u = map_get(&r->by_key, slice_from(key));
-	if (u == NULL)
-		u = create(r, key, host, port, options);
-	if (u != NULL)
-		u->references++;
-	(void)pthread_mutex_unlock(&r->lock);
-	if (u == NULL || u->key != key)
+	there = registry_find(&r->upstreams, slice_from(key));
+	made = there == NULL ? create(r, key, host, port, options) : NULL;
+	if (made == NULL)
 		free(key);
-	*upstream = u;
-	return u != NULL ? 0 : -ENOMEM;
+	if (there != NULL)
+		*upstream = container_of(there, struct upstream, member);
+	else if (made != NULL)
+		*upstream = share(r, made);
+	return *upstream != NULL ? 0 : -ENOMEM;
 }
 
 static void on_parts_released(struct per_loop *p)
@@ -184,38 +193,25 @@ static void on_parts_released(struct per_loop *p)
 	struct upstream_registry *r = u->registry;
 
 	OBJ_CHECK(u, UPSTREAM_MAGIC);
-	(void)pthread_mutex_lock(&r->lock);
 	free_upstream(u);
-	r->live--;
-	(void)pthread_mutex_unlock(&r->lock);
+	atomic_fetch_sub(&r->live, 1);
 }
 
 struct upstream *upstream_ref(struct upstream *u)
 {
 	OBJ_CHECK(u, UPSTREAM_MAGIC);
-	(void)pthread_mutex_lock(&u->registry->lock);
-	u->references++;
-	(void)pthread_mutex_unlock(&u->registry->lock);
+	registry_ref(&u->member);
 	return u;
 }
 
 void upstream_release(struct upstream **upstream)
 {
-	struct upstream_registry *r;
 	struct upstream *u;
-	bool last;
 
 	if (*upstream == NULL)
 		return;
 	OBJ_TAKE(u, upstream, UPSTREAM_MAGIC);
-	r = u->registry;
-	(void)pthread_mutex_lock(&r->lock);
-	must(u->references > 0);
-	last = --u->references == 0;
-	if (last)
-		(void)map_remove(&r->by_key, slice_from(u->key));
-	(void)pthread_mutex_unlock(&r->lock);
-	if (last)
+	if (registry_release(&u->member))
 		per_loop_release(&u->clients, on_parts_released);
 }
 
@@ -271,17 +267,24 @@ struct client *upstream_client(struct upstream *u, struct loop *loop)
 
 struct upstream **upstream_registry_hold(struct upstream_registry *r, size_t *count)
 {
-	struct upstream **held;
+	struct registry_member **members;
+	struct upstream **held = NULL;
 
 	OBJ_CHECK(r, REGISTRY_MAGIC);
-	*count = 0;
-	(void)pthread_mutex_lock(&r->lock);
-	held = calloc(r->by_key.count + 1, sizeof(struct upstream *));
-	for (struct map_entry *e = NULL; held != NULL && (e = map_next(&r->by_key, e)) != NULL;) {
-		held[*count] = e->value;
-		held[(*count)++]->references++;
+	members = registry_hold(&r->upstreams, count);
+	if (members != NULL)
+		held = calloc(*count + 1, sizeof(struct upstream *));
+	for (size_t i = 0; i < *count; i++) {
+		struct upstream *u = container_of(members[i], struct upstream, member);
+
+		if (held != NULL)
+			held[i] = u;
+		else
+			upstream_release(&u);
 	}
-	(void)pthread_mutex_unlock(&r->lock);
+	free(members);
+	if (held == NULL)
+		*count = 0;
 	return held;
 }
 

@@ -6,11 +6,11 @@
 #include "core/log.h"
 #include "provider/file_private.h"
 
-#define QUIET_MS 50       /* a burst of writes is over when nothing happened for so long, */
-#define BURST_MS_MAX 500  /* or when it has lasted so long */
-#define DOUBTS_MAX 40u    /* after this many, what can be read is taken as it is */
-#define EMPTY_WAIT_MS 500 /* a file that has become empty must stay so to be believed */
-#define POLL_MS 2000      /* where the system has no watches left */
+#define QUIET_MS 50        /* a burst of writes is over when nothing happened for so long, */
+#define BURST_MS_MAX 500   /* or when it has lasted so long */
+#define DOUBTS_MAX 40u     /* after this many, what can be read is taken as it is */
+#define EMPTY_WAIT_MS 2000 /* a file that has become empty must stay so to be believed */
+#define POLL_MS 2000       /* where the system has no watches left */
 #define RETRY_MS_MAX 60000
 
 /* One reading of the files. Large ones take long: a thread of its own, but for the first. */

@@ -5,6 +5,7 @@
 #define PROXY_RULE_MATCH_H
 
 #include "core/regex.h"
+#include "core/registry.h"
 #include "proxy/rule_tree.h"
 
 /* What one test of a compiled rule compares. The matchers of both syntaxes come down to these. */
@@ -52,8 +53,7 @@ struct rule {
 	uint32_t leaf_capacity;
 	uint32_t label_count;
 	int64_t regex_memory_bytes;
-	struct rule_registry *registry; /* that it is shared through; NULL: it has one owner */
-	size_t references;              /* under the registry's lock */
+	struct registry_member member; /* its registry NULL: it has one owner */
 };
 
 #define RULE_MAGIC 0x72756c65u /* "rule" */

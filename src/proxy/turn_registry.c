@@ -1,28 +1,24 @@
 #include "proxy/turn_registry.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/base.h"
-#include "core/map.h"
+#include "core/registry.h"
 
 #define REGISTRY_MAGIC 0x7475726eu
 #define TURN_MAGIC 0x7475726fu
 
 struct turn_registry {
 	uint32_t magic;
-	pthread_mutex_t lock; /* guards the map and the counts of references */
-	struct map by_key;
+	struct registry turns;
 };
 
 struct shared_turn {
 	struct turn turn; /* first */
 	uint32_t magic;
-	struct turn_registry *registry;
-	size_t references;
-	size_t key_bytes;
+	struct registry_member member;
 	char key[];
 };
 
@@ -34,7 +30,7 @@ int turn_registry_create(struct turn_registry **registry)
 	if (r == NULL)
 		return -ENOMEM;
 	r->magic = REGISTRY_MAGIC;
-	must(pthread_mutex_init(&r->lock, NULL) == 0);
+	registry_init(&r->turns);
 	return 0;
 }
 
@@ -45,71 +41,49 @@ void turn_registry_destroy(struct turn_registry **registry)
 	if (*registry == NULL)
 		return;
 	OBJ_TAKE(r, registry, REGISTRY_MAGIC);
-	must(r->by_key.count == 0);
-	map_free(&r->by_key);
-	(void)pthread_mutex_destroy(&r->lock);
+	registry_free(&r->turns);
 	r->magic = 0;
 	free(r);
 }
 
-static slice key_of(const struct shared_turn *t)
-{
-	return slice_of(t->key, t->key_bytes);
-}
-
-/* NULL: no memory. Under the lock. */
-static struct shared_turn *add(struct turn_registry *r, slice key)
+/* NULL: no memory. */
+static struct registry_member *add(struct turn_registry *r, slice key)
 {
 	struct shared_turn *t = calloc(1, sizeof *t + key.n);
+	struct registry_member *m;
 
 	if (t == NULL)
 		return NULL;
 	t->magic = TURN_MAGIC;
-	t->registry = r;
-	t->key_bytes = key.n;
 	memcpy(t->key, key.p, key.n);
-	if (map_put(&r->by_key, key_of(t), t) < 0) {
+	m = registry_add(&r->turns, &t->member, slice_of(t->key, key.n));
+	if (m != &t->member)
 		free(t);
-		return NULL;
-	}
-	return t;
+	return m;
 }
 
 int turn_registry_get(struct turn_registry *r, slice key, struct turn **turn)
 {
-	struct shared_turn *t;
+	struct registry_member *m;
 
 	OBJ_CHECK(r, REGISTRY_MAGIC);
-	(void)pthread_mutex_lock(&r->lock);
-	t = map_get(&r->by_key, key);
-	if (t == NULL)
-		t = add(r, key);
-	if (t != NULL)
-		t->references++;
-	(void)pthread_mutex_unlock(&r->lock);
-	*turn = t != NULL ? &t->turn : NULL;
-	return t != NULL ? 0 : -ENOMEM;
+	m = registry_find(&r->turns, key);
+	if (m == NULL)
+		m = add(r, key);
+	*turn = m != NULL ? &container_of(m, struct shared_turn, member)->turn : NULL;
+	return m != NULL ? 0 : -ENOMEM;
 }
 
 void turn_release(struct turn **turn)
 {
 	struct shared_turn *t;
-	struct turn_registry *r;
-	bool last;
 
 	if (*turn == NULL)
 		return;
 	t = container_of(*turn, struct shared_turn, turn);
 	*turn = NULL;
 	OBJ_CHECK(t, TURN_MAGIC);
-	r = t->registry;
-	(void)pthread_mutex_lock(&r->lock);
-	must(t->references > 0);
-	last = --t->references == 0;
-	if (last)
-		(void)map_remove(&r->by_key, key_of(t));
-	(void)pthread_mutex_unlock(&r->lock);
-	if (last) {
+	if (registry_release(&t->member)) {
 		t->magic = 0;
 		free(t);
 	}
@@ -117,11 +91,6 @@ void turn_release(struct turn **turn)
 
 size_t turn_registry_count(struct turn_registry *r)
 {
-	size_t count;
-
 	OBJ_CHECK(r, REGISTRY_MAGIC);
-	(void)pthread_mutex_lock(&r->lock);
-	count = r->by_key.count;
-	(void)pthread_mutex_unlock(&r->lock);
-	return count;
+	return registry_count(&r->turns);
 }

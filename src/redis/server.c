@@ -1,10 +1,11 @@
 #include "redis/server.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/un.h>
 
-#include "core/map.h"
+#include "core/registry.h"
 #include "core/str.h"
 #include "net/address.h"
 
@@ -18,14 +19,13 @@ struct redis_registry {
 	uint32_t magic;
 	const struct loop_group *loops;
 	struct redis_counters *counters; /* one per loop, its own */
-	pthread_mutex_t lock;            /* guards what follows and the counts of all servers */
-	struct map by_key;
-	size_t live; /* servers whose parts are not all gone */
+	struct registry servers;
+	atomic_size_t live; /* servers whose parts are not all gone */
 };
 
 struct redis_server {
 	uint32_t magic;
-	unsigned references;
+	struct registry_member member;
 	struct redis_registry *registry;
 	slice key;                    /* owned */
 	struct redis_options options; /* its texts are owned, and the reference */
@@ -45,7 +45,7 @@ int redis_registry_create(struct redis_registry **registry, const struct loop_gr
 	}
 	r->magic = REGISTRY_MAGIC;
 	r->loops = loops;
-	must(pthread_mutex_init(&r->lock, NULL) == 0);
+	registry_init(&r->servers);
 	*registry = r;
 	return 0;
 }
@@ -74,9 +74,8 @@ void redis_registry_destroy(struct redis_registry **registry)
 	if (*registry == NULL)
 		return;
 	OBJ_TAKE(r, registry, REGISTRY_MAGIC);
-	must(r->live == 0 && r->by_key.count == 0);
-	map_free(&r->by_key);
-	(void)pthread_mutex_destroy(&r->lock);
+	must(r->live == 0);
+	registry_free(&r->servers);
 	r->magic = 0;
 	free(r->counters);
 	free(r);
@@ -167,7 +166,7 @@ static bool copy_text(slice *to, slice text)
 	return to->p != NULL;
 }
 
-/* The key becomes the server's if it is made. */
+/* Takes over `key`, unless NULL is returned: then there is no memory. */
 static struct redis_server *create(struct redis_registry *r, slice key,
 				   const struct redis_options *o)
 {
@@ -186,37 +185,44 @@ static struct redis_server *create(struct redis_registry *r, slice key,
 		free_server(s);
 		return NULL;
 	}
-	if (map_put(&r->by_key, key, s) < 0) {
-		per_loop_discard(&s->clients);
-		free_server(s);
-		return NULL;
-	}
 	s->key = key;
-	r->live++;
 	return s;
+}
+
+/* Enters the server, unless another thread has been faster with the same. NULL: no memory. */
+static struct redis_server *share(struct redis_registry *r, struct redis_server *made)
+{
+	struct registry_member *m = registry_add(&r->servers, &made->member, made->key);
+
+	if (m == &made->member) {
+		atomic_fetch_add(&r->live, 1);
+		return made;
+	}
+	per_loop_discard(&made->clients);
+	free_server(made);
+	return m != NULL ? container_of(m, struct redis_server, member) : NULL;
 }
 
 int redis_server_get(struct redis_server **server, struct redis_registry *r,
 		     const struct redis_options *options)
 {
 	slice key = make_key(options);
-	struct redis_server *s;
+	struct registry_member *there;
+	struct redis_server *made;
 
 	OBJ_CHECK(r, REGISTRY_MAGIC);
 	*server = NULL;
 	if (key.p == NULL)
 		return -ENOMEM;
-	(void)pthread_mutex_lock(&r->lock);
-	s = map_get(&r->by_key, key);
-	if (s == NULL)
-		s = create(r, key, options);
-	if (s != NULL)
-		s->references++;
-	(void)pthread_mutex_unlock(&r->lock);
-	if (s == NULL || s->key.p != key.p)
+	there = registry_find(&r->servers, key);
+	made = there == NULL ? create(r, key, options) : NULL;
+	if (made == NULL)
 		free_text(&key);
-	*server = s;
-	return s != NULL ? 0 : -ENOMEM;
+	if (there != NULL)
+		*server = container_of(there, struct redis_server, member);
+	else if (made != NULL)
+		*server = share(r, made);
+	return *server != NULL ? 0 : -ENOMEM;
 }
 
 static void on_parts_released(struct per_loop *p)
@@ -225,39 +231,25 @@ static void on_parts_released(struct per_loop *p)
 	struct redis_registry *r = s->registry;
 
 	OBJ_CHECK(s, SERVER_MAGIC);
-	(void)pthread_mutex_lock(&r->lock);
 	free_server(s);
-	r->live--;
-	(void)pthread_mutex_unlock(&r->lock);
+	atomic_fetch_sub(&r->live, 1);
 }
 
 struct redis_server *redis_server_ref(struct redis_server *s)
 {
 	OBJ_CHECK(s, SERVER_MAGIC);
-	(void)pthread_mutex_lock(&s->registry->lock);
-	must(s->references > 0);
-	s->references++;
-	(void)pthread_mutex_unlock(&s->registry->lock);
+	registry_ref(&s->member);
 	return s;
 }
 
 void redis_server_release(struct redis_server **server)
 {
-	struct redis_registry *r;
 	struct redis_server *s;
-	bool last;
 
 	if (*server == NULL)
 		return;
 	OBJ_TAKE(s, server, SERVER_MAGIC);
-	r = s->registry;
-	(void)pthread_mutex_lock(&r->lock);
-	must(s->references > 0);
-	last = --s->references == 0;
-	if (last)
-		(void)map_remove(&r->by_key, s->key);
-	(void)pthread_mutex_unlock(&r->lock);
-	if (last)
+	if (registry_release(&s->member))
 		per_loop_release(&s->clients, on_parts_released);
 }
 

@@ -90,6 +90,9 @@ def observe(pair, instance, case):
     # Go's client asks for gzip when its caller did not: the row "accept-encoding".
     for seen in flat["upstream"]:
         seen["fields"].pop("accept-encoding", None)
+    # How often Go asks again depends on which of its goroutines notices the end first.
+    if case == "nothing":
+        flat["upstream"] = flat["upstream"][:1]
     return flat
 
 

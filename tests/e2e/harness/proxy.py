@@ -113,10 +113,11 @@ class Plugin:
 
 class Proxy:
     """With plugins, or with `metrics`, the entry point `traefik` serves metrics, and when the proxy is stopped its
-    plugins' instances must add up."""
+    plugins' instances must add up. `namespace`: the network (harness.network) that it runs in, listens in on all addresses, and
+    is asked in by the methods here."""
 
     def __init__(self, directory, dynamic, static=None, plugins=None, environment=None, limits=None, dropped=(),
-                 check_output=True, metrics=None):
+                 check_output=True, metrics=None, namespace=None):
         self.directory = Path(directory)
         self.dynamic = dynamic
         self.static_extra = static or {}
@@ -125,6 +126,8 @@ class Proxy:
         self.limits = limits or {}
         self.dropped = dropped
         self.check_output = check_output
+        self.namespace = contextlib.nullcontext() if namespace is None else namespace
+        self.host = "127.0.0.1" if namespace is None else "0.0.0.0"
         self.metrics = bool(plugins) and not ON_TRAEFIK if metrics is None else metrics
         self.process = None
         self.ports = {"web": None}
@@ -139,7 +142,7 @@ class Proxy:
 
     def static_configuration(self):
         static = {
-            "entryPoints": {name: {"address": f"127.0.0.1:{port}"} for name, port in self.ports.items()},
+            "entryPoints": {name: {"address": f"{self.host}:{port}"} for name, port in self.ports.items()},
             "log": {"level": "INFO"},
             "providers": {"providersThrottleDuration": "50ms", "file": {"filename": "dynamic.yml"}},
         }
@@ -227,9 +230,10 @@ class Proxy:
             for capability in self.dropped:
                 process.drop_capability(capability)
 
-        self.process = subprocess.Popen([program(), *arguments], cwd=self.directory, stdout=self._output,
-                                        stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment,
-                                        preexec_fn=before_exec if self.limits or self.dropped else None)
+        with self.namespace:
+            self.process = subprocess.Popen([program(), *arguments], cwd=self.directory, stdout=self._output,
+                                            stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment,
+                                            preexec_fn=before_exec if self.limits or self.dropped else None)
         self._output.close()
         return self
 
@@ -240,7 +244,8 @@ class Proxy:
     def _connects(self, port):
         assert self.running, f"the proxy ended with {self.process.returncode}\n{self.log()}"
         try:
-            socket.create_connection(("127.0.0.1", port), timeout=5).close()
+            with self.namespace:
+                socket.create_connection(("127.0.0.1", port), timeout=5).close()
             return True
         except OSError:
             return False
@@ -252,7 +257,7 @@ class Proxy:
         def in_effect():
             assert self.running, f"the proxy ended with {self.process.returncode}\n{self.log()}"
             try:
-                response = fetch(self.port, host=host)
+                response = self.fetch(host=host)
                 return response.status == 503 and b"no available server" in response.body
             except (Closed, OSError):
                 return False
@@ -315,7 +320,8 @@ class Proxy:
     # --- observations
 
     def scrape(self):
-        return scrape(self.ports["traefik"])
+        with self.namespace:
+            return scrape(self.ports["traefik"])
 
     def log(self):
         return (self.directory / "output.log").read_text(errors="replace")
@@ -357,10 +363,12 @@ class Proxy:
     # --- requests
 
     def connect(self, entry_point="web", **options):
-        return Client(self.ports[entry_point], **options)
+        with self.namespace:
+            return Client(self.ports[entry_point], **options)
 
     def fetch(self, method="GET", target="/", entry_point="web", **request):
-        return fetch(self.ports[entry_point], method, target, **request)
+        with self.namespace:
+            return fetch(self.ports[entry_point], method, target, **request)
 
 
 def run_command(directory, *arguments, timeout_s=60, dropped=(), environment=None):

@@ -20,7 +20,8 @@ static const struct option limits_rows[] = {
 		 AT_LEAST(0)),
 	OPT_INT("requestRepetitions", struct weir_limits_config, request_repetitions, "100",
 		"How often middlewares (`retry`, `buffering`) may have one request made again, all "
-		"together; then the response that there is goes on.",
+		"together, and how often `errors` may ask for a page instead; then the response "
+		"that there is goes on.",
 		.min = 0, .max = 65535),
 	OPT_INT("headerFields", struct weir_limits_config, header_fields, "1000",
 		"Most header fields of a request or response.", AT_LEAST(1)),

@@ -104,15 +104,15 @@ struct exchange *exchange_begin(struct exchange_pool *pool, const struct exchang
 	x->request_body = &x->own_request_body;
 	x->response_body = &x->own_response_body;
 	x->chain = NULL;
-	x->service = x->diverted = NULL;
-	x->skips_inner = false;
+	x->service = NULL;
+	x->branch = x->diverted = NULL;
 	x->tunnel = NULL;
 	x->endings = NULL;
 	x->at = x->entered = 0;
 	x->states = NULL;
 	x->walking = x->waiting = x->service_active = x->own_answer = x->failed = false;
 	x->forwarded_for_dropped = x->reached_server = x->request_sent = x->drops_interim = false;
-	x->repetitions = 0;
+	x->repetitions = x->diversions = 0;
 	x->detached = false;
 	x->expired_turn = 0;
 	x->on_respond = x->on_release = x->on_tunnel = NULL;
@@ -126,17 +126,23 @@ struct exchange *exchange_begin(struct exchange_pool *pool, const struct exchang
 	return x;
 }
 
+int exchange_make_states(struct exchange *x, const struct chain *chain, void **states)
+{
+	char *at = arena_zalloc(&x->arena, chain->state_bytes);
+
+	if (at == NULL)
+		return -ENOMEM;
+	for (size_t i = 0; i < chain->count; i++) {
+		states[i] = at;
+		at += rounded(chain->list[i]->class->state_bytes);
+	}
+	return 0;
+}
+
 void *exchange_state(struct exchange *x, size_t index)
 {
-	char *at = x->states;
-
 	must(index < x->chain->count);
-	/* None of the chain has any. */
-	if (at == NULL)
-		return NULL;
-	for (size_t i = 0; i < index; i++)
-		at += rounded(x->chain->list[i]->class->state_bytes);
-	return at;
+	return x->states != NULL ? x->states[index] : NULL;
 }
 
 static void set_phase(struct exchange *x, enum exchange_phase from, enum exchange_phase to)
@@ -193,16 +199,20 @@ static bool step_request(struct exchange *x)
 	return true;
 }
 
+/* Asked for pages of pages, a request could go on for as long as its generation has chains. */
 static bool may_repeat(struct exchange *x)
 {
 	struct exchange_counters *c = &x->pool->counters;
+	unsigned *count = x->diverted != NULL ? &x->diversions : &x->repetitions;
 
-	if (x->repetitions >= x->pool->limits.repetitions_max) {
+	if (*count >= x->pool->limits.repetitions_max) {
 		counter_add(&c->repetitions_refused, 1);
+		x->diverted = NULL;
 		return false;
 	}
-	x->repetitions++;
-	counter_add(&c->repeated, 1);
+	++*count;
+	if (x->diverted == NULL)
+		counter_add(&c->repeated, 1);
 	return true;
 }
 
@@ -226,9 +236,7 @@ static void forget_response(struct exchange *x)
 	fields_init(&x->response.fields, &x->arena);
 	fields_init(&x->response_trailers, &x->arena);
 	x->own_answer = x->reached_server = x->request_sent = false;
-	x->skips_inner = x->diverted != NULL;
-	x->service = x->skips_inner ? x->diverted : x->chain->service;
-	x->diverted = NULL;
+	exchange_switch_branch(x);
 }
 
 /* Ends those further inside than `x->at`, the innermost first. Returns false when one must be
@@ -266,7 +274,7 @@ static bool step_response(struct exchange *x)
 		answer_status(x, 500);
 		break;
 	case MW_AGAIN:
-		if (x->diverted != NULL || may_repeat(x))
+		if (may_repeat(x))
 			begin_rewind(x);
 		break;
 	case MW_CONTINUE:
@@ -297,11 +305,6 @@ static void respond(struct exchange *x)
 	x->client->respond(x);
 }
 
-static bool is_at_service(const struct exchange *x)
-{
-	return x->at == x->chain->count || (x->skips_inner && x->at == x->entered);
-}
-
 /* The one loop that walks the chain. After the calls of the service or the client the exchange may
  * be gone. */
 static void walk(struct exchange *x)
@@ -311,7 +314,7 @@ static void walk(struct exchange *x)
 	work_note.method = &x->request.method;
 	work_note.target = &x->request.target;
 	for (;;) {
-		if (x->phase == EXCHANGE_REQUEST && is_at_service(x)) {
+		if (x->phase == EXCHANGE_REQUEST && x->at == x->chain->count) {
 			x->walking = false;
 			set_phase(x, EXCHANGE_REQUEST, EXCHANGE_SERVICE);
 			x->service_active = true;
@@ -343,8 +346,8 @@ void exchange_start(struct exchange *x, const struct chain *chain)
 	x->service = chain->service;
 	set_phase(x, EXCHANGE_NEW, EXCHANGE_REQUEST);
 	if (chain->state_bytes > 0) {
-		x->states = arena_zalloc(&x->arena, chain->state_bytes);
-		if (x->states == NULL) {
+		x->states = ARENA_ARRAY(&x->arena, void *, chain->count);
+		if (x->states == NULL || exchange_make_states(x, chain, x->states) < 0) {
 			answer_status(x, 503);
 			x->phase = EXCHANGE_RESPONSE;
 		}
@@ -551,14 +554,6 @@ struct body *exchange_put_stage(struct exchange *x, struct body **where, struct 
 	body_init(stage, x->pool->limits.body_queue_bytes);
 	*where = stage;
 	return inner;
-}
-
-void exchange_divert(struct exchange *x, struct service *service)
-{
-	OBJ_CHECK(x, EXCHANGE_MAGIC);
-	OBJ_CHECK(service, SERVICE_MAGIC);
-	must(x->phase == EXCHANGE_RESPONSE);
-	x->diverted = service;
 }
 
 /* The query still follows its path in the bytes of the request line. */

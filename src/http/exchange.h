@@ -52,11 +52,13 @@ struct exchange_client {
 struct exchange_limits {
 	size_t arena_bytes_max;
 	size_t body_queue_bytes;  /* between producer and consumer, for each body */
-	unsigned repetitions_max; /* how often middlewares may say MW_AGAIN */
+	unsigned repetitions_max; /* how often middlewares may say MW_AGAIN, and how often of them
+				     to divert the request */
 };
 
 #define EXCHANGE_MAGIC 0x65786368u
 
+struct exchange_branch;
 struct exchange_pool;
 struct tls;
 
@@ -97,16 +99,15 @@ struct exchange {
 	struct fields response_trailers;
 	struct body *response_body; /* what the next one outside consumes */
 
-	const struct chain *chain; /* NULL once a tunnel has left it */
-	struct service *service;   /* that answers: the chain's, or that of `exchange_divert` */
-	struct service *diverted;  /* what `service` becomes with the next MW_AGAIN; NULL: the
-				      chain's */
-	bool skips_inner;          /* `service` is next, whatever lies further inside */
-	struct tunnel *tunnel;     /* NULL: none; what the client sends and receives after 101 */
+	const struct chain *chain;        /* NULL once a tunnel has left it */
+	struct service *service;          /* the chain's */
+	struct exchange_branch *branch;   /* that `chain` is of; NULL: it is that of the start */
+	struct exchange_branch *diverted; /* what `branch` becomes with MW_AGAIN; NULL: it stays */
+	struct tunnel *tunnel; /* NULL: none; what the client sends and receives after 101 */
 	struct exchange_ending *endings;
 	size_t at;      /* request: next to enter; response: how many are still to be left */
 	size_t entered; /* middlewares whose on_request was called */
-	char *states;
+	void **states;  /* parallel to the chain's list; NULL: none of them has any */
 	enum method client_method; /* of the request as it came: says whether the client expects a
 				      body */
 	bool walking;
@@ -119,6 +120,7 @@ struct exchange {
 	bool request_sent;          /* bytes of the request may have arrived at a server */
 	bool drops_interim;         /* interim responses are not passed on */
 	unsigned repetitions;       /* how often a middleware has said MW_AGAIN */
+	unsigned diversions;        /* the same, to have the request made of another chain */
 	bool failed;                /* the response could not be sent completely */
 	bool detached;              /* the chain holds stand-ins for what lies in a generation */
 	uint64_t expired_turn;      /* of the loop: when it was told to end; 0: was not */
@@ -276,11 +278,12 @@ void exchange_expire(struct exchange *x);
 struct body *exchange_put_stage(struct exchange *x, struct body **where, struct body *stage);
 
 /**
- * For `on_response` that then returns MW_AGAIN: another service answers instead of what lies
- * further inside. The middleware's `on_request`, which is called again, makes the request for it,
- * and its `on_response` gets the answer. No repetition, since a middleware does it once.
+ * For `on_response` that then returns MW_AGAIN: another chain of the same generation takes the
+ * place of what lies further inside, until one further outside says MW_AGAIN. The middleware's
+ * `on_request`, which is called again, makes the request for it, and its `on_response` gets the
+ * answer. No repetition, since a middleware does it once. Returns 0 or -ENOMEM (arena full).
  */
-void exchange_divert(struct exchange *x, struct service *service);
+int exchange_divert(struct exchange *x, const struct chain *to);
 
 /**
  * A request as what lies further inside gets it, to be made again (MW_AGAIN). In the state of the

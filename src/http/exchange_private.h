@@ -3,7 +3,7 @@
  *
  *   exchange.c         the walk along the chain, the beginning and the end
  *   exchange_detach.c  going on without the generation
- *   exchange_again.c   what a repeated request was
+ *   exchange_again.c   what a repeated request was, and chains that it goes to instead
  *   exchange_tunnel.c  what follows a 101
  */
 #ifndef HTTP_EXCHANGE_PRIVATE_H
@@ -24,6 +24,14 @@ void exchange_cut_tunnel(struct exchange *x);
 
 /** Frees what a tunnel, if there is one, has left, and counts its end. */
 void exchange_free_tunnel(struct exchange *x);
+
+/** The states of a chain's middlewares, cleared, into `states`, which has room for them. Returns 0
+ * or -ENOMEM. */
+int exchange_make_states(struct exchange *x, const struct chain *chain, void **states);
+
+/** Before the middleware at `x->at` is asked again: branches that it or those that have ended made
+ * are left, and that of `exchange_divert` is entered. */
+void exchange_switch_branch(struct exchange *x);
 
 /** What takes the service's place when its generation goes: its class, for the hooks, and its name.
  * NULL when the arena is full. */

@@ -18,7 +18,7 @@ struct errors {
 	struct arena arena;
 	struct status_list statuses;
 	struct rewrite *rewrites;
-	struct service *service; /* its generation's */
+	const struct chain *pages; /* its generation's */
 };
 
 /* In the exchange's arena, zeroed. */
@@ -27,6 +27,7 @@ struct errors_visit {
 	int caught; /* the status that is replaced; 0: none yet */
 	int status; /* that the client gets instead */
 	slice reason;
+	struct request failed; /* which those outside know; its fields are nobody else's */
 	/* As they were outside of the service, which adds this hop to them, of plugins, which join
 	 * them to the response, and of all who put bodies of theirs into the way. */
 	struct body *request_body;
@@ -163,8 +164,10 @@ static enum middleware_verdict ask(const struct errors *p, struct errors_visit *
 				   struct exchange *x)
 {
 	struct request *q = &x->request;
-	int r = set_target(p, v, x);
+	int r;
 
+	v->failed = *q;
+	r = set_target(p, v, x);
 	if (r == -EINVAL) {
 		middleware_answer_error(x, v->status);
 		x->response.reason = v->reason;
@@ -216,6 +219,7 @@ static enum middleware_verdict on_response(struct middleware *m, struct exchange
 	struct response *r = &x->response;
 
 	if (v->caught != 0) {
+		x->request = v->failed;
 		r->status = v->status;
 		r->reason = v->reason;
 		return MW_CONTINUE;
@@ -226,8 +230,7 @@ static enum middleware_verdict on_response(struct middleware *m, struct exchange
 	v->status = rewritten(p, r->status);
 	if (v->status == v->caught)
 		v->reason = r->reason;
-	exchange_divert(x, p->service);
-	return MW_AGAIN;
+	return exchange_divert(x, p->pages) < 0 ? MW_FAILED : MW_AGAIN;
 }
 
 static void on_end(struct middleware *m, struct exchange *x, void *state)
@@ -295,7 +298,7 @@ int errors_create(struct middleware **m, const struct dynamic_middleware *config
 	if (r == 0)
 		r = parse_rewrites(p, e);
 	if (r == 0)
-		r = world->find_service(world->services, &p->service, p->options->service, e);
+		r = world->find_service(world->services, &p->pages, p->options->service, e);
 	if (r < 0)
 		destroy(m);
 	return r;

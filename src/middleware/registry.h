@@ -26,9 +26,10 @@ struct middleware_world {
 	struct redis_registry *redis;
 	const struct client_options *client; /* of connections to other servers */
 
-	/** The service of that name, which lives as long as the middleware's generation. Returns 0
-	 * or a negative errno value with `e` filled in. During `middleware_create` only. */
-	int (*find_service)(void *services, struct service **service, slice name,
+	/** The service of that name behind its own middlewares; lives as long as the middleware's
+	 * generation. Returns 0 or a negative errno value with `e` filled in. During
+	 * `middleware_create` only. */
+	int (*find_service)(void *services, const struct chain **chain, slice name,
 			    struct weir_error *e);
 	void *services;
 };

@@ -45,6 +45,7 @@ static int add_route(struct build *b, const struct dynamic_router *r, const stru
 {
 	struct generation *g = b->g;
 	struct route *route = ARENA_NEW(&g->arena, struct route);
+	const struct chain *inner;
 	bool tls;
 	int result;
 
@@ -64,7 +65,10 @@ static int add_route(struct build *b, const struct dynamic_router *r, const stru
 	g->routes[g->route_count++] = route;
 	if (tls && build_tls_route(b, r, route) < 0)
 		return error_set(e, -ENOMEM, "out of memory");
-	result = build_chain(b, &route->chain, r, e);
+	/* The service first, as in Traefik, which shows the first error only. */
+	result = build_find_service(b, &inner, r->service, e);
+	if (result == 0)
+		result = build_chain(b, &route->chain, r->middlewares, inner, e);
 	if (result < 0)
 		return result;
 	route->internal = build_find_internal(g->world, r->service) != NULL;
@@ -236,13 +240,13 @@ static void note_others(struct build *b)
 
 		note_disabled(b, &b->g->config->services[i]->object, &v->services[i]);
 		if (o->reason != NULL)
-			view_add(v, &v->services[i], slice_from(o->reason), true);
-		v->services[i].made = o->tried && o->reason == NULL;
+			view_add(v, &v->services[i], o->cause, true);
+		v->services[i].made = o->chain.service != NULL;
 	}
 	for (size_t i = 0; i < b->g->middleware_count; i++) {
 		note_disabled(b, &b->g->config->middlewares[i]->object, &v->middlewares[i]);
 		if (b->middlewares[i].reason != NULL)
-			view_add(v, &v->middlewares[i], slice_from(b->middlewares[i].reason), true);
+			view_add(v, &v->middlewares[i], b->middlewares[i].cause, true);
 	}
 }
 

@@ -14,19 +14,10 @@ static void tell_kept(const struct build *b, const struct dynamic_middleware *c,
 	w->problem(w->problem_context, &problem);
 }
 
-/* For middlewares, which ask the service itself. */
-static int find_service(void *services, struct service **service, slice name, struct weir_error *e)
+static int find_service(void *services, const struct chain **chain, slice name,
+			struct weir_error *e)
 {
-	const struct build *b = services;
-	const struct dynamic_service *s = dynamic_service_find(b->g->config, name);
-
-	if (s != NULL && s->middlewares.count > 0)
-		return error_set(
-			e, -ENOTSUP,
-			"service \"%.*s\" has middlewares of its own, which is not available "
-			"here yet",
-			SLICE_ARG(name));
-	return build_find_service(services, service, name, e);
+	return build_find_service(services, chain, name, e);
 }
 
 /* Middleware number `i` of these values. */
@@ -91,7 +82,20 @@ static int make_middleware(struct build *b, size_t i, struct weir_error *e)
 	return kept == -ENOENT ? r : kept;
 }
 
-/* As find_service. */
+static int try_middleware(struct build *b, size_t i, struct weir_error *e)
+{
+	slice name = b->g->config->middlewares[i]->object.name;
+	struct build_step step;
+	int r = build_enter(b, &step, "middleware", name, e);
+
+	if (r < 0)
+		return r;
+	r = make_middleware(b, i, e);
+	build_leave(b);
+	return r;
+}
+
+/* Made on first use. Returns 0 or a negative errno value and why not. */
 static int find_middleware(struct build *b, struct middleware **middleware, slice name,
 			   struct weir_error *e)
 {
@@ -103,16 +107,17 @@ static int find_middleware(struct build *b, struct middleware **middleware, slic
 	if (i == g->middleware_count)
 		return error_set(e, -ENOENT, "middleware \"%.*s\" does not exist", SLICE_ARG(name));
 	if (!o->tried) {
-		int r = make_middleware(b, i, e);
+		int r;
 
+		b->cause = (slice){NULL, 0};
+		r = try_middleware(b, i, e);
 		if (r == -ENOMEM || (r < 0 && build_keep_reason(b, o, r, e) == -ENOMEM))
 			return -ENOMEM;
 		o->tried = true;
 	}
+	b->cause = o->cause;
 	if (o->reason != NULL)
-		b->cause = slice_from(o->reason);
-	if (o->reason != NULL)
-		return error_set(e, -EINVAL, "middleware \"%.*s\": %s", SLICE_ARG(name), o->reason);
+		return build_tell_reason(o, "middleware", name, e);
 	*middleware = g->middlewares[i];
 	return 0;
 }
@@ -140,14 +145,34 @@ static size_t count_middlewares(const struct build *b, struct option_list names,
 	return count;
 }
 
+static int add_middlewares(struct build *b, struct chain *chain, struct option_list names,
+			   struct weir_error *e);
+
 /* Chains are no middlewares of their own: what they hold stands in their place. */
+static int add_inner(struct build *b, struct chain *chain, slice name,
+		     const struct dynamic_chain *inner, struct weir_error *e)
+{
+	size_t i = build_find_index((void *const *)b->g->config->middlewares,
+				    b->g->middleware_count, name);
+	struct build_step step;
+	int r = build_enter(b, &step, "middleware", name, e);
+
+	if (r == 0) {
+		r = add_middlewares(b, chain, inner->middlewares, e);
+		build_leave(b);
+	}
+	if (r < 0 && r != -ENOMEM)
+		r = build_keep_reason(b, &b->middlewares[i], r, e);
+	return r;
+}
+
 static int add_middlewares(struct build *b, struct chain *chain, struct option_list names,
 			   struct weir_error *e)
 {
 	for (size_t i = 0; i < names.count; i++) {
 		const struct dynamic_chain *inner = find_chain(b, names.items[i]);
 		int r = inner != NULL
-				? add_middlewares(b, chain, inner->middlewares, e)
+				? add_inner(b, chain, names.items[i], inner, e)
 				: find_middleware(b, &chain->list[chain->count], names.items[i], e);
 
 		if (r < 0)
@@ -157,36 +182,27 @@ static int add_middlewares(struct build *b, struct chain *chain, struct option_l
 	return 0;
 }
 
-int build_chain(struct build *b, struct chain *chain, const struct dynamic_router *r,
-		struct weir_error *e)
+int build_chain(struct build *b, struct chain *chain, struct option_list names,
+		const struct chain *inner, struct weir_error *e)
 {
 	const size_t max = (size_t)b->g->world->config->weir.limits.middlewares_per_router;
-	const struct dynamic_service *service = dynamic_service_find(b->g->config, r->service);
-	size_t count = 0;
-	int result;
-	const struct option_list lists[] = {r->middlewares,
-					    service != NULL ? service->middlewares
-							    : (struct option_list){NULL, 0}};
+	size_t count = count_middlewares(b, names, max) + inner->count;
+	int r;
 
-	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
-		count += count_middlewares(b, lists[i], max);
 	if (count > max)
 		return error_set(e, -E2BIG,
 				 "chains come to more than %zu middlewares "
 				 "(weir.limits.middlewaresPerRouter)",
 				 max);
-	chain->list = ARENA_ARRAY(&b->g->arena, struct middleware *, count);
+	*chain = (struct chain){.list = ARENA_ARRAY(&b->g->arena, struct middleware *, count),
+				.service = inner->service};
 	if (chain->list == NULL)
 		return error_set(e, -ENOMEM, "out of memory");
-	/* First, as in Traefik, which shows the first error only. */
-	result = build_find_service(b, &chain->service, r->service, e);
-	if (result < 0)
-		return result;
-	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
-		result = add_middlewares(b, chain, lists[i], e);
-		if (result < 0)
-			return result;
-	}
+	r = add_middlewares(b, chain, names, e);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < inner->count; i++)
+		chain->list[chain->count++] = inner->list[i];
 	chain_finish(chain);
 	return 0;
 }

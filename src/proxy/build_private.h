@@ -6,10 +6,26 @@
 
 #include "proxy/build.h"
 
-/* What has become of a service or middleware: it is made when the first router names it. */
+/* Of services in middlewares in services and so on: the build calls itself for each. */
+#define BUILD_DEPTH_MAX 100
+
+/* What has become of a service or middleware: it is made when the first router names it. Texts are
+ * in the generation's arena. */
 struct outcome {
 	bool tried;
-	const char *reason; /* why it cannot be used, in the generation's arena; NULL: it can */
+	const char *reason; /* why it cannot be used; NULL: it can */
+	bool deeper;        /* the reason is that of something it needs, which it names */
+	slice cause;        /* with a reason: the same in Traefik's words */
+	struct chain chain; /* of services: what leads to it, and the service, NULL until it is made
+			       itself */
+};
+
+/* What is being made, as the way from a router or from what it names. On the stack. */
+struct build_step {
+	const struct build_step *outer;
+	const char *kind; /* "service", "middleware" */
+	slice name;
+	size_t depth;
 };
 
 struct build {
@@ -20,7 +36,8 @@ struct build {
 	struct build_tls *tls;             /* NULL: there is no TLS */
 	struct router_entry **entries;     /* parallel to the sets, room for every router */
 	size_t *entry_counts;
-	struct view_state *router; /* the one at hand */
+	struct view_state *router;     /* the one at hand */
+	const struct build_step *step; /* the innermost; NULL: none */
 	slice cause; /* of the last failure, if Traefik says it in other words; else empty */
 };
 
@@ -29,6 +46,15 @@ struct build {
  * which ends the build.
  */
 int build_keep_reason(struct build *b, struct outcome *o, int code, const struct weir_error *e);
+
+/** Says why something cannot be used that has failed before. Returns -EINVAL. */
+int build_tell_reason(const struct outcome *o, const char *kind, slice name, struct weir_error *e);
+
+/** Something is made now, in `step`, until `build_leave`. Returns 0, or -ELOOP with `e` filled in
+ * when that is being made already, or lies too deep. */
+int build_enter(struct build *b, struct build_step *step, const char *kind, slice name,
+		struct weir_error *e);
+void build_leave(struct build *b);
 
 /** The place of a name in a sorted list of named objects, or `count`. */
 size_t build_find_index(void *const *objects, size_t count, slice name);
@@ -72,14 +98,16 @@ slice build_content_name(const struct option_content *c);
 int build_connector(struct build *b, const struct dynamic_servers_transport *t,
 		    struct tls_connector **connector, struct weir_error *e);
 
-/** The service of that name, made on first use. Returns 0 or a negative errno value and why not. */
-int build_find_service(struct build *b, struct service **service, slice name, struct weir_error *e);
+/** The service of that name behind its own middlewares, made on first use; the generation's.
+ * Returns 0 or a negative errno value and why not. */
+int build_find_service(struct build *b, const struct chain **chain, slice name,
+		       struct weir_error *e);
 
 /**
- * The chain of a router: the middlewares of the router, those of the entry point among them, and of
- * the service, outermost first, and the service. Returns 0 or a negative errno value and why not.
+ * The middlewares of these names, those that chains hold in the place of the chains, and then what
+ * `inner` holds. Returns 0 or a negative errno value and why not.
  */
-int build_chain(struct build *b, struct chain *chain, const struct dynamic_router *r,
-		struct weir_error *e);
+int build_chain(struct build *b, struct chain *chain, struct option_list names,
+		const struct chain *inner, struct weir_error *e);
 
 #endif

@@ -12,7 +12,55 @@ int build_keep_reason(struct build *b, struct outcome *o, int code, const struct
 
 	o->tried = true;
 	o->reason = copy.p;
+	o->deeper = b->cause.n > 0;
+	o->cause = o->deeper ? b->cause : copy;
 	return copy.p != NULL ? code : -ENOMEM;
+}
+
+int build_tell_reason(const struct outcome *o, const char *kind, slice name, struct weir_error *e)
+{
+	if (o->deeper)
+		return error_set(e, -EINVAL, "%s", o->reason);
+	return error_set(e, -EINVAL, "%s \"%.*s\": %s", kind, SLICE_ARG(name), o->reason);
+}
+
+/* In Traefik's words. */
+static int tell_loop(const struct build *b, const char *kind, slice name, struct weir_error *e)
+{
+	const struct build_step *way[BUILD_DEPTH_MAX];
+	struct str text = {0};
+	size_t count = 0;
+
+	for (const struct build_step *s = b->step; s != NULL; s = s->outer)
+		way[count++] = s;
+	while (count-- > 0)
+		str_format(&text, "%s:%.*s->", way[count]->kind, SLICE_ARG(way[count]->name));
+	error_set(e, -ELOOP, "could not instantiate %s %.*s: recursion detected in %.*s%s:%.*s",
+		  kind, SLICE_ARG(name), SLICE_ARG(str_slice(&text)), kind, SLICE_ARG(name));
+	str_free(&text);
+	return -ELOOP;
+}
+
+int build_enter(struct build *b, struct build_step *step, const char *kind, slice name,
+		struct weir_error *e)
+{
+	for (const struct build_step *s = b->step; s != NULL; s = s->outer) {
+		if (strcmp(s->kind, kind) == 0 && slice_equal(s->name, name))
+			return tell_loop(b, kind, name, e);
+	}
+	*step = (struct build_step){b->step, kind, name, b->step != NULL ? b->step->depth + 1 : 1};
+	if (step->depth > BUILD_DEPTH_MAX)
+		return error_set(e, -ELOOP,
+				 "could not instantiate %s %.*s: services and middlewares are "
+				 "nested too deep, expected at most %d",
+				 kind, SLICE_ARG(name), BUILD_DEPTH_MAX);
+	b->step = step;
+	return 0;
+}
+
+void build_leave(struct build *b)
+{
+	b->step = b->step->outer;
 }
 
 struct client_options build_client_options(const struct build *b,
@@ -268,30 +316,70 @@ struct service *build_find_internal(const struct generation_world *w, slice name
 	return NULL;
 }
 
-int build_find_service(struct build *b, struct service **service, slice name, struct weir_error *e)
+static int make_chain(struct build *b, size_t i, struct weir_error *e)
+{
+	struct generation *g = b->g;
+	const struct dynamic_service *c = g->config->services[i];
+	int r = make_service(b, &g->services[i], c, e);
+	struct chain own = {0};
+
+	if (r < 0)
+		return r;
+	own.service = b->services[i].chain.service = &g->services[i]->service;
+	return build_chain(b, &b->services[i].chain, c->middlewares, &own, e);
+}
+
+static int try_service(struct build *b, size_t i, struct weir_error *e)
+{
+	struct build_step step;
+	int r = build_enter(b, &step, "service", b->g->config->services[i]->object.name, e);
+
+	if (r < 0)
+		return r;
+	r = make_chain(b, i, e);
+	build_leave(b);
+	return r;
+}
+
+static int find_internal(struct build *b, const struct chain **chain, struct service *service,
+			 struct weir_error *e)
+{
+	struct chain *c = ARENA_NEW(&b->g->arena, struct chain);
+
+	if (c == NULL)
+		return error_set(e, -ENOMEM, "out of memory");
+	c->service = service;
+	chain_finish(c);
+	*chain = c;
+	return 0;
+}
+
+int build_find_service(struct build *b, const struct chain **chain, slice name,
+		       struct weir_error *e)
 {
 	struct generation *g = b->g;
 	size_t i = build_find_index((void *const *)g->config->services, g->service_count, name);
+	struct service *internal = build_find_internal(g->world, name);
 	struct outcome *o = &b->services[i];
 
-	*service = build_find_internal(g->world, name);
-	if (*service != NULL)
-		return 0;
+	if (internal != NULL)
+		return find_internal(b, chain, internal, e);
 	/* Names that no build could know were refused before: this one is name@internal. */
 	if (i == g->service_count)
 		return error_set(e, -ENOENT, "%.*s is not enabled",
 				 SLICE_ARG(slice_first(name, slice_find(name, '@'))));
 	if (!o->tried) {
-		int r = make_service(b, &g->services[i], g->config->services[i], e);
+		int r;
 
+		b->cause = (slice){NULL, 0};
+		r = try_service(b, i, e);
 		if (r == -ENOMEM || (r < 0 && build_keep_reason(b, o, r, e) == -ENOMEM))
 			return -ENOMEM;
 		o->tried = true;
 	}
+	b->cause = o->cause;
 	if (o->reason != NULL)
-		b->cause = slice_from(o->reason);
-	if (o->reason != NULL)
-		return error_set(e, -EINVAL, "service \"%.*s\": %s", SLICE_ARG(name), o->reason);
-	*service = &g->services[i]->service;
+		return build_tell_reason(o, "service", name, e);
+	*chain = &o->chain;
 	return 0;
 }

@@ -314,6 +314,19 @@ def test_errors(pairs):
     assert all(ours["routers"][f"{name}@file"]["status"] == ("warning" if "and-known" in name else "disabled") for name in WRONG)
 
 
+def test_loops(pairs):
+    """Ways through errors middlewares and the middlewares of services that lead to where they began, and what lies on them."""
+    middlewares = {name: {"errors": {"status": ["404"], "service": to}} for name, to in
+                   {"own": "own", "by-chain": "by-chain", "served": "served", "far": "near", "near": "far-off", "off": "off", "wrong": "wrong", "missing": "missing", "fine": "fine", "finer": "finer"}.items()}
+    middlewares |= {"links": {"chain": {"middlewares": ["by-chain"]}}, "bad": {"errors": {"status": ["x"], "service": "s"}}, "strip": {"stripPrefix": {"prefixes": ["/x"]}}}
+    inside = {"own": "own", "by-chain": "links", "served": "served", "near": "near", "far-off": "off", "off": "far", "wrong": "bad", "missing": "nowhere", "fine": "finer", "finer": "strip"}
+    services = {name: {**service("a"), "middlewares": [middleware]} for name, middleware in inside.items()}
+    routers = {name: {"rule": f"Host(`{name}`)", "service": "s", "middlewares": [name]} for name in ("own", "by-chain", "far", "wrong", "missing", "fine")}
+    routers["served"] = {"rule": "Host(`served`)", "service": "served"}
+    pair = start(pairs, http(routers, middlewares, services))
+    compare_all(pair, [Known("errors-status", r"/(bad|wrong)@file.*/error$")])
+
+
 CERTIFICATE_QUERIES = ["", "sortBy=name&direction=desc", "sortBy=status", "sortBy=status&direction=desc", "sortBy=issuer", "sortBy=validUntil",
                        "sortBy=validUntil&direction=desc", "sortBy=notAfter", "search=RSA.ex", "search=127.0", "search=2001:db8", "search=some",
                        "search=authority", "search=1001", "status=warning", "status=EXPIRED", "status=enabled", "status=disabled",

@@ -19,9 +19,16 @@ OPTIONS = {
     "no-headers": {"errorRequestHeaders": []}, "some-headers": {"errorRequestHeaders": ["x-One", "X-Forwarded-For", "Host", "Cookie"]}, "dead": {"service": "dead"}, "nobody": {"service": "nobody"}, "host": {"service": "hosted"},
     "missing": {"service": "nowhere"}, "no-service": {"service": None}, "bad-status": {"status": ["x"]}, "bad-range": {"status": ["500-"]}, "three": {"status": ["500-502-504"]}, "backwards": {"status": ["599-500"]}, "bad-rewrite": {"statusRewrites": {"x": 200}},
     "url-all": {"status": ["400-599"], "query": "/?{url}"}, "outer": {"status": ["404", "418"], "query": "/outer/{status}"}, "with-middlewares": {"service": "wrapped"}, "self": {"service": "self"},
+    **{f"through-{name}": {"service": f"through-{name}"} for name in ("give", "plugin", "compress", "strip", "auth", "limit", "again", "kept", "errors", "cors", "moved", "rate", "chain")},
+    "loop": {"service": "loop"}, "loop-2": {"service": "loop-3"}, "loop-3": {"service": "loop-2"}, "loop-by-chain": {"service": "loop-by-chain"}, "bad-inside": {"service": "bad-inside"}, "missing-inside": {"service": "missing-inside"},
 }
+# The middlewares of the services that pages come from.
+THROUGH = {"give": ["give"], "plugin": ["plugin"], "compress": ["compress"], "strip": ["strip-status"], "auth": ["basic"], "limit": ["limit"], "again": ["again"], "kept": ["kept"], "errors": ["second"], "cors": ["cors"], "moved": ["moved"], "rate": ["rate"],
+           "chain": ["links", "plugin2", "compress"]}
+LOOPS = {"loop": ["loop"], "loop-2": ["loop-2"], "loop-3": ["loop-3"], "loop-by-chain": ["loop-link"], "bad-inside": ["bad-status"], "missing-inside": ["nowhere"]}
 SEQUENCES = {"two": ["outer", "plain"], "errors-then-plugin": ["plain", "plugin"], "plugin-then-errors": ["plugin", "plain"], "strip-then-errors": ["strip", "url"], "errors-then-strip": ["url", "strip"], "errors-then-basic": ["everything", "basic"],
-             "cors-then-errors": ["cors", "plain"], "errors-then-cors": ["plain", "cors"], "errors-then-give": ["plain", "give"], "errors-then-replace": ["url", "replace"], "errors-then-limit": ["url-all", "limit"], "two-plugins": ["plugin", "plain", "plugin2"]}
+             "cors-then-errors": ["cors", "plain"], "errors-then-cors": ["plain", "cors"], "errors-then-give": ["plain", "give"], "errors-then-replace": ["url", "replace"], "errors-then-limit": ["url-all", "limit"], "two-plugins": ["plugin", "plain", "plugin2"],
+             "plugins-everywhere": ["plugin", "through-plugin", "plugin2"], "compress-twice": ["compress", "through-compress", "compress"], "pages-of-pages": ["outer", "through-errors", "through-chain"], "retry-through": ["again", "through-again"]}
 
 
 def reason(status):
@@ -90,6 +97,21 @@ def pages():
         yield on("plain", get("/", ("User-Agent", "t")), suffix=f" original {name}", script=failing(script=script))
 
 
+def through():
+    """Pages of services that have middlewares of their own."""
+    packed = [("User-Agent", "t"), ("Accept-Encoding", "gzip")]
+    # What compress makes of a body is the business of its own tests.
+    packing = tuple(f"answer{i}.{what}" for i in (0, 1) for what in ("body", "header.content-length", "header.transfer-encoding"))
+    for name in THROUGH:
+        ignore = packing if "compress" in THROUGH[name] else ()
+        yield on(f"through-{name}", get("/x?y", ("User-Agent", "t")), suffix=" page 404", script=failing(503, page=reply(404, [("X-Page", "1")], b"none")))
+        yield on(f"through-{name}", post("/x", b"x" * 100000, *packed), suffix=" post", script=failing(page=reply(headers=[("Content-Type", "text/page")], body=b"x" * 20000)), ignore=ignore)
+        yield on(f"through-{name}", get("/x", *packed), get("/y", *packed), suffix=" kept alive", script=failing(page=reply(headers=[("Content-Type", "text/page"), ("X-Page", "1")], body=b"y" * 4000)), ignore=ignore)
+        yield on(f"through-{name}", get("/", ("User-Agent", "t"), method="HEAD"), suffix=" head")
+    for name in LOOPS:
+        yield on(name, get("/x?y", ("User-Agent", "t")), suffix=" loop")
+
+
 def sequences():
     for name in SEQUENCES:
         for status in (200, 404, 503):
@@ -112,9 +134,15 @@ def disabled(why, name, served=404):
     return rows
 
 
+def unbuffered(status):
+    text = "404 Not Found" if status in (404, "head", "post", "kept alive") else STATUSES[503 if status == "page 404" else status]
+    return statuses("500 Internal Server Error", text, "errors-buffering", f"through-kept {status}")
+
+
 DIFFERS = {
+    **{name: row for status in (404, 503, 599, "page 404", "head", "post", "kept alive") for name, row in unbuffered(status).items()},
+    **keys("errors-buffering", "through-kept 500", loosely=True, upstream__count=(1, 2)),
     **disabled("errors-status", "three"),
-    **disabled("errors-service", "with-middlewares"),
     **keys("length-of-304", "plain 304", answer0__header__content_type=(None, ["text/why"])),
     **statuses(None, "204 No Content", "errors-no-body", "everything 204", "rewrite-204 404"),
     **statuses(None, "304 Not Modified", "errors-no-body", "everything 304", "rewrite-204 500"),
@@ -133,15 +161,19 @@ def pair(pairs):
     middlewares = {name: {"errors": {key: value for key, value in {**PAGES, **options}.items() if value is not None}} for name, options in OPTIONS.items()}
     middlewares |= {"plugin": {"plugin": {"header": {"request": {"X-Guest": "1"}, "response": {"X-Answer": "2"}}}}, "plugin2": {"plugin": {"header": {"request": {"X-Guest2": "1"}, "response": {"X-Answer2": "2"}}}},
                     "strip": {"stripPrefix": {"prefixes": ["/old"]}}, "cors": {"headers": {"customResponseHeaders": {"X-New": "1", "X-Why": ""}}}, "give": {"headers": {"customRequestHeaders": {"X-Given": "1"}}}, "replace": {"replacePath": {"path": "/new"}},
+                    "compress": {"compress": {"encodings": ["gzip"]}}, "strip-status": {"replacePathRegex": {"regex": "^/([0-9]+)", "replacement": "/was/$1"}}, "again": {"retry": {"attempts": 3, "status": ["500-599"]}}, "kept": {"buffering": {"maxResponseBodyBytes": 10000}},
+                    "second": {"errors": {"status": ["404"], "service": "through-cors", "query": "/second/{status}"}}, "moved": {"redirectRegex": {"regex": ".*", "replacement": "http://elsewhere.example/"}}, "rate": {"rateLimit": {"average": 1, "period": "1h", "burst": 100}},
+                    "links": {"chain": {"middlewares": ["strip-status", "give"]}}, "loop-link": {"chain": {"middlewares": ["give", "loop-by-chain"]}},
                     "basic": {"basicAuth": {"users": ["me:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ="]}}, "limit": {"inFlightReq": {"amount": 0}}}
     routers = {name: {"middlewares": [name]} for name in OPTIONS} | {name: {"middlewares": names} for name, names in SEQUENCES.items()}
     routers = {name: {"rule": f"Host(`{name}.example`)", "service": "s", **router} for name, router in routers.items()}
     services = {"s": service("a"), "pages": service("pages"), "hosted": service("pages", passHostHeader=False), "dead": {"loadBalancer": {"servers": [{"url": "http://127.0.0.1:1"}]}}, "nobody": {"loadBalancer": {"servers": []}},
-                "wrapped": {**service("pages"), "middlewares": ["give"]}, "self": {**service("pages"), "middlewares": ["self"]}}
+                "wrapped": {**service("pages"), "middlewares": ["give"]}, "self": {**service("pages"), "middlewares": ["self"]},
+                **{f"through-{name}": {**service("pages"), "middlewares": names} for name, names in THROUGH.items()}, **{name: {**service("pages"), "middlewares": names} for name, names in LOOPS.items()}}
     return pairs(static={"entryPoints": {"trusting": {"forwardedHeaders": {"insecure": True}}}}, dynamic={"http": {"routers": routers, "middlewares": middlewares, "services": services}}, plugins={"header": "header"}, backends=("a", "pages"),
                  entry_points=("web", "trusting"))
 
 
-@pytest.mark.parametrize("case", [case for case in [*caught(), *asked(), *pages(), *sequences()] if case], ids=str)
+@pytest.mark.parametrize("case", [case for case in [*caught(), *asked(), *pages(), *through(), *sequences()] if case], ids=str)
 def test_errors(pair, case):
     pair.check(with_differences(case, DIFFERS))

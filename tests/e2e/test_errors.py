@@ -1,5 +1,6 @@
 """errors: what tests/differential cannot show. Slow, huge and dying servers, clients that leave, reloads, plugins around."""
 
+import gzip
 import threading
 
 import pytest
@@ -162,8 +163,7 @@ def test_a_kept_body_inside(upstream, proxy):
     wait_until(lambda: len(pages.requests) == 3, "three pages", 15)
 
 
-@pytest.mark.differs("middlewares of services are not there yet")
-@pytest.mark.parametrize("change, text", [({"service": "nowhere"}, 'the service "nowhere@file" does not exist'), ({"status": ["5xx"]}, 'status "5xx"'), ({"statusRewrites": {"404": 99}}, "statusRewrites"), ({"service": "wrapped"}, "has middlewares of its own")])
+@pytest.mark.parametrize("change, text", [({"service": "nowhere"}, 'the service "nowhere@file" does not exist'), ({"status": ["5xx"]}, 'status "5xx"'), ({"statusRewrites": {"404": 99}}, "statusRewrites"), ({"service": "wrapped"}, "recursion detected in middleware:pages@file->service:wrapped@file->middleware:pages@file")])
 def test_what_cannot_work_is_said(upstream, proxy, change, text):
     server = upstream()
     dynamic = paged(server.url, [server.url], **change)
@@ -187,3 +187,72 @@ def test_requests_that_are_made_again(upstream, proxy, order):
     assert [len(server.requests), len(pages.requests)] == [6, 6 if order[0] == "again" else 2]
     assert {request.body for request in server.requests} == {b"x" * 100_000} and {request.body for request in pages.requests} == {b""}
     assert len(auth.requests) == (2 if order[-1] == "again" else 6)
+
+
+def guarded(server, pages, middlewares, names):
+    """Pages of a service with middlewares of its own."""
+    dynamic = paged(server.url, [pages.url])
+    dynamic["http"]["middlewares"] |= middlewares
+    dynamic["http"]["services"]["pages"]["middlewares"] = names
+    return dynamic
+
+
+def test_middlewares_of_the_pages_keep_what_they_know(upstream, proxy):
+    """A bucket that pages have emptied is empty after a reload that leaves it alone."""
+    server, pages = upstream(failing()), upstream(page)
+    dynamic = guarded(server, pages, {"rate": {"rateLimit": {"average": 1, "period": "1h", "burst": 3}}}, ["rate"])
+    door = proxy(dynamic)
+    assert [door.fetch().body for _ in range(4)] == [b"a page"] * 3 + [b"Too Many Requests"]
+    dynamic["http"]["routers"]["other"] = {"rule": "Path(`/other`)", "service": "s"}
+    door.apply(dynamic)
+    answer = door.fetch()
+    assert (answer.status, answer.body) == (404, b"Too Many Requests")
+    assert len(pages.requests) == 3
+
+
+def test_bodies_pass_the_middlewares_of_the_pages(upstream, proxy):
+    """Guests, an encoder and a kept body on the way of a large page, with the same around the original."""
+    text = b"all of this is the page " * 40_000
+    server, pages = upstream(failing(503, body=b"x" * 300_000)), upstream(lambda c, r: c.send(response_bytes(headers=[("Content-Type", "text/plain")], body=text)))
+    middlewares = {"guest": {"plugin": {"header": {"request": {"X-Guest": "1"}, "response": {"X-Seen": "1"}}}}, "pack": {"compress": {"encodings": ["gzip"]}}, "keep": {"buffering": {"maxResponseBodyBytes": 10_000_000}}}
+    dynamic = guarded(server, pages, middlewares, ["guest", "pack", "keep"])
+    dynamic["http"]["routers"]["r"]["middlewares"] = ["pages", "guest", "pack", "keep"]
+    door = proxy(dynamic, plugins={"header": Plugin("header")})
+    for _ in range(3):
+        answer = door.fetch(method="POST", body=b"y" * 300_000, headers=[("Accept-Encoding", "gzip")])
+        assert (answer.status, answer.get("Content-Encoding"), answer.all("X-Seen")) == (503, "gzip", ["1"])
+        assert gzip.decompress(answer.body) == text
+    assert (pages.last.get("X-Guest"), pages.last.body) == ("1", b"")
+
+
+def test_clients_that_leave_at_any_time(upstream, proxy):
+    """While the original, the check of the page's door, or the page is waited for: nothing is left of the request."""
+    gone = []
+
+    def wait(connection, request):
+        if connection.peer_closed(60):
+            gone.append(request.target)
+
+    for slow in ("server", "auth", "pages"):
+        server = upstream(wait if slow == "server" else failing())
+        pages = upstream(wait if slow == "pages" else page)
+        auth = upstream(wait) if slow == "auth" else upstream()
+        door = proxy(guarded(server, pages, {"door": {"forwardAuth": {"address": auth.url}}}, ["door"]))
+        with Client(door.port) as client:
+            client.send(request_bytes())
+            {"server": server, "auth": auth, "pages": pages}[slow].wait_requests(1)
+    wait_until(lambda: len(gone) == 3, lambda: f"three connections that end, found {gone}", 30)
+
+
+def test_services_in_services_are_bounded(upstream, proxy):
+    """A way of services and errors that is too long is said, and costs no stack."""
+    server = upstream()
+    dynamic = paged(server.url, [server.url])
+    dynamic["http"]["middlewares"] |= {f"e{i}": {"errors": {"status": ["404"], "service": f"s{i}"}} for i in range(3000)}
+    dynamic["http"]["services"] |= {f"s{i}": {**servers(server.url), "middlewares": [f"e{i + 1}"] if i < 2999 else []} for i in range(3000)}
+    dynamic["http"]["routers"]["r"]["middlewares"] = ["e0"]
+    dynamic["http"]["routers"]["near"] = {"rule": "Path(`/near`)", "service": "s2960"}
+    door = proxy(dynamic)
+    assert door.fetch().status == 404
+    assert "nested too deep, expected at most 100" in door.log()
+    assert door.fetch(target="/near").status == 200

@@ -28,10 +28,11 @@ static void note(const char *what, char who)
 struct probe {
 	struct middleware middleware;
 	char letter;
-	/* c: continue, a: answered, p: pending, f: failed, g: again */
+	/* c: continue, a: answered, p: pending, f: failed, g: again, d: the same to `aside` */
 	const char *request, *response, *sent;
 	unsigned request_calls, response_calls, sent_calls;
 	unsigned ended;
+	const struct chain *aside;
 };
 
 struct probe_state {
@@ -61,6 +62,7 @@ static enum middleware_verdict follow(const char *script, unsigned *calls, struc
 	case 'f':
 		return MW_FAILED;
 	case 'g':
+	case 'd':
 		return MW_AGAIN;
 	default:
 		return MW_CONTINUE;
@@ -84,6 +86,8 @@ static enum middleware_verdict on_response(struct middleware *m, struct exchange
 
 	assert_int_equal(((struct probe_state *)state)->marker, (unsigned)p->letter);
 	note("r", p->letter);
+	if (p->aside != NULL && p->response[MIN(p->response_calls, strlen(p->response) - 1)] == 'd')
+		assert_int_equal(exchange_divert(x, p->aside), 0);
 	return follow(p->response, &p->response_calls, x);
 }
 
@@ -564,6 +568,70 @@ static void repetitions_have_a_limit(void **state)
 	assert_int_equal(counter_get(&pool.counters.repetitions_refused), 1);
 }
 
+/* Chains of a probe each, X and then Y, with a service of their own. */
+static struct probe others[2];
+static struct middleware *others_list[ARRAY_LEN(others)];
+static struct chain asides[ARRAY_LEN(others)];
+
+static void make_asides(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_LEN(others); i++) {
+		others[i] = (struct probe){
+			.middleware = {.magic = MIDDLEWARE_MAGIC, .class = &probe_class},
+			.letter = (char)('X' + i)};
+		others_list[i] = &others[i].middleware;
+		asides[i] = (struct chain){
+			.count = 1, .list = &others_list[i], .service = &backend.service};
+		chain_finish(&asides[i]);
+	}
+}
+
+static void a_request_is_diverted_to_another_chain(void **state)
+{
+	make_asides(state);
+	probes[1].aside = &asides[0];
+	probes[1].response = "dc";
+	go();
+	assert_string_equal(trace,
+			    "qA qB qC S  rC rB sC eC qB qX S  rX rB rA =2 sX sB sA eX eB eA");
+}
+
+/* Y inside of X inside of B; then A has all of it made again, of the chain that it was. */
+static void diversions_nest_and_end(void **state)
+{
+	make_asides(state);
+	probes[0].response = "gc";
+	probes[1].aside = &asides[0];
+	probes[1].response = "dccc";
+	others[0].aside = &asides[1];
+	others[0].response = "dc";
+	go();
+	assert_string_equal(trace, "qA qB qC S  rC rB sC eC qB qX S  rX qX qY S  rY rX rB rA "
+				   "sY eY sX eX sB eB qA qB qC S  rC rB rA =2 sC sB sA eC eB eA");
+}
+
+static void another_chain_replaces_the_one_before(void **state)
+{
+	make_asides(state);
+	probes[0].aside = &asides[0];
+	probes[1].aside = &asides[1];
+	probes[0].response = probes[1].response = "dc";
+	go();
+	assert_string_equal(trace, "qA qB qC S  rC rB sC eC qB qY S  rY rB rA "
+				   "sY eY sB eB qA qX S  rX rA =2 sX sA eX eA");
+}
+
+static void diversions_have_a_limit(void **state)
+{
+	make_asides(state);
+	probes[2].aside = &asides[0];
+	probes[2].response = "d";
+	go();
+	assert_int_equal(others[0].ended, 3);
+	assert_int_equal(counter_get(&pool.counters.repetitions_refused), 1);
+}
+
 static void the_client_leaves_while_those_inside_end(void **state)
 {
 	(void)state;
@@ -904,6 +972,10 @@ int main(void)
 		TEST(every_hook_may_wait),
 		TEST(a_middleware_has_the_request_made_again),
 		TEST(repetitions_have_a_limit),
+		TEST(a_request_is_diverted_to_another_chain),
+		TEST(diversions_nest_and_end),
+		TEST(another_chain_replaces_the_one_before),
+		TEST(diversions_have_a_limit),
 		TEST(the_client_leaves_while_those_inside_end),
 		TEST(a_request_goes_back_to_its_mark),
 		TEST(late_wake_ups_do_nothing),

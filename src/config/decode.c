@@ -421,15 +421,14 @@ static void decode_row(struct decoder *d, const struct option *row, const struct
 
 static void unknown_key(struct decoder *d, const struct option *table, const struct tree_node *node)
 {
-	const char *near = option_nearest(table, node->key);
-	struct str path = {0};
+	struct str text = {0};
 
-	tree_add_path(&path, node);
-	d->result =
-		config_error(d->context->report, node->key_place, "%s: unknown option%s%s%s",
-			     path.p != NULL ? path.p : "", near != NULL ? ", did you mean \"" : "",
-			     near != NULL ? near : "", near != NULL ? "\"?" : "");
-	str_free(&path);
+	tree_add_path(&text, node);
+	str_add(&text, SLICE(": unknown option"));
+	option_add_expected(&text, table, node->key);
+	d->result = config_error(d->context->report, node->key_place, "%s",
+				 text.p != NULL ? text.p : "");
+	str_free(&text);
 }
 
 static int decode_map(struct decoder *d, const struct option *table, const struct tree_node *node,

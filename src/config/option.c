@@ -3,6 +3,8 @@
 #include <stdlib.h>
 
 #define NAMES_MAX 128
+/* In an error. */
+#define NAMES_SHOWN 12
 
 void *option_map_get(const struct option_map *map, const char *name)
 {
@@ -20,15 +22,35 @@ const struct option *option_find(const struct option *table, slice name)
 	return NULL;
 }
 
-const char *option_nearest(const struct option *table, slice found)
+static size_t names_of(const struct option *table, const char *names[NAMES_MAX])
 {
-	const char *names[NAMES_MAX];
 	size_t count = 0;
 
 	for (; table->name != NULL && count < NAMES_MAX; table++)
 		if (table->status != REMOVED)
 			names[count++] = table->name;
+	return count;
+}
+
+const char *option_nearest(const struct option *table, slice found)
+{
+	const char *names[NAMES_MAX];
+	size_t count = names_of(table, names);
+
 	return error_nearest(found, names, count);
+}
+
+void option_add_expected(struct str *out, const struct option *table, slice found)
+{
+	const char *names[NAMES_MAX], *near = option_nearest(table, found);
+	size_t count = near != NULL ? 0 : names_of(table, names);
+
+	if (near != NULL)
+		str_format(out, ", did you mean \"%s\"?", near);
+	for (size_t i = 0; i < MIN(count, (size_t)NAMES_SHOWN); i++)
+		str_format(out, "%s%s", i == 0 ? ", expected " : ", ", names[i]);
+	if (count > NAMES_SHOWN)
+		str_add(out, SLICE(", ..."));
 }
 
 struct visitor {

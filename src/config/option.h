@@ -308,6 +308,10 @@ const struct option *option_find(const struct option *table, slice name);
 /** The name in `table` that is nearest to `found`, or NULL. */
 const char *option_nearest(const struct option *table, slice found);
 
+/** Appends what was expected in the place of a name that `table` does not have: the one that is
+ * near to it, or which there are. */
+void option_add_expected(struct str *out, const struct option *table, slice found);
+
 /** "duration", "list of strings" ... for documentation. */
 const char *option_type_name(enum option_type type);
 

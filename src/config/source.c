@@ -162,14 +162,15 @@ static const struct tree_node *given_flag(const struct loader *l)
 static void unknown_roots(struct loader *l)
 {
 	TREE_FOR_EACH (child, l->tree.root) {
-		const char *near = option_nearest(static_options, child->key);
+		struct str text = {0};
 
 		if (option_find(static_options, child->key) != NULL ||
 		    slice_equal_nocase(child->key, CONFIG_FILE))
 			continue;
-		(void)config_error(l->report, child->key_place, "%.*s: unknown option%s%s%s",
-				   SLICE_ARG(child->key), near != NULL ? ", did you mean \"" : "",
-				   near != NULL ? near : "", near != NULL ? "\"?" : "");
+		option_add_expected(&text, static_options, child->key);
+		(void)config_error(l->report, child->key_place, "%.*s: unknown option%s",
+				   SLICE_ARG(child->key), text.p != NULL ? text.p : "");
+		str_free(&text);
 	}
 }
 

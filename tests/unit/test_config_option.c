@@ -327,8 +327,8 @@ static const struct {
 	{"txet: a\n", "error: f:1:1: txet: unknown option, did you mean \"text\"?\n"},
 	{"object:\n  nmber: 1\n  zzzzzzz: 1\n",
 	 "error: f:2:3: object.nmber: unknown option, did you mean \"number\"?\n"
-	 "error: f:3:3: object.zzzzzzz: unknown option\n"},
-	{"map: {a: {b: 1}}\n", "error: f:1:11: map.a.b: unknown option\n"},
+	 "error: f:3:3: object.zzzzzzz: unknown option, expected text, number\n"},
+	{"map: {a: {b: 1}}\n", "error: f:1:11: map.a.b: unknown option, expected text, number\n"},
 	{"array:\n- text: a\n- {textt: b}\n",
 	 "error: f:3:4: array[1].textt: unknown option, did you mean \"text\"?\n"},
 	{"text: a\nText: b\n",

@@ -246,7 +246,11 @@ static const struct {
 	 "warning: true: found this argument, expected a flag; it and what follows is ignored, as "
 	 "in "
 	 "Traefik\n"},
-	{{.args = {"--qqqq.x=1"}}, NULL, "error: flag --qqqq.x: qqqq: unknown option\n"},
+	{{.args = {"--qqqq.x=1"}},
+	 NULL,
+	 "error: flag --qqqq.x: qqqq: unknown option, expected global, "
+	 "serversTransport, tcpServersTransport, entryPoints, providers, api, metrics, ping, log, "
+	 "accessLog, tracing, hostResolver, ...\n"},
 	{{.args = {"--entrypoint.x.address=:1"}},
 	 NULL,
 	 "error: flag --entrypoint.x.address: entrypoint: unknown option, did you mean "

@@ -187,7 +187,9 @@ static const struct {
 	const char *message;
 } errors[] = {
 	{"http: {routers: {r: {rule: x, service: s, foo: 1}}}",
-	 "error: dyn.yml:1:43: http.routers.r.foo: unknown option\n"},
+	 "error: dyn.yml:1:43: http.routers.r.foo: unknown option, expected "
+	 "entryPoints, middlewares, service, rule, parentRefs, ruleSyntax, priority, tls, "
+	 "observability\n"},
 	{"http: {routers: {r: {rule: x, servise: s}}}",
 	 "error: dyn.yml:1:31: http.routers.r.servise: unknown option, did you mean "
 	 "\"service\"?\n"},

@@ -71,21 +71,26 @@ static void add_breaches(struct str *out, const struct verify_result *r)
 		verify_add_value(out, l->measure, l->most);
 		str_add_char(out, '\n');
 	}
+	if (r->note[0] != '\0')
+		str_format(out, "     %s\n", r->note);
 	if (r->failure[0] != '\0')
 		str_format(out, "     the first request that failed: %s\n", r->failure);
 }
 
 static void print_result(const struct verify_result *r)
 {
+	static const char *const marks[] = {
+		[VERIFY_GOOD] = "ok  ", [VERIFY_BAD] = "FAIL", [VERIFY_UNKNOWN] = "-   "};
 	struct str line = {0};
 
-	str_format(&line, "%s %-10s %s: ", verify_judge(r) == VERIFY_GOOD ? "ok  " : "FAIL",
+	str_format(&line, "%s %-10s %s: ", marks[verify_judge(r)],
 		   verify_scenarios[r->scenario].name, r->proxy);
-	if (r->error.text[0] != '\0')
+	if (r->error.text[0] != '\0') {
 		str_format(&line, "%s\n", r->error.text);
-	else
+	} else if (r->unsupported[0] != '\0') {
+		str_format(&line, "not supported: %s\n", r->unsupported);
+	} else {
 		add_numbers(&line, r);
-	if (r->error.text[0] == '\0') {
 		str_add_char(&line, '\n');
 		add_breaches(&line, r);
 	}
@@ -110,7 +115,7 @@ static int run_all(struct verify_report *report)
 			r->proxy = a->proxies[p];
 			verify_scenario_run(r, a);
 			print_result(r);
-			if (verify_judge(r) != VERIFY_GOOD)
+			if (verify_judge(r) == VERIFY_BAD)
 				status = 1;
 		}
 	}

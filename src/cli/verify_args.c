@@ -86,10 +86,9 @@ static int take_scenario(struct verify_args *a, slice value, struct weir_error *
 			a->wanted[i] = true;
 			continue;
 		}
-		(void)error_set(e, -EINVAL,
-				"found \"%.*s\", expected of burst, sequential, churn, change, "
-				"traffic, longlived, soak",
-				SLICE_ARG(name));
+		(void)error_set(e, -EINVAL, "found \"%.*s\", expected of ", SLICE_ARG(name));
+		for (i = 0; i < VERIFY_SCENARIO_COUNT; i++)
+			error_suffix(e, "%s%s", i > 0 ? ", " : "", names[i]);
 		near = error_nearest(name, names, VERIFY_SCENARIO_COUNT);
 		if (near != NULL)
 			error_suffix(e, "; did you mean %s?", near);

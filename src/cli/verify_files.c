@@ -20,6 +20,12 @@ static const char manifest[] =
 	"displayName: verify\ntype: middleware\nruntime: wasm\nsummary: the plugin of weir verify\n"
 	"testData: {}\n";
 
+const char *const verify_breaks[VERIFY_BREAK_COUNT] = {
+#define X(id, name) [VERIFY_B_##id] = name,
+	VERIFY_BREAKS(X)
+#undef X
+};
+
 int verify_write_file(const char *path, slice content, struct weir_error *e)
 {
 	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644), r = 0;
@@ -152,10 +158,43 @@ static uint64_t changed_in(size_t router, uint64_t pass, size_t routers)
 	return pass < turn ? 0 : pass - (pass - turn) % routers;
 }
 
-int verify_files_rewrite(const struct verify_files *f, uint64_t pass, struct weir_error *e)
+/* What is there for a while and then ends, or cannot be: each beside something that is good. The
+ * keys and values are unlike any that there are. */
+static const struct {
+	const char *before; /* it is put before the first of these; NULL: the file ends there */
+	const char *text;
+} breaks[VERIFY_BREAK_COUNT] = {
+	[VERIFY_B_TRUNCATED] = {"        verify: {", NULL},
+	[VERIFY_B_SYNTAX] = {"      service: s7\n", "      rule: [Host(`x`)\n"},
+	[VERIFY_B_KEY] = {"      service: s7\n", "      purpose: to be found\n"},
+	[VERIFY_B_VALUE] = {"        passHostHeader: false\n", "        passHostHeader: perhaps\n"},
+};
+
+/* Breaks the text, and says in which line. */
+static size_t break_text(struct str *s, enum verify_break how)
+{
+	slice all = str_slice(s), before = slice_from(breaks[how].before);
+	size_t at = slice_search(all, before), line = 1;
+	struct str broken = {0};
+
+	for (size_t i = 0; i < at; i++)
+		line += all.p[i] == '\n';
+	str_add(&broken, slice_first(all, at));
+	if (breaks[how].text == NULL)
+		str_add(&broken, before);
+	else if (how == VERIFY_B_VALUE)
+		at = MIN(at + before.n, all.n);
+	if (breaks[how].text != NULL)
+		str_format(&broken, "%s%.*s", breaks[how].text, SLICE_ARG(slice_from_at(all, at)));
+	str_free(s);
+	*s = broken;
+	return line;
+}
+
+int verify_files_write(const struct verify_files *f, uint64_t pass, enum verify_break how,
+		       size_t *line, struct weir_error *e)
 {
 	size_t routers = f->scenario->routers;
-	char from[256], to[256];
 	struct str s = {0};
 	int r = 0;
 
@@ -168,14 +207,21 @@ int verify_files_rewrite(const struct verify_files *f, uint64_t pass, struct wei
 	str_add(&s, SLICE("  middlewares:\n"));
 	for (size_t i = 0; r == 0 && i < (f->scenario->own ? routers : 1); i++)
 		r = add_plugin(&s, f, i, changed_in(i, pass, routers), e);
+	if (how != VERIFY_B_NONE)
+		*line = break_text(&s, how);
 	if (r == 0)
 		r = write_in(f, "dynamic.tmp", &s, e);
 	str_free(&s);
+	return r;
+}
+
+int verify_files_publish(const struct verify_files *f, struct weir_error *e)
+{
+	char from[256], to[256];
+
 	(void)snprintf(from, sizeof from, "%s/dynamic.tmp", f->directory);
 	(void)snprintf(to, sizeof to, "%s/dynamic.yml", f->directory);
-	if (r == 0 && rename(from, to) < 0)
-		r = error_set(e, -errno, "%s: %s", to, strerror(errno));
-	return r;
+	return rename(from, to) == 0 ? 0 : error_set(e, -errno, "%s: %s", to, strerror(errno));
 }
 
 static int make_directories(const struct verify_files *f, struct weir_error *e)
@@ -223,7 +269,9 @@ int verify_files_make(struct verify_files *f, struct weir_error *e)
 		r = write_static(f, e);
 	if (r == 0)
 		r = write_plugin(f, e);
-	return r < 0 ? r : verify_files_rewrite(f, 0, e);
+	if (r == 0)
+		r = verify_files_write(f, 0, VERIFY_B_NONE, NULL, e);
+	return r < 0 ? r : verify_files_publish(f, e);
 }
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)

@@ -22,6 +22,7 @@ struct client {
 	int fd;
 	uint64_t next_ns; /* IDLE: when its next request is due */
 	uint64_t from_ns; /* the request's time began; STREAMING: of the last event */
+	uint64_t sent_ns; /* the request was, or its connection is opened since then */
 	size_t n;
 	char answer[ANSWER_BYTES];
 };
@@ -30,9 +31,11 @@ struct verify_load {
 	struct verify_load_plan plan;
 	pthread_t thread;
 	_Atomic bool stop, done, reload;
-	_Atomic uint64_t answered, failed, held;
+	_Atomic uint64_t answered, failed, held, refused, broken;
+	_Atomic uint64_t kill_from_ns, kill_to_ns; /* of the last kill's window */
 	pthread_mutex_t lock;
 	struct verify_latency recent, all[2]; /* under the lock; not, and during a reload */
+	uint64_t most_us;                     /* under the lock; since the window began */
 	char failure[VERIFY_TEXT];            /* of the thread until it has ended */
 	uint64_t begun;
 	size_t next_host;
@@ -78,6 +81,34 @@ static void fail(struct verify_load *l, struct client *c, const char *format, ..
 		c->state = ENDED;
 }
 
+/* Of what a killed process was working on nobody can expect an answer. */
+static bool was_killed(const struct verify_load *l, const struct client *c)
+{
+	uint64_t from_ns = atomic_load(&l->kill_from_ns);
+
+	return from_ns > 0 && c->sent_ns <= atomic_load(&l->kill_to_ns) &&
+	       clock_mono_ns() >= from_ns;
+}
+
+/* The connection has ended in the middle. */
+static void fail_broken(struct verify_load *l, struct client *c, const char *how)
+{
+	if (!was_killed(l, c)) {
+		fail(l, c, "%s", how);
+		return;
+	}
+	atomic_fetch_add(&l->broken, 1);
+	drop(c);
+	rest(l, c, 0);
+}
+
+static void fail_connect(struct verify_load *l, struct client *c, int error)
+{
+	if (error == ECONNREFUSED)
+		atomic_fetch_add(&l->refused, 1);
+	fail(l, c, "cannot connect: %s", strerror(error));
+}
+
 static void answered(struct verify_load *l, struct client *c)
 {
 	uint64_t us = (clock_mono_ns() - c->from_ns) / 1000;
@@ -85,6 +116,7 @@ static void answered(struct verify_load *l, struct client *c)
 	(void)pthread_mutex_lock(&l->lock);
 	verify_latency_add(&l->recent, us);
 	verify_latency_add(&l->all[atomic_load(&l->reload)], us);
+	l->most_us = MAX(l->most_us, us);
 	(void)pthread_mutex_unlock(&l->lock);
 	atomic_fetch_add(&l->answered, 1);
 	rest(l, c, 0);
@@ -101,7 +133,7 @@ static void send_request(struct verify_load *l, struct client *c)
 		     l->plan.hold ? "Accept: text/event-stream\r\n" : "");
 	c->state = WAITING;
 	if (send(c->fd, request, (size_t)n, MSG_NOSIGNAL) != n)
-		fail(l, c, "cannot send a request: %s", strerror(errno));
+		fail_broken(l, c, "a connection broke before its request was sent");
 }
 
 static void open_connection(struct verify_load *l, struct client *c)
@@ -115,7 +147,7 @@ static void open_connection(struct verify_load *l, struct client *c)
 	c->state = CONNECTING;
 	if (c->fd < 0 ||
 	    (connect(c->fd, (const struct sockaddr *)&to, sizeof to) < 0 && errno != EINPROGRESS))
-		fail(l, c, "cannot connect: %s", strerror(errno));
+		fail_connect(l, c, errno);
 	else
 		(void)setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
@@ -129,6 +161,7 @@ static void begin(struct verify_load *l, struct client *c, uint64_t now_ns)
 	l->begun++;
 	/* One that is late counts from when it was due: waiting is part of its time. */
 	c->from_ns = l->plan.interval_ns > 0 && c->next_ns > 0 ? c->next_ns : now_ns;
+	c->sent_ns = now_ns;
 	if (c->next_ns == 0)
 		c->next_ns = now_ns;
 	if (c->fd < 0)
@@ -144,7 +177,7 @@ static void connected(struct verify_load *l, struct client *c)
 
 	(void)getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &n);
 	if (error != 0)
-		fail(l, c, "cannot connect: %s", strerror(error));
+		fail_connect(l, c, error);
 	else
 		send_request(l, c);
 }
@@ -216,8 +249,9 @@ static void readable(struct verify_load *l, struct client *c)
 		if (c->state == IDLE) /* between requests: it may */
 			drop(c);
 		else
-			fail(l, c,
-			     n < 0 ? "a connection broke" : "a connection ended without an answer");
+			fail_broken(l, c,
+				    n < 0 ? "a connection broke"
+					  : "a connection ended without an answer");
 	} else if (c->state == STREAMING) {
 		c->from_ns = clock_mono_ns();
 	} else if (c->state == IDLE) {
@@ -244,8 +278,8 @@ static void turn(struct verify_load *l, struct client *c, short events)
 					   : "no answer came within 10 s");
 }
 
-/* Until when nothing is due. */
-static int patience_ms(const struct verify_load *l)
+/* Until when nothing is due; to the nanosecond, because a probe that is late has waited. */
+static struct timespec patience(const struct verify_load *l)
 {
 	uint64_t now_ns = clock_mono_ns(), least_ns = (uint64_t)TURN_MS * NS_PER_MS;
 
@@ -255,7 +289,7 @@ static int patience_ms(const struct verify_load *l)
 		if (c->state == IDLE)
 			least_ns = MIN(least_ns, c->next_ns > now_ns ? c->next_ns - now_ns : 0);
 	}
-	return (int)((least_ns + NS_PER_MS - 1) / NS_PER_MS);
+	return (struct timespec){.tv_nsec = (long)least_ns};
 }
 
 static bool set_polls(struct verify_load *l)
@@ -277,7 +311,8 @@ static void *drive(void *context)
 	struct verify_load *l = context;
 
 	while (!atomic_load(&l->stop) && set_polls(l)) {
-		int n = poll(l->polls, l->plan.connections, patience_ms(l));
+		const struct timespec until = patience(l);
+		int n = ppoll(l->polls, l->plan.connections, &until, NULL);
 
 		for (size_t i = 0; i < l->plan.connections; i++)
 			turn(l, &l->clients[i], n > 0 ? l->polls[i].revents : 0);
@@ -335,11 +370,22 @@ void verify_load_count(const struct verify_load *load, struct verify_load_counts
 	counts->answered = atomic_load(&load->answered);
 	counts->failed = atomic_load(&load->failed);
 	counts->held = atomic_load(&load->held);
+	counts->refused = atomic_load(&load->refused);
+	counts->broken = atomic_load(&load->broken);
 }
 
 void verify_load_set_reload(struct verify_load *load, bool reload)
 {
 	atomic_store(&load->reload, reload);
+}
+
+void verify_load_set_kill(struct verify_load *load, bool killed)
+{
+	uint64_t now_ns = clock_mono_ns();
+
+	if (killed)
+		atomic_store(&load->kill_from_ns, now_ns);
+	atomic_store(&load->kill_to_ns, killed ? UINT64_MAX : now_ns);
 }
 
 static void add(struct verify_latency *to, const struct verify_latency *from)
@@ -358,6 +404,17 @@ void verify_load_take(struct verify_load *load, struct verify_latency *l)
 	(void)pthread_mutex_unlock(&load->lock);
 }
 
+uint64_t verify_load_window_us(struct verify_load *load)
+{
+	uint64_t most_us;
+
+	(void)pthread_mutex_lock(&load->lock);
+	most_us = load->most_us;
+	load->most_us = 0;
+	(void)pthread_mutex_unlock(&load->lock);
+	return most_us;
+}
+
 void verify_load_stop(struct verify_load **load, struct verify_load_counts *total,
 		      struct verify_latency all[2], char failure[VERIFY_TEXT])
 {
@@ -373,6 +430,8 @@ void verify_load_stop(struct verify_load **load, struct verify_load_counts *tota
 	total->answered += counts.answered;
 	total->failed += counts.failed;
 	total->held = counts.held;
+	total->refused += counts.refused;
+	total->broken += counts.broken;
 	add(&all[0], &l->all[0]);
 	add(&all[1], &l->all[1]);
 	if (failure[0] == '\0')

@@ -5,6 +5,10 @@
  *   verify.c           the command
  *   verify_args.c      its options
  *   verify_scenario.c  the scenarios: what is done in each
+ *   verify_run.c       a scenario while it runs
+ *   verify_rewrite.c   rewrites of the configuration, broken ones too
+ *   verify_kill.c      kills of the server
+ *   verify_delay.c     what a reload adds to the time of an answer
  *   verify_judge.c     what was measured, and the limits that it is held against
  *   verify_files.c     the directory and the files that the proxy reads
  *   verify_proxy.c     the proxy's process, what it prints and what its metrics say
@@ -30,7 +34,7 @@
 
 /** Proxies that one report compares. */
 #define VERIFY_PROXIES 8
-#define VERIFY_TEXT 256
+#define VERIFY_TEXT 512
 /** Between samples. */
 #define VERIFY_SAMPLE_MS 250u
 
@@ -48,6 +52,10 @@
 	  "each rewrite changes the plugin configuration of one of 51 routers") \
 	X(TRAFFIC, traffic, 30000, 1000, 51, false, false, \
 	  "rewrites as in churn, with 500 requests a second") \
+	X(BROKEN, broken, 30000, 500, 51, false, false, \
+	  "rewrites as in churn, with 500 requests a second; each third one is a broken file") \
+	X(KILL, kill, 60000, 0, 51, false, false, \
+	  "the server's process is killed each second, with 500 requests a second") \
 	X(LONGLIVED, longlived, 50000, 500, 51, false, false, \
 	  "rewrites as in churn, while 200 clients hold event streams open") \
 	X(SCALE100, scale100, 20000, 1000, 100, false, true, \
@@ -138,6 +146,30 @@ int verify_backend_start(struct verify_backend **backend, struct weir_error *e);
 uint16_t verify_backend_port(const struct verify_backend *backend);
 void verify_backend_stop(struct verify_backend **backend);
 
+/* --- what a reload adds to the time of an answer */
+
+#define VERIFY_WINDOWS 1024
+
+/** The longest times of answers in windows of equal length, without a reload and with one. */
+struct verify_delays {
+	size_t count[2];
+	uint64_t most_us[2][VERIFY_WINDOWS];
+};
+
+/** What can be said about them. */
+struct verify_delay {
+	bool known;                 /* there are enough windows */
+	double quiet_ms, reload_ms; /* medians */
+	double doubt_ms; /* by which the difference of the two may be wrong, since windows without a
+			    reload differ by so much */
+};
+
+/** One more window; those beyond VERIFY_WINDOWS are left out. */
+void verify_delays_add(struct verify_delays *d, bool reload, uint64_t most_us);
+
+/** Sorts the windows. */
+struct verify_delay verify_delays_sum(struct verify_delays *d);
+
 /* --- the clients before it */
 
 struct verify_load;
@@ -158,7 +190,9 @@ struct verify_load_plan {
 struct verify_load_counts {
 	uint64_t answered;
 	uint64_t failed;
-	uint64_t held; /* streams that are open now */
+	uint64_t held;    /* streams that are open now */
+	uint64_t refused; /* of those that failed: their connection was */
+	uint64_t broken;  /* their connection was, by a kill: not among those that failed */
 };
 
 /** Starts a thread with the clients. Returns 0 or a negative errno value. */
@@ -169,6 +203,11 @@ bool verify_load_is_done(const struct verify_load *load);
 void verify_load_count(const struct verify_load *load, struct verify_load_counts *counts);
 /** From now on answers count as such that came during a reload, or not. */
 void verify_load_set_reload(struct verify_load *load, bool reload);
+/** From now on a connection may break in the middle of a request; until `killed` is false, and
+ * requests that were sent before that. */
+void verify_load_set_kill(struct verify_load *load, bool killed);
+/** The longest time of an answer since the last call; 0 without any. */
+uint64_t verify_load_window_us(struct verify_load *load);
 /** Adds the times since the last call to `l`. */
 void verify_load_take(struct verify_load *load, struct verify_latency *l);
 /** Ends the thread; adds to the results. `failure` gets the first failure's text if it is empty. */
@@ -190,8 +229,29 @@ struct verify_files {
 /** Makes the directory with the static file, the plugin and the first dynamic file. Returns 0 or a
  * negative errno value; `verify_files_remove` is needed after both. */
 int verify_files_make(struct verify_files *f, struct weir_error *e);
-/** Replaces the dynamic file by that of another pass; passes count from 0, the first. */
-int verify_files_rewrite(const struct verify_files *f, uint64_t pass, struct weir_error *e);
+
+/* X(NAME, name): how a dynamic file can be broken. */
+#define VERIFY_BREAKS(X) \
+	X(TRUNCATED, "truncated") \
+	X(SYNTAX, "not YAML") \
+	X(KEY, "unknown key") \
+	X(VALUE, "impossible value")
+
+enum verify_break {
+#define X(id, name) VERIFY_B_##id,
+	VERIFY_BREAKS(X)
+#undef X
+		VERIFY_BREAK_COUNT,
+	VERIFY_B_NONE = VERIFY_BREAK_COUNT
+};
+extern const char *const verify_breaks[VERIFY_BREAK_COUNT];
+
+/** Writes the dynamic file of another pass beside the one that is read; passes count from 0, the
+ * first. `line` gets that at which it is broken. */
+int verify_files_write(const struct verify_files *f, uint64_t pass, enum verify_break how,
+		       size_t *line, struct weir_error *e);
+/** Puts it in the place of the one that is read. */
+int verify_files_publish(const struct verify_files *f, struct weir_error *e);
 void verify_files_remove(struct verify_files *f);
 /** The host of router `number`, and that of the router that only the configuration of a pass has.
  */
@@ -230,6 +290,12 @@ bool verify_proxy_runs(struct verify_proxy *p);
 bool verify_proxy_has(struct verify_proxy *p, uint64_t pass);
 /** Counts instances: from the metrics, or from what was printed. Any thread. */
 void verify_proxy_instances(struct verify_proxy *p, struct verify_instances *instances);
+/** How much it has printed. */
+off_t verify_proxy_printed(const struct verify_proxy *p);
+/** Looks for a line with that word after the first `from` bytes of what was printed; main thread.
+ */
+bool verify_proxy_find_line(struct verify_proxy *p, off_t from, const char *word,
+			    char line[VERIFY_TEXT]);
 /** Ends all of its processes and removes its files. */
 void verify_proxy_stop(struct verify_proxy *p);
 
@@ -318,6 +384,15 @@ void verify_sample_processes(struct verify_sample *sample, pid_t root);
 	X(REWRITES, rewrites, "", "rewrites of the configuration") \
 	X(NOT_APPLIED, not_applied, "", "rewrites that were not in effect after 10 s") \
 	X(INITIALISED, initialised, "", "plugin instances initialised after the start") \
+	X(BROKEN, broken, "", "rewrites that were broken files") \
+	X(NOT_KEPT, not_kept, "", "broken files beside which the last good one did not serve on") \
+	X(NOT_TOLD, not_told, "", "broken files of which the log said nothing within 10 s") \
+	X(NOT_CLEAR, not_clear, "", \
+	  "broken files whose file, line and what was expected there the log did not name") \
+	X(KILLS, kills, "", "kills of the server's process") \
+	X(NOT_BACK, not_back, "", "kills after which nothing was answered for 10 s") \
+	X(BACK, back_ms, "ms", "time until it answered again after a kill, the median") \
+	X(BACK_MOST, back_most_ms, "ms", "the longest time until it answered again after a kill") \
 	X(NOT_ONE, not_one, "", "rewrites that did not initialise exactly one instance") \
 	X(LIVE_LEFT, live_left, "", "instances more at the end than at the start") \
 	X(GENERATIONS, generations, "", "most configurations in use at once") \
@@ -327,11 +402,17 @@ void verify_sample_processes(struct verify_sample *sample, pid_t root);
 	X(DESCRIPTORS, descriptors_left, "", "descriptors more at the end than at the start") \
 	X(REQUESTS, requests, "", "requests answered") \
 	X(FAILED, failed, "", "requests that failed, or had a wrong answer") \
+	X(REFUSED, refused, "", "connections that were refused") \
+	X(CUT, cut, "", "requests that a kill cut off; nobody could have answered them") \
 	X(LOST, lost, "", "event streams that ended, or stood still") \
 	X(P99, p99_ms, "ms", "99 % of the answers came within") \
 	X(P99_RELOAD, p99_reload_ms, "ms", "the same during reloads") \
 	X(P99_RATIO, p99_ratio, "", "the latter by the former") \
-	X(P99_MORE, p99_more_ms, "ms", "the latter less the former") \
+	X(DELAY_QUIET, delay_quiet_ms, "ms", \
+	  "the longest time of an answer in a window without a reload, the median") \
+	X(DELAY_RELOAD, delay_reload_ms, "ms", "the same in windows with a reload") \
+	X(DELAY_MORE, delay_more_ms, "ms", \
+	  "the longest delay by a reload: the latter less the former") \
 	X(APPLIED, applied_ms, "ms", "time until a rewrite is in effect, on average") \
 	X(CPU, cpu_ms, "ms", "CPU time for a rewrite and what was requested meanwhile") \
 	X(CONTROL, control_ms, "ms", "CPU time of weir's control thread for a rewrite")
@@ -368,8 +449,11 @@ struct verify_result {
 	bool has_metrics;
 	double values[VERIFY_MEASURE_COUNT];
 	bool known[VERIFY_MEASURE_COUNT];
-	char failure[VERIFY_TEXT]; /* the first request's that failed */
-	struct weir_error error;   /* the scenario could not be run */
+	char failure[VERIFY_TEXT];                  /* the first request's that failed */
+	char note[VERIFY_TEXT];                     /* why something could not be told */
+	char unsupported[VERIFY_TEXT];              /* why this proxy cannot be asked for this */
+	char said[VERIFY_BREAK_COUNT][VERIFY_TEXT]; /* about broken files */
+	struct weir_error error;                    /* the scenario could not be run */
 	int64_t start_own_bytes;
 	double seconds;
 	struct verify_sampler sampler;
@@ -390,7 +474,9 @@ double verify_slope_bytes(const struct verify_sample *list, size_t count);
 bool verify_limit_applies(const struct verify_limit *limit, enum verify_scenario_id scenario);
 enum verify_verdict verify_judge_limit(const struct verify_result *r,
 				       const struct verify_limit *limit);
-/** Of all limits; an error is bad. */
+/** What a measure must not exceed in a scenario; infinity without a limit. */
+double verify_most(enum verify_scenario_id scenario, enum verify_measure m);
+/** Of all limits; an error is bad, and what is not supported unknown. */
 enum verify_verdict verify_judge(const struct verify_result *r);
 /** "0.4 MiB", "12": a value as people read it. */
 void verify_add_value(struct str *out, enum verify_measure m, double value);

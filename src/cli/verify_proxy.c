@@ -9,6 +9,7 @@
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -181,6 +182,36 @@ void verify_proxy_instances(struct verify_proxy *p, struct verify_instances *ins
 	/* Not even one: this guest says nothing, or something else. */
 	instances->initialised = p->lines > 0 ? (int64_t)p->lines : -1;
 	(void)pthread_mutex_unlock(&p->lock);
+}
+
+off_t verify_proxy_printed(const struct verify_proxy *p)
+{
+	struct stat st;
+
+	return fstat(p->output, &st) == 0 ? st.st_size : 0;
+}
+
+bool verify_proxy_find_line(struct verify_proxy *p, off_t from, const char *word,
+			    char line[VERIFY_TEXT])
+{
+	off_t end = verify_proxy_printed(p);
+	size_t room = (size_t)MIN(MAX(end - from, 0), (off_t)PAGE_MAX_BYTES);
+	struct str text = {0};
+	char *to = str_reserve(&text, room + 1);
+	ssize_t n = to == NULL ? -1 : pread(p->output, to, room, from);
+	bool found = false;
+	slice rest, one;
+
+	str_commit(&text, n > 0 ? (size_t)n : 0);
+	rest = str_slice(&text);
+	while (!found && slice_find(rest, '\n') < rest.n && slice_next(&rest, '\n', &one)) {
+		found = slice_search(one, slice_from(word)) < one.n;
+		if (found)
+			(void)snprintf(line, VERIFY_TEXT, "%.*s",
+				       (int)MIN(one.n, (size_t)VERIFY_TEXT - 1), one.p);
+	}
+	str_free(&text);
+	return found;
 }
 
 /* --- the process */

@@ -59,10 +59,34 @@ static void add_marks(json_t *to, const struct verify_result *r)
 	json_put(to, "phases", phases);
 }
 
+static const char *const verdicts[] = {
+	[VERIFY_GOOD] = "ok", [VERIFY_BAD] = "fail", [VERIFY_UNKNOWN] = "unknown"};
+
+static json_t *text_json(const char *text)
+{
+	return text[0] != '\0' ? json_slice(slice_from(text)) : json_null();
+}
+
+/* What the log said of each kind of broken file. */
+static json_t *messages(const struct verify_result *r)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < VERIFY_BREAK_COUNT; i++) {
+		json_t *one;
+
+		if (r->said[i][0] == '\0')
+			continue;
+		one = json_object();
+		json_put(one, "file", json_string(verify_breaks[i]));
+		json_put(one, "said", json_slice(slice_from(r->said[i])));
+		json_append(list, one);
+	}
+	return list;
+}
+
 static json_t *limits(const struct verify_result *r)
 {
-	static const char *const verdicts[] = {
-		[VERIFY_GOOD] = "ok", [VERIFY_BAD] = "fail", [VERIFY_UNKNOWN] = "unknown"};
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < verify_limit_count; i++) {
@@ -91,11 +115,12 @@ static json_t *result_json(const struct verify_result *r)
 	json_put(one, "scenario", json_string(verify_scenarios[r->scenario].name));
 	json_put(one, "what", json_string(verify_scenarios[r->scenario].doc));
 	json_put(one, "proxy", json_slice(slice_from(r->proxy)));
-	json_put(one, "verdict", json_string(verify_judge(r) == VERIFY_GOOD ? "ok" : "fail"));
-	json_put(one, "error",
-		 r->error.text[0] != '\0' ? json_slice(slice_from(r->error.text)) : json_null());
-	json_put(one, "first_failure",
-		 r->failure[0] != '\0' ? json_slice(slice_from(r->failure)) : json_null());
+	json_put(one, "verdict", json_string(verdicts[verify_judge(r)]));
+	json_put(one, "error", text_json(r->error.text));
+	json_put(one, "not_supported", text_json(r->unsupported));
+	json_put(one, "first_failure", text_json(r->failure));
+	json_put(one, "note", text_json(r->note));
+	json_put(one, "messages", messages(r));
 	json_put(one, "counted_by", json_string(r->has_metrics ? "metrics" : "log"));
 	json_put(one, "seconds", number(r->seconds));
 	json_put(one, "start_bytes", json_integer(r->start_own_bytes));
@@ -139,7 +164,7 @@ json_t *verify_report_json(const struct verify_report *r)
 	bool good = true;
 
 	for (size_t i = 0; i < r->count; i++) {
-		good = good && verify_judge(&r->results[i]) == VERIFY_GOOD;
+		good = good && verify_judge(&r->results[i]) != VERIFY_BAD;
 		json_append(results, result_json(&r->results[i]));
 	}
 #define X(name, doc) json_put(docs, #name, json_string(doc));

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -103,9 +104,14 @@ def test_page(tmp_path):
 
 @pytest.mark.parametrize("mode, scenario, measure", [
     ("leak", "churn", {"peak_mib", "left_mib"}), ("hoard", "sequential", {"peak_mib", "left_mib"}),
-    ("rebuild", "churn", {"initialised"}), ("wrong", "sequential", {"failed"}),
-    ("dies", "churn", {"died"})])
+    ("hoard", "burst", {"peak_mib", "left_mib"}), ("leak", "soak", {"slope_mib"}), ("opens", "churn", {"descriptors_left"}),
+    ("rebuild", "churn", {"initialised"}), ("rebuild", "change", {"not_one"}), ("counts", "churn", {"initialised", "live_left"}),
+    ("counts", "change", {"live_left"}), ("counts", "longlived", {"generations"}), ("cuts", "longlived", {"lost"}),
+    ("wrong", "sequential", {"failed"}), ("dies", "churn", {"died"}), ("adopts", "broken", {"not_kept", "failed"}),
+    ("vague", "broken", {"not_clear"}), ("silent", "broken", {"not_told"}), ("refuses", "kill", {"refused"}),
+    ("forgets", "kill", {"failed"}), ("widow", "kill", {"not_back"})])
 def test_found_out(tmp_path, mode, scenario, measure):
+    """Each limit that a broken proxy passes."""
     status, output, report = verify(tmp_path, "--proxy", fake(tmp_path), "--scenario", scenario, "--for=2s", "--settle=0s",
                                     environment={"FAKE_PROXY": mode})
     result = one(report, scenario)
@@ -113,9 +119,60 @@ def test_found_out(tmp_path, mode, scenario, measure):
     assert "FAIL" in output and measure <= breaches(result), output
     if mode == "wrong":
         assert breaches(result) == {"failed"} and "body" in result["first_failure"]
-    if mode == "rebuild":
+    if mode == "rebuild" and scenario == "churn":
         assert result["measures"]["initialised"] == 51 * result["measures"]["rewrites"]
         assert breaches(result) == {"initialised"} and result["counted_by"] == "log"
+    if mode in ("vague", "forgets"):
+        assert breaches(result) == measure, output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scenario, seconds, measure", [("scale100", 8, "delay_more_ms"), ("traffic", 20, "p99_ratio")])
+def test_slow_reloads(tmp_path, scenario, seconds, measure):
+    """A proxy that stands still while it reloads; on a machine that does so by itself, nothing can be told."""
+    status, output, report = verify(tmp_path, "--proxy", fake(tmp_path), "--scenario", scenario, f"--for={seconds}s", "--settle=0s",
+                                    environment={"FAKE_PROXY": "slow"})
+    result = one(report, scenario)
+    assert measure in breaches(result) or result["measures"][measure] is None, output
+    if scenario == "scale100":
+        assert result["measures"]["delay_reload_ms"] >= 400, output
+        assert measure in breaches(result) or "too noisy" in result["note"], output
+
+
+def test_kill_of_a_fake(tmp_path):
+    """One that is started again on its socket passes; one without a supervisor cannot be asked for it, which is no failure."""
+    for mode in ("supervised", "good"):
+        status, output, report = verify(tmp_path, "--proxy", fake(tmp_path), "--scenario=kill", "--for=2s", "--settle=0s",
+                                        environment={"FAKE_PROXY": mode})
+        result = one(report, "kill")
+        assert status == 0 and report["verdict"] == "ok" and not breaches(result), output
+        if mode == "good":
+            assert result["verdict"] == "unknown" and "not supported: " in output and "no supervisor" in result["not_supported"]
+        else:
+            assert result["verdict"] == "ok" and result["not_supported"] is None and result["measures"]["kills"] >= 1
+            assert result["measures"]["back_ms"] <= result["measures"]["back_most_ms"] and result["measures"]["requests"] > 0
+
+
+def test_broken_files_of_a_fake(tmp_path):
+    status, output, report = verify(tmp_path, "--proxy", fake(tmp_path), "--scenario=broken", "--for=5s", "--settle=0s",
+                                    environment={"FAKE_PROXY": "good"})
+    result = one(report, "broken")
+    assert not breaches(result) & {"not_kept", "not_told", "not_clear", "failed"}, output
+    assert [m["file"] for m in result["messages"]] == ["truncated", "not YAML", "unknown key", "impossible value"], output
+    assert result["measures"]["broken"] == 4 and result["measures"]["rewrites"] == 10
+
+
+@needs_memory
+def test_broken_files_and_kills(tmp_path):
+    """weir serves on beside each kind of broken file, says what is wrong, and is back after each kill."""
+    status, output, report = verify(tmp_path, "--scenario=broken,kill", "--for=5s", "--settle=20s")
+    assert status == 0, output
+    broken, kill = one(report, "broken"), one(report, "kill")
+    said = {m["file"]: m["said"] for m in broken["messages"]}
+    assert set(said) == {"truncated", "not YAML", "unknown key", "impossible value"}
+    assert re.search(r"dynamic\.yml:\d+:7: http\.routers\.r7\.purpose: unknown option, expected entryPoints, ", said["unknown key"])
+    assert re.search(r"dynamic\.yml:\d+:25: .*found \\?\"perhaps\\?\", expected true or false", said["impossible value"])
+    assert kill["measures"]["kills"] >= 2 and kill["measures"]["failed"] == kill["measures"]["refused"] == 0
 
 
 def test_other_lines(tmp_path):

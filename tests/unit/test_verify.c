@@ -78,6 +78,52 @@ static void each_limit_judges(void **state)
 	}
 }
 
+static void add_windows(struct verify_delays *d, bool reload, uint64_t from_us, uint64_t step_us)
+{
+	for (uint64_t i = 0; i < 9; i++)
+		verify_delays_add(d, reload, from_us + i * step_us);
+}
+
+static void delays_are_those_of_the_median_window(void **state)
+{
+	struct verify_delays d = {0};
+	struct verify_delay sum;
+
+	(void)state;
+	add_windows(&d, false, 1000, 100);
+	assert_false(verify_delays_sum(&d).known);
+	add_windows(&d, true, 4000, 100);
+	verify_delays_add(&d, true, 900000); /* once in a while is not each time */
+	verify_delays_add(&d, true, 1);
+	sum = verify_delays_sum(&d);
+	assert_true(sum.known);
+	assert_float_equal(sum.quiet_ms, 1.4, 0.001);
+	assert_float_equal(sum.reload_ms, 4.4, 0.001);
+	/* Quartiles 1.2 and 1.6 of nine windows. */
+	assert_float_equal(sum.doubt_ms, 0.3467, 0.001);
+}
+
+static void windows_have_an_end(void **state)
+{
+	struct verify_delays d = {0};
+
+	(void)state;
+	verify_delays_add(&d, true, 0); /* nothing was answered */
+	assert_int_equal(d.count[1], 0);
+	for (size_t i = 0; i < VERIFY_WINDOWS + 10; i++)
+		verify_delays_add(&d, true, 5);
+	assert_int_equal(d.count[1], VERIFY_WINDOWS);
+	assert_int_equal(d.count[0], 0);
+}
+
+static void what_is_not_supported_is_unknown(void **state)
+{
+	struct verify_result r = {.scenario = VERIFY_KILL, .unsupported = "it has no supervisor"};
+
+	(void)state;
+	assert_int_equal(verify_judge(&r), VERIFY_UNKNOWN);
+}
+
 static void what_could_not_be_run_is_bad(void **state)
 {
 	struct verify_result r = {.scenario = VERIFY_CHURN};
@@ -94,6 +140,9 @@ int main(void)
 		cmocka_unit_test(latency_by_share),
 		cmocka_unit_test(slope_is_that_of_the_second_half),
 		cmocka_unit_test(each_limit_judges),
+		cmocka_unit_test(delays_are_those_of_the_median_window),
+		cmocka_unit_test(windows_have_an_end),
+		cmocka_unit_test(what_is_not_supported_is_unknown),
 		cmocka_unit_test(what_could_not_be_run_is_bad),
 	};
 

@@ -312,7 +312,7 @@ static int ask_upstream(struct plugin_exchange *x)
 
 	x->author = PLUGIN_BY_UPSTREAM;
 	if (r == 0)
-		r = plugin_merge_fields(&x->response.fields, &x->early_fields, &x->arena);
+		r = fields_put_before(&x->response.fields, &x->early_fields, &x->arena);
 	if (r == 0 && x->prefix.n > 0)
 		r = set_length(x, &x->response.fields, x->prefix.n + x->from->upstream_body.n);
 	if (!has_no_body(x))

@@ -177,6 +177,14 @@ static void answer_status(struct exchange *x, int status)
 	exchange_answer(x, status, slice_from(status_text(status)), false);
 }
 
+/* Whoever has set fields early lies further outside than who answers. */
+static void begin_response(struct exchange *x, enum exchange_phase from)
+{
+	set_phase(x, from, EXCHANGE_RESPONSE);
+	if (fields_put_before(&x->response.fields, &x->early_fields, &x->arena) < 0)
+		answer_status(x, 500);
+}
+
 /* One step of the walk inwards. Returns false when the walk must wait. */
 static bool step_request(struct exchange *x)
 {
@@ -195,7 +203,7 @@ static bool step_request(struct exchange *x)
 	case MW_AGAIN:
 		must(false);
 	}
-	set_phase(x, EXCHANGE_REQUEST, EXCHANGE_RESPONSE);
+	begin_response(x, EXCHANGE_REQUEST);
 	return true;
 }
 
@@ -418,7 +426,7 @@ void exchange_refuse(struct exchange *x, int status, slice body, bool as_error)
 void exchange_respond(struct exchange *x)
 {
 	OBJ_CHECK(x, EXCHANGE_MAGIC);
-	set_phase(x, EXCHANGE_SERVICE, EXCHANGE_RESPONSE);
+	begin_response(x, EXCHANGE_SERVICE);
 	walk(x);
 }
 

@@ -93,7 +93,8 @@ struct exchange {
 	struct fields request_trailers;
 	struct body *request_body; /* what the next one inside consumes; a middleware may put its
 				      own in front */
-	/* Of the response, set by middlewares before there is one; joined to it when it comes. */
+	/* Of the response, set by middlewares before there is one; joined to it when it comes,
+	 * before those further inside see it. */
 	struct fields early_fields;
 	struct response response;
 	struct fields response_trailers;

@@ -362,3 +362,34 @@ slice field_canonical(struct arena *arena, slice name)
 	}
 	return copy;
 }
+
+/* Of which a message has one at most. */
+static bool is_singleton(enum field_id id)
+{
+	return id == FIELD_CONTENT_TYPE || id == FIELD_CONTENT_LENGTH || id == FIELD_DATE ||
+	       id == FIELD_SERVER || id == FIELD_LOCATION || id == FIELD_ETAG ||
+	       id == FIELD_LAST_MODIFIED;
+}
+
+int fields_put_before(struct fields *fields, struct fields *early, struct arena *arena)
+{
+	struct fields merged;
+	int r = 0;
+
+	if (early->count == 0)
+		return 0;
+	fields_init(&merged, arena);
+	for (size_t i = 0; r == 0 && i < early->count; i++) {
+		const struct field *f = &early->list[i];
+
+		if (!is_singleton(f->id) || fields_find_id(fields, f->id) == NULL)
+			r = fields_add(&merged, f->name, f->value);
+	}
+	for (size_t i = 0; r == 0 && i < fields->count; i++)
+		r = fields_add(&merged, fields->list[i].name, fields->list[i].value);
+	if (r == 0) {
+		*fields = merged;
+		fields_init(early, arena);
+	}
+	return r;
+}

@@ -166,4 +166,11 @@ bool field_is_token(slice s);
  */
 bool field_is_value(slice value);
 
+/**
+ * What was set before there was a message (`early`, empty after) joins its `fields`: it comes
+ * first, except for fields of which a message has one at most, where the message's win. Returns 0
+ * or -ENOMEM.
+ */
+int fields_put_before(struct fields *fields, struct fields *early, struct arena *arena);
+
 #endif

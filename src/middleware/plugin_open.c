@@ -72,7 +72,7 @@ static bool has_line(const struct fields *f, const struct field *line)
 	return false;
 }
 
-/* A plugin further inside has already joined to the response what this one had set. */
+/* What the guest had set early has been joined to the response, which those further inside had. */
 static bool is_of_guest(const struct plugin_visit *v, const struct field *line)
 {
 	return has_line(&v->original.early, line) && !has_line(&v->fields_before, line);

@@ -8,13 +8,6 @@
 #include "http/fields.h"
 
 /**
- * The upstream's head is there: fields that the guest had set before (`early`, empty after) come
- * first, except for those of which a message has one at most, where the upstream's wins. Returns 0
- * or -ENOMEM.
- */
-int plugin_merge_fields(struct fields *upstream, struct fields *early, struct arena *arena);
-
-/**
  * A guest that suppresses a body says so with Content-Length alone: a declared length below the `n`
  * bytes that there are to send means that nothing must be sent, because a firewall's guest has no
  * other means. Anything else follows the body.

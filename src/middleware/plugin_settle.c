@@ -50,41 +50,9 @@ int plugin_settle_request(struct plugin_visit *v)
 	return 0;
 }
 
-/* Fields of which a message has one at most: the upstream's wins over what a guest had set before
- * it was asked. */
-static bool is_singleton(enum field_id id)
-{
-	return id == FIELD_CONTENT_TYPE || id == FIELD_CONTENT_LENGTH || id == FIELD_DATE ||
-	       id == FIELD_SERVER || id == FIELD_LOCATION || id == FIELD_ETAG ||
-	       id == FIELD_LAST_MODIFIED;
-}
-
-int plugin_merge_fields(struct fields *upstream, struct fields *early, struct arena *arena)
-{
-	struct fields merged;
-	int r = 0;
-
-	if (early->count == 0)
-		return 0;
-	fields_init(&merged, arena);
-	for (size_t i = 0; r == 0 && i < early->count; i++) {
-		const struct field *f = &early->list[i];
-
-		if (!is_singleton(f->id) || fields_find_id(upstream, f->id) == NULL)
-			r = fields_add(&merged, f->name, f->value);
-	}
-	for (size_t i = 0; r == 0 && i < upstream->count; i++)
-		r = fields_add(&merged, upstream->list[i].name, upstream->list[i].value);
-	if (r == 0) {
-		*upstream = merged;
-		fields_init(early, arena);
-	}
-	return r;
-}
-
 int plugin_merge_head(struct plugin_visit *v)
 {
-	return plugin_merge_fields(&v->x->response.fields, &v->x->early_fields, &v->x->arena);
+	return fields_put_before(&v->x->response.fields, &v->x->early_fields, &v->x->arena);
 }
 
 /* The response's body becomes what `content` holds from there on; trailers, if there are any, need

@@ -144,7 +144,8 @@ def cases():
     yield on("host-not-passed", get())
     yield on("response", get(), script=send(b"HTTP/1.1 103 Early Hints\r\nX-Old: early\r\n\r\nHTTP/1.1 200 OK\r\nX-Old: a\r\nContent-Length: 0\r\n\r\n"), suffix=" interim")
     yield on("frame", get(), script=send(b"nonsense\r\n\r\n", close=True), suffix=" broken backend")
-    for name in ("twice", "inner-outer", "with-plugin", "plugin-before", "answered-inside", "answered-outside", "on-service", "removed-again", "redirect-inside", "xff-then-plugin"):
+    for name in ("twice", "inner-outer", "with-plugin", "plugin-before", "answered-inside", "answered-outside", "on-service", "removed-again", "redirect-inside", "xff-then-plugin",
+                 "early-then-two", "early-refused", "early-redirected", "early-twice", "early-packed", "early-retried", "early-between"):
         yield on(name, get("/", ("Origin", "https://a.example"), ("X-Old", "old")), script=RICH)
         yield on(name, preflight(), suffix=" preflight")
 
@@ -155,7 +156,6 @@ DIFFERS = {
     **statuses("500 Internal Server Error", "404 Not Found", "headers-invalid", *(f"bad-{what}{suffix}" for what in ("name", "value") for suffix in ("", " post", " head"))),
     **statuses("200 OK", "404 Not Found", "headers-invalid", *(f"bad-response-name{suffix}" for suffix in ("", " post", " head"))),
     **statuses("500 Internal Server Error", "502 Bad Gateway", "answer-malformed", "frame broken backend"),
-    **keys("plugin-early", "plugin-before", "plugin-before preflight", answer0__header__x_new=(["1"], ["guest", "1"])),
 }
 
 
@@ -163,9 +163,10 @@ DIFFERS = {
 def pair(pairs):
     everything = CUSTOM | CORS | SECURE
     middlewares = {name: {"headers": options} for name, options in everything.items()}
-    middlewares |= {"plugin": {"plugin": {"header": {"request": {"X-New": "guest"}, "response": {"X-New": "guest"}}}}, "refuse": {"ipAllowList": {"sourceRange": ["10.0.0.1"]}}, "redirect": {"redirectRegex": {"regex": ".*", "replacement": "/x"}}}
+    middlewares |= {"plugin": {"plugin": {"header": {"request": {"X-New": "guest"}, "response": {"X-New": "guest"}}}}, "compress": {"compress": {}}, "again": {"retry": {"attempts": 2, "status": ["200-599"]}}, "refuse": {"ipAllowList": {"sourceRange": ["10.0.0.1"]}}, "redirect": {"redirectRegex": {"regex": ".*", "replacement": "/x"}}}
     sequences = {"twice": ["response", "response"], "inner-outer": ["full", "vary", "stars"], "with-plugin": ["both", "response", "plugin"], "plugin-before": ["plugin", "both", "response"], "answered-inside": ["full-custom", "refuse"],
-                 "answered-outside": ["refuse", "full-custom"], "removed-again": ["both", "request"], "redirect-inside": ["full-custom", "redirect"], "xff-then-plugin": ["no-forwarded-for", "plugin"]}
+                 "answered-outside": ["refuse", "full-custom"], "removed-again": ["both", "request"], "redirect-inside": ["full-custom", "redirect"], "xff-then-plugin": ["no-forwarded-for", "plugin"], "early-then-two": ["plugin", "response", "response"], "early-refused": ["plugin", "both", "refuse"], "early-redirected": ["plugin", "redirect"],
+                 "early-twice": ["plugin", "response", "plugin", "both"], "early-packed": ["plugin", "compress", "response"], "early-retried": ["plugin", "again", "response"], "early-between": ["both", "plugin", "response"]}
     routers = {name: {"middlewares": [name]} for name in everything} | {name: {"middlewares": names} for name, names in sequences.items()}
     routers |= {"on-service": {"service": "with"}, "host-not-passed": {"middlewares": ["host"], "service": "not-passed"}}
     routers = {name: {"rule": f"Host(`{name}.example`)", "service": "s", **router} for name, router in routers.items()}

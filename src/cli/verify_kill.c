@@ -87,7 +87,7 @@ bool verify_run_kills(struct verify_run *run, struct weir_error *e)
 
 	if (server_of(run) == 0) {
 		(void)snprintf(run->result->unsupported, VERIFY_TEXT,
-			       "no process of its own serves, which could be killed and started "
+			       "no process of its own serves that could be killed and started "
 			       "again: it has no supervisor");
 		return false;
 	}

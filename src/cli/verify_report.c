@@ -158,9 +158,19 @@ static json_t *conditions(const struct verify_args *a)
 	return c;
 }
 
+static json_t *measure_json(const struct verify_measure_row *row)
+{
+	json_t *one = json_object();
+
+	json_put(one, "what", json_string(row->doc));
+	json_put(one, "unit", json_string(row->unit));
+	return one;
+}
+
 json_t *verify_report_json(const struct verify_report *r)
 {
 	json_t *all = json_object(), *results = json_array(), *docs = json_object();
+	json_t *measures = json_object();
 	bool good = true;
 
 	for (size_t i = 0; i < r->count; i++) {
@@ -170,6 +180,9 @@ json_t *verify_report_json(const struct verify_report *r)
 #define X(name, doc) json_put(docs, #name, json_string(doc));
 	VERIFY_SERIES(X)
 #undef X
+	for (size_t i = 0; i < VERIFY_MEASURE_COUNT; i++)
+		json_put(measures, verify_measures[i].name, measure_json(&verify_measures[i]));
+	json_put(all, "measures", measures);
 	json_put(all, "verdict", json_string(good && !verify_is_stopped() ? "ok" : "fail"));
 	json_put(all, "conditions", conditions(r->args));
 	json_put(all, "series", docs);

@@ -13,7 +13,7 @@ struct static_config *static_config_new(void);
  * report filled in. */
 int static_decode(struct static_config *c, const struct tree *tree, struct config_report *report);
 
-/** Names that `providers.precedence` may hold. */
+/** Names that `providers.precedence` may hold, in any case. */
 bool static_is_provider(slice name);
 
 #endif

@@ -392,10 +392,10 @@ bool static_is_provider(slice name)
 {
 	slice names = SLICE(PROVIDER_NAMES), known;
 
-	if (slice_starts(name, SLICE("plugin-")))
+	if (slice_equal_nocase(slice_first(name, 7), SLICE("plugin-")))
 		return true;
 	while (slice_next(&names, ',', &known))
-		if (slice_equal(name, known))
+		if (slice_equal_nocase(name, known))
 			return true;
 	return false;
 }

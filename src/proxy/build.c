@@ -295,7 +295,7 @@ static size_t rank_of(const struct dynamic_router *r, const struct option_list *
 	size_t rank = 0;
 
 	while (rank < precedence->count &&
-	       !slice_equal(r->object.provider, precedence->items[rank]))
+	       !slice_equal_nocase(r->object.provider, precedence->items[rank]))
 		rank++;
 	return rank;
 }

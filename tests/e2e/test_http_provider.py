@@ -208,7 +208,7 @@ def test_beside_a_file(source, polling, upstream):
     assert p.fetch(host="new.test").body == b"one"
 
 
-@pytest.mark.parametrize("precedence,winner", [(["http", "file"], b"two"), (["file", "http"], b"one")])
+@pytest.mark.parametrize("precedence,winner", [(["http", "file"], b"two"), (["file", "http"], b"one"), (["HTTP", "File"], b"two")])
 def test_precedence_among_equal_priorities(source, upstream, proxy, precedence, winner):
     one, two = (upstream(lambda c, r, name=name: c.send(response_bytes(body=name))) for name in (b"one", b"two"))
     source.body = encoded(router("same.test", two.url, {"http": {"routers": {"extra": {"rule": "Host(`http.test`)", "service": "s"}}}}))

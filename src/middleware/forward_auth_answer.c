@@ -62,7 +62,8 @@ int forward_auth_pass(struct forward_auth_visit *v)
 static bool passes(const struct field *f)
 {
 	return f->id != FIELD_CONNECTION && f->id != FIELD_KEEP_ALIVE && f->id != FIELD_TE &&
-	       f->id != FIELD_TRANSFER_ENCODING && f->id != FIELD_UPGRADE && f->id != FIELD_TRAILER;
+	       f->id != FIELD_TRANSFER_ENCODING && f->id != FIELD_UPGRADE &&
+	       f->id != FIELD_TRAILER && !slice_equal_nocase(f->name, FORWARD_AUTH_TRAILERS);
 }
 
 /* Returns 0, -ENOMEM, or -EINVAL for a Location that is no URL. */

@@ -16,6 +16,9 @@
 
 struct upstream;
 
+/** RFC 2616 listed Trailer under this name among the fields of a hop; Traefik removes both. */
+#define FORWARD_AUTH_TRAILERS SLICE("Trailers")
+
 struct forward_auth {
 	struct middleware middleware; /* first */
 	const struct dynamic_forward_auth *options;

@@ -28,7 +28,7 @@ static bool is_one_of(uint64_t set, const struct field *f)
 
 static bool is_wanted(const struct dynamic_forward_auth *o, const struct field *f)
 {
-	if (is_one_of(OF_THIS_HOP, f))
+	if (is_one_of(OF_THIS_HOP, f) || slice_equal_nocase(f->name, FORWARD_AUTH_TRAILERS))
 		return false;
 	if (is_one_of(FORWARDED, f) && o->trust_forward_header != OPTION_UNSET)
 		return o->trust_forward_header == OPTION_TRUE;

@@ -72,7 +72,7 @@ def on(name, *requests, suffix="", **options):
 
 FORWARDED = [("X-Real-Ip", "192.0.2.9"), ("X-Scheme", "wss")] + [(f"X-Forwarded-{name}", value) for name, value in (("For", "192.0.2.1"), ("Proto", "https"), ("Host", "other.example"), ("Port", "8443"), ("Uri", "/elsewhere"), ("Method", "PUT"), ("Server", "s"), ("Prefix", "/p"), ("Scheme", "https"),
                                                                ("Tls-Client-Cert", "c"), ("Tls-Client-Cert-Info", "i"))]
-MANY = [("X-One", "1"), ("x-one", "2"), ("Cookie", "a=b"), ("Authorization", "Bearer x"), ("Proxy-Authorization", "Basic y"), ("Proxy-Authenticate", "z"), ("Accept", "*/*"), ("Te", "trailers"), ("Keep-Alive", "5"),
+MANY = [("X-One", "1"), ("x-one", "2"), ("Cookie", "a=b"), ("Authorization", "Bearer x"), ("Proxy-Authorization", "Basic y"), ("Proxy-Authenticate", "z"), ("Accept", "*/*"), ("Te", "trailers"), ("Keep-Alive", "5"), ("Trailers", "X-T"),
         ("X-User", "forged"), ("X-Groups", "forged"), ("Upgrade", "h2c"), ("X-Drop", "1")]
 SET = [("X-User", "me"), ("X-Groups", "a"), ("X-Groups", "b"), ("X-Forwarded-For", "10.0.0.1"), ("X-Other", "o"), ("Set-Cookie", "session=1; Path=/"), ("Set-Cookie", "third=3")]
 
@@ -147,7 +147,7 @@ def refused():
             yield on(name, get(), suffix=f" {status}", script=yes(("X-Why", "1"), ("X-Why", "2"), ("Content-Type", "text/x"), ("Www-Authenticate", "Basic"), ("Set-Cookie", "a=b"), status=status, body=b"no" if status != 304 else b""))
         yield on(name, get(method="HEAD"), suffix=" head", script=yes(("X-Why", "1"), status=401, body=b"" if name == "method" else b"no"))
         yield on(name, post(), suffix=" post", script=yes(("X-Why", "1"), status=401, body=b"no"))
-        yield on(name, get(), suffix=" hops", script=decided(b"HTTP/1.1 403 Forbidden\r\nConnection: X-Why\r\nX-Why: 1\r\nKeep-Alive: 5\r\nTe: x\r\nUpgrade: y\r\nProxy-Authenticate: Basic\r\nContent-Length: 2\r\n\r\nno"))
+        yield on(name, get(), suffix=" hops", script=decided(b"HTTP/1.1 403 Forbidden\r\nConnection: X-Why\r\nX-Why: 1\r\nKeep-Alive: 5\r\nTe: x\r\nTrailers: z\r\nUpgrade: y\r\nProxy-Authenticate: Basic\r\nContent-Length: 2\r\n\r\nno"))
         yield on(name, get(), suffix=" chunked", script=decided(response_bytes(403, chunks=[b"n", b"o"], reason="Forbidden")))
         yield on(name, get(), suffix=" to the end", script=decided(b"HTTP/1.1 403 Forbidden\r\n\r\nno", script=send(b"HTTP/1.1 403 Forbidden\r\n\r\nno", close=True)))
         yield on(name, get(), get(), suffix=" twice", script=yes(status=403, body=b"no"))

@@ -15,6 +15,7 @@
 	X("compress", compress) \
 	X("contentType", content_type) \
 	X("digestAuth", digest_auth) \
+	X("encodedCharacters", encoded_characters) \
 	X("errors", errors) \
 	X("forwardAuth", forward_auth) \
 	X("headers", headers) \

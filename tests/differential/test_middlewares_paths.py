@@ -55,6 +55,9 @@ MIDDLEWARES = {
     "regex-replace-relative": {"replacePathRegex": {"regex": "^/api/?(.*)", "replacement": "$1"}},
     "regex-replace-empty": {"replacePathRegex": {"regex": "^/api.*", "replacement": ""}},
     "regex-replace-dollar": {"replacePathRegex": {"regex": "^/api", "replacement": "/$$1"}},
+    "encoded-none": {"encodedCharacters": {"allowEncodedSlash": False}},
+    "encoded-some": {"encodedCharacters": {"allowEncodedSlash": True, "allowEncodedQuestionMark": True}},
+    "encoded-all": {"encodedCharacters": {f"allowEncoded{c}": True for c in ("Slash", "BackSlash", "NullCharacter", "Semicolon", "Percent", "QuestionMark", "Hash")}},
     "regex-replace-nothing": {"replacePathRegex": {"replacement": "/x"}},
 }
 
@@ -82,6 +85,7 @@ SEQUENCES = {
     "regex-then-strip": ["regex-replace", "strip"], "plugin-first": ["plugin-line", "strip", "add"], "plugin-last": ["strip", "add", "plugin-line"], "plugin-between": ["strip", "plugin-header", "add"],
     "qualified": ["strip@file", "add@file"], "other-provider": ["strip@docker"], "one-missing": ["strip", "nothing-of-that-name"], "one-broken": ["strip", "broken-regex"], "strip-to-nothing-add": ["strip", "add-relative"],
     "add-space-encoded": ["add-space", "strip"], "chain-and-more": ["chain", "add-slash"], "chain-loop-behind": ["add", "loop-a"], "replace-empty-then-add": ["replace-empty", "add"], "strip-nothing": ["strip", "replace"],
+    "encoded-then-add": ["encoded-none", "add-encoded"], "add-then-encoded": ["add-encoded", "encoded-none"], "strip-then-encoded": ["strip", "encoded-some"],
 }
 
 
@@ -112,6 +116,10 @@ def cases():
         yield Case(f"{name} on-entry-point", [get("/api/x", host=host)], entry_point="prefixing")
         yield Case(f"{name} kept-alive", [get("/api/x", host=host), get("/y", host=host), get("/api", host=host)])
     yield on("regex-strip-line", "/a%0d%0aX-Evil:%201/x")
+    for code in ("%2f", "%5c", "%5C", "%00", "%3b", "%25", "%3f", "%23", "%41", "%2541", "%c3%af"):
+        for name in ("encoded-none", "encoded-some", "encoded-all"):
+            yield on(name, f"/a{code}b")
+            yield on(name, f"/a?b={code}")
     yield on("service-level", "/api/x")
     yield on("plugin-line", "/api/x", ("X-Set-Uri", "/api/set?q"))
     yield on("plugin-first", "/api/x", ("X-Set-Uri", "/api/set?q"))

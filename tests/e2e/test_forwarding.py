@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from harness.proxy import ON_TRAEFIK, merge, one_router
+from harness.proxy import ON_TRAEFIK, merge, one_router, servers
 from harness.upstream import response_bytes
 
 
@@ -189,6 +189,19 @@ def test_encoded_character_refused(upstream, proxy, name):
     assert p.fetch(target=f"/a{ENCODED[name].lower()}b").status == 400
     assert server.requests == []
     assert p.fetch(target=f"/a?x={ENCODED[name]}").status == 200
+
+
+def test_middleware_refuses_what_it_does_not_allow(upstream, proxy):
+    """Each router allows one of them, and gets the others answered without a body."""
+    server = upstream()
+    routers = {name: {"rule": f"Host(`{name.lower()}.test`)", "service": "app", "middlewares": [name]} for name in ENCODED}
+    middlewares = {name: {"encodedCharacters": {f"allowEncoded{name}": True}} for name in ENCODED}
+    p = proxy({"http": {"routers": routers, "services": {"app": servers(server.url)}, "middlewares": middlewares}})
+    for allowed in ENCODED:
+        for name, code in ENCODED.items():
+            answer = p.fetch(host=f"{allowed.lower()}.test", target=f"/a{code}b?x={code}")
+            assert (answer.status, answer.body == b"") == ((200, False) if name == allowed else (400, True)), (allowed, name)
+    assert len(server.requests) == len(ENCODED)
 
 
 @pytest.mark.parametrize("name", ENCODED)

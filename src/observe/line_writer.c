@@ -18,7 +18,9 @@
 
 #define LINE_WRITER_MAGIC 0x6c696e65u
 
-/* How long lines gather before the next write while there are any. */
+/* A line is written as soon as it is there, unless there are many: after so many writes in a row
+ * lines gather for so long before the next. Each of these times without a write allows one more. */
+#define WRITES_AT_ONCE 32
 #define GATHER_NS 5000000
 #define POLL_MS 50
 #define GIVE_UP_NS UINT64_C(1000000000)
@@ -37,6 +39,8 @@ struct line_writer {
 	int fd;
 	bool is_file;        /* else a pipe, a terminal …, which must not be waited for */
 	bool torn;           /* the last line in the file has no end */
+	unsigned at_once;    /* writes that need not wait for more lines */
+	uint64_t counted_ns; /* when a time was last added to them */
 	uint64_t give_up_ns; /* when the end waits for readers no longer; 0: not set */
 	size_t count;
 	size_t capacity; /* of each queue, and of `batch` */
@@ -204,10 +208,9 @@ static size_t take(struct line_writer *w, struct queue *q)
 
 static bool write_queues(struct line_writer *w)
 {
+	bool again = atomic_exchange(&w->reopen, false);
 	bool any = false;
 
-	if (atomic_exchange(&w->reopen, false))
-		reopen(w);
 	for (size_t i = 0; i < w->count; i++) {
 		size_t n = take(w, &w->queues[i]);
 
@@ -215,6 +218,8 @@ static bool write_queues(struct line_writer *w)
 			write_batch(w, n);
 		any |= n > 0;
 	}
+	if (again)
+		reopen(w);
 	return any;
 }
 
@@ -224,6 +229,20 @@ static bool is_empty(const struct line_writer *w)
 		if (atomic_load(&w->queues[i].head) != atomic_load(&w->queues[i].tail))
 			return false;
 	}
+	return true;
+}
+
+/* Whether the next lines may be written without gathering, which is used up by that. */
+static bool may_write_at_once(struct line_writer *w)
+{
+	uint64_t now_ns = clock_mono_ns();
+	uint64_t more = (now_ns - w->counted_ns) / GATHER_NS;
+
+	w->at_once = (unsigned)MIN(w->at_once + more, WRITES_AT_ONCE);
+	w->counted_ns = now_ns - (now_ns - w->counted_ns) % GATHER_NS;
+	if (w->at_once == 0)
+		return false;
+	w->at_once--;
 	return true;
 }
 
@@ -263,10 +282,10 @@ static void *run(void *context)
 
 	(void)pthread_setname_np(pthread_self(), "weir-access");
 	while (!atomic_load(&w->stop)) {
-		if (write_queues(w))
-			gather(w);
-		else
+		if (!write_queues(w))
 			sleep_until_woken(w);
+		else if (!may_write_at_once(w))
+			gather(w);
 	}
 	(void)write_queues(w);
 	return NULL;

@@ -38,7 +38,7 @@ void line_writer_put(struct line_writer *w, size_t queue, slice line);
 /** Counts a line as lost that was too long to be made. */
 void line_writer_lose(struct line_writer *w, size_t queue);
 
-/** The file is opened again under its name before anything else is written. Any thread. */
+/** What waits is written, then the file is opened again under its name. Any thread. */
 void line_writer_reopen(struct line_writer *w);
 
 /** Sums up to now. Any thread. */

@@ -371,6 +371,25 @@ static void a_file_is_opened_again(void **state)
 	assert_int_equal(file_bytes(moved), 14);
 }
 
+/* What waits when the file has been moved aside belongs into it. */
+static void lines_before_the_new_file_are_in_the_old_one(void **state)
+{
+	char path[128], moved[128];
+	struct line_writer *w = open_writer(path_of(path, sizeof path, "busy.log"), 1);
+
+	(void)state;
+	(void)path_of(moved, sizeof moved, "aside.log");
+	for (unsigned i = 0; i < 200; i++)
+		line_writer_put(w, 0, SLICE("before\n"));
+	assert_int_equal(rename(path, moved), 0);
+	line_writer_reopen(w);
+	WAIT_FOR(access(path, F_OK) == 0);
+	line_writer_put(w, 0, SLICE("after\n"));
+	line_writer_destroy(&w);
+	assert_int_equal(file_bytes(moved), 200 * 7);
+	assert_int_equal(file_bytes(path), 6);
+}
+
 static void every_line_arrives_across_the_end_of_the_ring(void **state)
 {
 	char path[128], line[1024];
@@ -473,8 +492,13 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-	static const char *const names[] = {"new/folder/access.log", "moved.log", "ring.log",
-					    "pipe", "queues"};
+	static const char *const names[] = {"new/folder/access.log",
+					    "moved.log",
+					    "ring.log",
+					    "busy.log",
+					    "aside.log",
+					    "pipe",
+					    "queues"};
 	char path[128];
 
 	(void)state;
@@ -494,6 +518,7 @@ int main(void)
 		cmocka_unit_test(no_memory_is_taken_after_the_first_line),
 		cmocka_unit_test(filters),
 		cmocka_unit_test(a_file_is_opened_again),
+		cmocka_unit_test(lines_before_the_new_file_are_in_the_old_one),
 		cmocka_unit_test(every_line_arrives_across_the_end_of_the_ring),
 		cmocka_unit_test(a_full_disk_costs_lines),
 		cmocka_unit_test(a_pipe_that_nobody_reads_costs_lines),

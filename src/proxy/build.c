@@ -344,7 +344,7 @@ int build_routers(struct generation *g, const struct generation *previous)
 	if (r == 0)
 		r = add_routers(&b);
 	if (r == 0)
-		build_tls_settle(&b);
+		r = build_tls_settle(&b);
 	for (size_t i = 0; r == 0 && i < 2 * g->world->entry_point_count; i++) {
 		drop_conflicting(&b, i);
 		r = router_set_new(b.entries[i], b.entry_counts[i], &g->routers[i], NULL);

@@ -73,9 +73,9 @@ void build_tell_options(const struct build *b, const struct dynamic_object *o, c
 int build_tls_begin(struct build *b);
 /** Notes which options the hosts of a router's route get. Returns 0 or -ENOMEM. */
 int build_tls_route(struct build *b, const struct dynamic_router *r, struct route *route);
-/** Marks the routes that are not served because their options contradict each other; after the
- * routers. */
-void build_tls_settle(struct build *b);
+/** Gives hosts whose routers contradict each other the default options, or marks these routers'
+ * routes as not served; after the routers. Returns 0 or -ENOMEM. */
+int build_tls_settle(struct build *b);
 /** What connections get; after the routers. Returns 0 or -ENOMEM. */
 int build_tls_finish(struct build *b);
 /** What the build alone needed. */

@@ -13,21 +13,6 @@ struct naming {
 	bool any, failed;
 };
 
-static void tell_conflict(const struct naming *n, slice host)
-{
-	struct str text = {0};
-
-	str_format(&text,
-		   "found different TLS options for routers on the same host %.*s, so using the "
-		   "default TLS options instead",
-		   SLICE_ARG(host));
-	view_add(n->b->g->view, n->b->router, str_slice(&text), false);
-	build_tell_router(n->b, n->router, n->route->entry_point->name,
-			  text.failed ? "found different TLS options on the same host" : text.p,
-			  "Router gets other TLS options than it asks for");
-	str_free(&text);
-}
-
 /* The host's entry, made on first use with the choice of whoever asks; NULL when memory is short.
  */
 static struct tls_name *find_name(struct naming *n, slice host)
@@ -61,7 +46,8 @@ static void claim(struct naming *n, struct tls_name *name)
 	*c = (struct tls_claim){.next = name->claims,
 				.router = n->router,
 				.state = n->b->router,
-				.route = n->route};
+				.route = n->route,
+				.choice = n->choice};
 	name->claims = c;
 	name->conflict |= name->choice != n->choice;
 }
@@ -69,64 +55,74 @@ static void claim(struct naming *n, struct tls_name *name)
 static void name_host(void *context, slice host)
 {
 	struct naming *n = context;
-	const struct tls_choice *normal = NULL;
 	struct tls_name *name;
 
 	n->any = true;
 	while (slice_ends(host, SLICE(".")))
 		host.n--;
 	name = find_name(n, host);
-	if (name == NULL) {
+	if (name == NULL)
 		n->failed = true;
-		return;
-	}
-	if (build_tls_is_strict(n->b)) {
+	else
 		claim(n, name);
-		return;
-	}
-	if (name->choice == n->choice && !name->conflict)
-		return;
-	n->failed |= build_tls_find_choice(n->b, DEFAULT, &normal) < 0;
-	if (name->conflict && n->choice == normal)
-		return;
-	name->choice = normal;
-	name->conflict = true;
-	tell_conflict(n, host);
 }
+
+#define CONFLICT \
+	"router's TLSOptions configuration is conflicting with other routers on the same " \
+	"entrypoint and host"
 
 static void refuse(struct build *b, const struct tls_claim *c, const char *why)
 {
 	c->route->conflicting = true;
-	view_add(b->g->view, c->state,
-		 SLICE("router's TLSOptions configuration is conflicting with other routers on the "
-		       "same entrypoint and host"),
-		 true);
+	view_add(b->g->view, c->state, SLICE(CONFLICT), true);
 	build_tell_router(b, c->router, c->route->entry_point->name, why, NULL);
 }
 
-static void settle(struct build *b, const struct tls_name *name)
+static void warn(struct build *b, const struct tls_claim *c, const char *why)
 {
-	struct str text = {0};
+	view_add(b->g->view, c->state, SLICE(CONFLICT ", default TLS options will be used instead"),
+		 false);
+	build_tell_router(b, c->router, c->route->entry_point->name, why,
+			  "Router gets other TLS options than it asks for");
+}
 
-	str_format(&text,
-		   "found different TLS options for routers on the same host %.*s, which "
-		   "core.strictTLSOptions forbids",
-		   SLICE_ARG(name->host));
-	for (const struct tls_claim *c = name->claims; c != NULL; c = c->next)
-		refuse(b, c, text.failed ? "found different TLS options on the same host" : text.p);
+/* `normal`: the default options, which the host gets unless they are strict. */
+static void settle(struct build *b, struct tls_name *name, const struct tls_choice *normal)
+{
+	bool strict = build_tls_is_strict(b);
+	struct str text = {0};
+	const char *why;
+
+	str_format(&text, "found different TLS options for routers on the same host %.*s, %s",
+		   SLICE_ARG(name->host),
+		   strict ? "which core.strictTLSOptions forbids"
+			  : "so using the default TLS options instead");
+	why = text.failed ? "found different TLS options on the same host" : text.p;
+	for (const struct tls_claim *c = name->claims; c != NULL; c = c->next) {
+		if (strict)
+			refuse(b, c, why);
+		else if (c->choice != normal)
+			warn(b, c, why);
+	}
+	if (!strict)
+		name->choice = normal;
 	str_free(&text);
 }
 
-void build_tls_settle(struct build *b)
+int build_tls_settle(struct build *b)
 {
-	if (b->tls == NULL || !build_tls_is_strict(b))
-		return;
-	for (size_t i = 0; i < b->g->world->entry_point_count; i++) {
-		for (const struct tls_name *n = b->tls->points[i].first; n != NULL; n = n->next) {
-			if (n->conflict)
-				settle(b, n);
+	const struct tls_choice *normal = NULL;
+
+	for (size_t i = 0; b->tls != NULL && i < b->g->world->entry_point_count; i++) {
+		for (struct tls_name *n = b->tls->points[i].first; n != NULL; n = n->next) {
+			if (!n->conflict)
+				continue;
+			if (build_tls_find_choice(b, DEFAULT, &normal) < 0)
+				return -ENOMEM;
+			settle(b, n, normal);
 		}
 	}
+	return 0;
 }
 
 bool build_tls_is_mapped(const struct build *b, const struct tls_name *name)

@@ -21,6 +21,7 @@ struct tls_claim {
 	const struct dynamic_router *router;
 	struct view_state *state;
 	struct route *route;
+	const struct tls_choice *choice;
 };
 
 /* A host that a rule of an entry point names. */
@@ -28,7 +29,7 @@ struct tls_name {
 	struct tls_name *next;
 	slice host; /* in lower case, without dots at its end */
 	const struct tls_choice *choice;
-	struct tls_claim *claims; /* of strict options, the latest first */
+	struct tls_claim *claims; /* the latest first */
 	bool conflict; /* its routers want different options, and get the default ones or none */
 };
 
@@ -50,7 +51,9 @@ int build_tls_find_choice(struct build *b, slice name, const struct tls_choice *
 /** Whether routers that contradict each other are disabled. */
 static inline bool build_tls_is_strict(const struct build *b)
 {
-	return b->g->world->config->core.strict_tls_options;
+	const struct core_config *core = b->g->world->config->core;
+
+	return core != NULL && core->strict_tls_options;
 }
 
 /** Whether a host gets the options of its routers: not if all of these are disabled. After

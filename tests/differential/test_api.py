@@ -374,6 +374,22 @@ def test_certificates(pairs, certificates):
     assert [line.split("}")[0] for line in series(pair.weir)] == [line.split("}")[0] for line in series(pair.traefik)] != []
 
 
+def test_conflicting_options(pairs):
+    """Every router of a host that loses its options says so; the row "api-conflicts" has the names."""
+    routers = {"a1": ("a.example", "new"), "a2": ("a.example", "default"), "a3": ("a.example", "new"), "b1": ("b.example", "new"),
+               "b2": ("b.example", "nobody"), "c1": ("c.example", "new"), "c2": ("c.example", "newer"), "d1": ("d.example", "new"), "d2": ("d.example", "new")}
+    pair = start(pairs, {**http({name: {"rule": f"Host(`{host}`) && Path(`/{name}`)", "service": "s", "tls": {"options": options}} for name, (host, options) in routers.items()}, MIDDLEWARES),
+                         "tls": {"options": {"new": {"minVersion": "VersionTLS13"}, "newer": {"minVersion": "VersionTLS13"}}}})
+
+    def states(instance):
+        body = json.loads(call(instance, "/api/rawdata").body)["routers"]
+        return {name.split("@")[0].removeprefix("web-conflicted-"): (router["status"], router.get("error")) for name, router in body.items() if name.endswith("@file")}
+
+    wait_until(lambda: routers.keys() <= states(pair.traefik).keys() and routers.keys() <= states(pair.weir).keys(), "both have the routers", 30)
+    for name in routers:
+        assert states(pair.weir)[name] == states(pair.traefik)[name], name
+
+
 def test_no_certificates(pairs):
     """The one that nobody has configured is no one's business."""
     pair = start(pairs, {**http(ROUTERS, MIDDLEWARES), "tls": {"certificates": []}})

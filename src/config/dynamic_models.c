@@ -28,15 +28,16 @@ static const struct tree_node *below(const struct option_entry *e, slice key)
 	return e != NULL ? tree_child(e->node, key) : NULL;
 }
 
-/* Whether the entry point adds anything. */
-static bool has_model(const struct option_entry *e)
+/* Whether the entry point, or `core` on each of them, adds anything. */
+static bool has_model(const struct models *m, const struct option_entry *e)
 {
 	const struct entry_point_config *ep = e != NULL ? e->value : NULL;
 	const struct tree_node *http = below(e, SLICE("http"));
 
-	return ep != NULL && (ep->http.middlewares.count > 0 || ep->http.tls != NULL ||
-			      tree_child(http, SLICE("encodedCharacters")) != NULL ||
-			      below(e, SLICE("observability")) != NULL);
+	return ep != NULL &&
+	       (m->settings->core != NULL || ep->http.middlewares.count > 0 ||
+		ep->http.tls != NULL || tree_child(http, SLICE("encodedCharacters")) != NULL ||
+		below(e, SLICE("observability")) != NULL);
 }
 
 static void inherit_flag(enum option_tristate *flag, const struct tree_node *model, slice key)
@@ -137,6 +138,8 @@ static void add_clone(struct models *m, const struct dynamic_router *from, const
 		r->object.name = arena_format(&m->config->arena, "%.*s-%.*s", SLICE_ARG(*name),
 					      SLICE_ARG(from->object.name));
 	m->failed |= r->object.name.p == NULL;
+	if (m->settings->core != NULL && r->rule_syntax.n == 0)
+		r->rule_syntax = m->settings->core->default_rule_syntax;
 	put_middlewares(m, r, ep->http.middlewares);
 	inherit_tls(m, r, ep);
 	inherit_observability(m, r, e);
@@ -163,7 +166,7 @@ static void apply_router(struct models *m, const struct dynamic_router *from)
 		return;
 	}
 	for (size_t i = 0; i < names.count; i++) {
-		if (!has_model(find_entry_point(m->settings, names.items[i])))
+		if (!has_model(m, find_entry_point(m->settings, names.items[i])))
 			others[count++] = names.items[i];
 		else if (!is_repeated(names.items, i))
 			add_clone(m, from, &names.items[i], names.count == 1);

@@ -93,6 +93,34 @@ static int imply_entry_points(struct static_config *c, struct config_report *rep
 	return r;
 }
 
+static bool is_udp(const struct entry_point_config *ep)
+{
+	struct listen_address address;
+
+	return listen_address_parse(ep->address, &address, NULL) == 0 &&
+	       address.protocol == ADDRESS_UDP;
+}
+
+/* As if they were not there: nothing listens, and no HTTP router can be on them. */
+static void drop_udp(struct static_config *c, struct config_report *report)
+{
+	struct option_map *map = &c->entry_points;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < map->count; i++) {
+		struct option_entry *e = &map->items[i];
+
+		if (!is_udp(e->value)) {
+			map->items[kept++] = *e;
+			continue;
+		}
+		config_warn(report, NULL, e->node->place,
+			    "entryPoints.%.*s: accepted without effect; UDP is not served yet",
+			    SLICE_ARG(e->name));
+	}
+	map->count = kept;
+}
+
 static int by_name(const void *a, const void *b)
 {
 	return slice_compare(*(const slice *)a, *(const slice *)b);
@@ -378,7 +406,10 @@ int static_decode(struct static_config *c, const struct tree *tree, struct confi
 	if (option_decode(static_options, root, c, &context) == -ENOMEM)
 		return no_memory(report);
 	inherit_limits(c, report);
-	if (imply_entry_points(c, report) < 0 || find_defaults(c, report) < 0)
+	if (imply_entry_points(c, report) < 0)
+		return -ENOMEM;
+	drop_udp(c, report);
+	if (find_defaults(c, report) < 0)
 		return -ENOMEM;
 	OPTION_MAP_FOR_EACH (e, &c->entry_points)
 		settle_entry_point(e, report);

@@ -97,6 +97,7 @@ struct http2_config {
 struct entry_point_config {
 	slice name;
 	slice address;
+	bool acme_bypass;
 	bool reuse_port;
 	bool as_default;
 	struct transport_config transport;
@@ -380,6 +381,7 @@ struct ocsp_config {
 
 /** core */
 struct core_config {
+	slice default_rule_syntax; /* of routers that name none */
 	bool strict_tls_options;
 };
 
@@ -398,7 +400,7 @@ struct static_config {
 	struct api_config *api;               /* NULL: off */
 	struct servers_transport_config servers_transport;
 	struct experimental_config experimental;
-	struct core_config core;
+	struct core_config *core; /* NULL: the defaults */
 	struct ocsp_config *ocsp; /* NULL: off */
 	struct weir_config weir;
 };

@@ -7,16 +7,10 @@
 static int check_address(const void *value, struct weir_error *error)
 {
 	struct listen_address address;
-	slice text = *(const slice *)value;
-	int r = listen_address_parse(text, &address, error);
+	int r = listen_address_parse(*(const slice *)value, &address, error);
 
 	if (r < 0)
 		error_suffix(error, ", expected [host]:port[/tcp]");
-	if (r == 0 && address.protocol == ADDRESS_UDP)
-		return error_set(
-			error, -EINVAL,
-			"found \"%.*s\", expected [host]:port[/tcp]; weir does not serve UDP",
-			SLICE_ARG(text));
 	return r;
 }
 
@@ -220,8 +214,10 @@ static const struct option observability_rows[] = {
 const struct option entry_point_rows[] = {
 	OPT_STRING("address", struct entry_point_config, address, NULL,
 		   "`[host]:port[/tcp]`. Required.", .check = check_address),
-	OPT_NOWHERE("allowACMEByPass", BOOL, ACCEPTED, NULL,
-		    "Let routers answer below `/.well-known/acme-challenge/`; weir always does."),
+	OPT_BOOL("allowACMEByPass", struct entry_point_config, acme_bypass, NULL,
+		 "Leave what is below `/.well-known/acme-challenge/` to routers also where the "
+		 "entry "
+		 "point redirects."),
 	OPT_BOOL("reusePort", struct entry_point_config, reuse_port, NULL,
 		 "Let other processes listen on the same address (SO_REUSEPORT)."),
 	OPT_BOOL("asDefault", struct entry_point_config, as_default, NULL,

@@ -207,9 +207,20 @@ static const struct option experimental_rows[] = {
 	OPT_END,
 };
 
+static int check_rule_syntax(const void *value, struct weir_error *error)
+{
+	slice text = *(const slice *)value;
+
+	if (slice_equal(text, SLICE("v3")) || slice_equal(text, SLICE("v2")))
+		return 0;
+	return error_set(error, -EINVAL, "found \"%.*s\", expected v3 or v2",
+			 SLICE_ARG(slice_first(text, 100)));
+}
+
 static const struct option core_rows[] = {
-	OPT_NOWHERE("defaultRuleSyntax", STRING, REFUSED, "v3", "Syntax of rules.",
-		    .hint = "write rules in the syntax v3"),
+	OPT_STRING("defaultRuleSyntax", struct core_config, default_rule_syntax, "v3",
+		   "Syntax of rules whose router has no `ruleSyntax`: `v3` or `v2`; deprecated.",
+		   .check = check_rule_syntax),
 	OPT_BOOL("strictTLSOptions", struct core_config, strict_tls_options, "false",
 		 "Disable routers of one host that want different TLS options, instead of giving "
 		 "them the default ones."),
@@ -257,7 +268,7 @@ const struct option static_options[] = {
 			  .hint = "weir gets no certificates; name files in tls.certificates"),
 	OPT_OBJECT("experimental", struct static_config, experimental, experimental_rows,
 		   "Plugins and experiments."),
-	OPT_OBJECT("core", struct static_config, core, core_rows, "Rules and TLS options."),
+	OPT_POINTER("core", struct static_config, core, core_rows, "Rules and TLS options."),
 	OPT_NOWHERE_TABLE("spiffe", POINTER, REFUSED, spiffe_rows, 0, "SPIFFE."),
 	OPT_POINTER("ocsp", struct static_config, ocsp, ocsp_rows,
 		    "Show clients, with each certificate, that it has not been revoked (OCSP "

@@ -158,6 +158,14 @@ struct redirection {
 	slice middlewares[1];
 };
 
+static slice redirection_rule(const struct entry_point_config *ep)
+{
+	if (ep->acme_bypass)
+		return SLICE("HostRegexp(`^.+$`) && "
+			     "!PathPrefix(`/.well-known/acme-challenge/`)");
+	return SLICE("HostRegexp(`^.+$`)");
+}
+
 static struct redirection *make_redirection(struct arena *a, const struct static_config *c,
 					    const struct option_entry *e,
 					    const struct redirection_config *to)
@@ -183,7 +191,7 @@ static struct redirection *make_redirection(struct arena *a, const struct static
 					    .entry_points = {&d->entry_point, 1},
 					    .middlewares = {d->middlewares, 1},
 					    .service = internal_service_names[INTERNAL_NOOP],
-					    .rule = SLICE("HostRegexp(`^.+$`)"),
+					    .rule = redirection_rule(e->value),
 					    .rule_syntax = SLICE("default"),
 					    .priority = to->priority};
 	return name.p != NULL && object.name.p != NULL && d->middlewares[0].p != NULL ? d : NULL;

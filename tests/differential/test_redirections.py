@@ -22,10 +22,12 @@ ENTRY_POINTS = {
     "low": to(":8443", priority=1),
     "between": to(":8443", priority=50),
     "trusting": {**to(":443"), "forwardedHeaders": {"insecure": True}},
+    "challenged": {"allowACMEByPass": True, **to(":8443")},
     "before": {"http": {"middlewares": ["prefix@file", "mark@file"], **to(":8443")["http"]}},
 }
 
 DYNAMIC = everything(middlewares={"prefix": {"addPrefix": {"prefix": "/p"}}, "mark": {"headers": {"customResponseHeaders": {"X-Mark": "1"}}}})
+DYNAMIC["http"]["routers"]["token"] = {"rule": "Path(`/.well-known/acme-challenge/token`) || Path(`/.well-known/acme-challenge`)", "service": "s"}
 DYNAMIC["http"]["routers"]["high"] = {"rule": "PathPrefix(`/high`)", "priority": 100, "service": "s"}
 
 
@@ -37,6 +39,9 @@ def cases():
         yield Case(f"{name}-high", [get("/high")], entry_point=name)
     for proto in ("http", "https", "ws", "wss"):
         yield Case(f"trusting-{proto}", [get("/", ("X-Forwarded-Proto", proto))], entry_point="trusting")
+    for name in ("port", "challenged"):
+        for target in ("/.well-known/acme-challenge/token", "/.well-known/acme-challenge/", "/.well-known/acme-challenge", "/.well-known/acme-challenge/none/x"):
+            yield Case(f"{name}-{target}", [get(target)], entry_point=name)
     yield Case("head", [get("/", method="HEAD")], entry_point="port")
     yield Case("no-host", [raw("GET / HTTP/1.1", "Host:")], entry_point="port")
     yield Case("websocket", [get("/", ("Connection", "Upgrade"), ("Upgrade", "websocket"))], entry_point="port")

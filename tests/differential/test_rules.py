@@ -162,5 +162,17 @@ def test_rules(pair, case):
     pair.check(case)
 
 
+@pytest.mark.parametrize("syntax", ["v2", "v3"])
+def test_default_syntax(pairs, syntax):
+    routers = {"old": {"rule": "PathPrefix(`/a`, `/b/{id:[0-9]+}`)"}, "new": {"rule": "PathRegexp(`^/c[0-9]$`)"},
+               "old-too": {"rule": "Path(`/d`, `/e`)", "ruleSyntax": "v2"}, "new-too": {"rule": "PathRegexp(`^/f[0-9]$`)", "ruleSyntax": "v3"}}
+    pair = pairs(static={"core": {"defaultRuleSyntax": syntax}}, entry_points=("web", "other"), dynamic={"http": {
+        "routers": {name: {"service": "s", **router} for name, router in routers.items()},
+        "services": {"s": {"loadBalancer": {"servers": [{"url": "http://127.0.0.1:<<a>>"}]}}}}})
+    for entry_point in ("web", "other"):
+        for target in ("/a", "/b/1", "/b/x", "/c1", "/d", "/e", "/f1", "/g"):
+            pair.check(Case(f"{syntax}-{entry_point}-{target}", [get(target)], entry_point=entry_point))
+
+
 def test_rules_on_the_other_entry_point(pair):
     pair.check(Case("other", [get(host="other.example"), get(host="one.example")], entry_point="other"))

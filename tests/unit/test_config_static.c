@@ -435,12 +435,18 @@ static const struct {
 	 "error: F:4:23: experimental.http3: removed in Traefik v3, HTTP/3 is an option of entry "
 	 "points\n"},
 	{{.file = "core: {defaultRuleSyntax: v3}\n"},
-	 "entryPoints:\n  http:\n    address: \":80\"\n",
+	 "entryPoints:\n  http:\n    address: \":80\"\ncore:\n  defaultRuleSyntax: v3\n  "
+	 "strictTLSOptions: false\n",
 	 ""},
 	{{.file = "core: {defaultRuleSyntax: v2}\n"},
+	 "entryPoints:\n  http:\n    address: \":80\"\ncore:\n  defaultRuleSyntax: v2\n",
+	 ""},
+	{{.file = "core: {defaultRuleSyntax: v9}\n"},
 	 NULL,
-	 "error: F:1:27: core.defaultRuleSyntax: not supported by weir; write rules in the syntax "
-	 "v3\n"},
+	 "error: F:1:27: core.defaultRuleSyntax: found \"v9\", expected v3 or v2\n"},
+	{{.file = "entryPoints: {dns: {address: \":53/udp\"}, web: {address: \":80\"}}\n"},
+	 "entryPoints:\n  web:\n    address: \":80\"\n",
+	 "warning: F:1:20: entryPoints.dns: accepted without effect; UDP is not served yet\n"},
 	{{.file = "weir: {limits: {acceptBurst: 0}, plugins: {default: {}}}\n"},
 	 NULL,
 	 "error: F:1:30: weir.limits.acceptBurst: found 0, expected 1 to 65536\n"
@@ -468,10 +474,10 @@ static void starts_give_the_expected_configuration(void **state)
 
 static void addresses_are_checked(void **state)
 {
-	static const char *const wrong[] = {"",        "80",       "127.0.0.1", ":99999", ":x",
-					    ":80/udp", ":80/sctp", "[::1:80",   "::1:80"};
-	static const char *const right[] = {":0", ":80", "127.0.0.1:80", "[::1]:80/tcp",
-					    "localhost:80"};
+	static const char *const wrong[] = {"",   "80",       "127.0.0.1", ":99999",
+					    ":x", ":80/sctp", "[::1:80",   "::1:80"};
+	static const char *const right[] = {":0",           ":80",     "127.0.0.1:80",
+					    "[::1]:80/tcp", ":80/udp", "localhost:80"};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(wrong) + ARRAY_LEN(right); i++) {

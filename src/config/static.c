@@ -308,11 +308,60 @@ const struct prometheus_config *static_prometheus(const struct static_config *c)
 	return c->metrics != NULL ? c->metrics->prometheus : NULL;
 }
 
+static bool is_label(slice name)
+{
+	static const slice taken[] = {{"code", 4},     {"entrypoint", 10}, {"method", 6},
+				      {"protocol", 8}, {"router", 6},      {"service", 7}};
+
+	if (name.n == 0 || ascii_digit(name.p[0]) || slice_starts(name, SLICE("__")))
+		return false;
+	for (size_t i = 0; i < name.n; i++) {
+		char c = ascii_lower(name.p[i]);
+
+		if ((c < 'a' || c > 'z') && !ascii_digit(c) && c != '_')
+			return false;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(taken); i++) {
+		if (slice_equal(name, taken[i]))
+			return false;
+	}
+	return true;
+}
+
+static void check_header_labels(const struct option_pairs *labels, const struct tree_node *node,
+				struct config_report *report)
+{
+	if (labels->count > HEADER_LABELS_MAX)
+		(void)config_error_at(report, node, "found %zu labels, expected at most %d",
+				      labels->count, HEADER_LABELS_MAX);
+	for (size_t i = 0; i < labels->count; i++) {
+		const struct option_pair *l = &labels->items[i];
+
+		if (!is_label(l->key))
+			(void)config_error_at(
+				report, node,
+				"found label \"%.*s\", expected letters, digits and _, "
+				"and none that the metrics have already",
+				SLICE_ARG(l->key));
+		else if (l->value.n == 0)
+			(void)config_error_at(
+				report, node,
+				"label \"%.*s\": found nothing, expected the name of a "
+				"header",
+				SLICE_ARG(l->key));
+	}
+}
+
 static void check_prometheus(const struct static_config *c, const struct tree_node *root,
 			     struct config_report *report)
 {
 	const struct prometheus_config *p = static_prometheus(c);
+	const struct tree_node *node =
+		tree_child(tree_child(root, SLICE("metrics")), SLICE("prometheus"));
 
+	if (p != NULL)
+		check_header_labels(&p->header_labels, tree_child(node, SLICE("headerLabels")),
+				    report);
 	if (p != NULL && !p->manual_routing && static_entry_point(c, p->entry_point) == NULL)
 		config_warn(report, NULL,
 			    place_below(tree_child(root, SLICE("metrics")), SLICE("prometheus"),

@@ -200,6 +200,8 @@ struct ping_config {
 	int64_t terminating_status;
 };
 
+#define HEADER_LABELS_MAX 16
+
 /** metrics.prometheus */
 struct prometheus_config {
 	struct option_floats buckets; /* seconds, ascending */
@@ -208,6 +210,7 @@ struct prometheus_config {
 	bool add_services_labels;
 	slice entry_point;
 	bool manual_routing;
+	struct option_pairs header_labels; /* field by label, in the order of the labels */
 };
 
 struct metrics_config {
@@ -269,9 +272,10 @@ struct weir_limits_config {
 	int64_t redis_queries; /* on each worker, to one server */
 	int64_t auth_requests; /* per forwardAuth */
 	int64_t auth_body_bytes;
-	int64_t generation_bytes; /* of what one dynamic configuration becomes */
-	int64_t metrics_bytes;    /* of one answer to a scrape */
-	int64_t compressions;     /* responses at the same time, all workers together */
+	int64_t generation_bytes;    /* of what one dynamic configuration becomes */
+	int64_t metrics_bytes;       /* of one answer to a scrape */
+	int64_t header_label_series; /* of one object on one worker */
+	int64_t compressions;        /* responses at the same time, all workers together */
 	int64_t compress_window_bytes;
 	int64_t access_log_bytes; /* of lines that wait to be written, per worker */
 	int64_t api_bytes;        /* of one answer of the API */

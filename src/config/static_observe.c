@@ -31,8 +31,8 @@ static const struct option metrics_prometheus_rows[] = {
 		   "Entry point that answers `/metrics`."),
 	OPT_BOOL("manualRouting", struct prometheus_config, manual_routing, NULL,
 		 "Answer only where a router names the service `prometheus@internal`."),
-	OPT_NOWHERE("headerLabels", PAIRS, ACCEPTED, NULL,
-		    "Labels whose values are those of request headers."),
+	OPT_PAIRS("headerLabels", struct prometheus_config, header_labels,
+		  "Labels of `requests_total` whose values are those of request headers."),
 	OPT_END,
 };
 

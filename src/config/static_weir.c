@@ -129,6 +129,10 @@ static const struct option limits_rows[] = {
 		 "same time, and of answers that their clients have not taken yet; one that needs "
 		 "more is refused with 503. One alone always has room.",
 		 .min = 1 << 10, .max = 1 << 30),
+	OPT_INT("headerLabelSeries", struct weir_limits_config, header_label_series, "1000",
+		"Most series of one entry point, router or service on each worker that "
+		"`headerLabels` can make; requests beyond are counted with the value `other`.",
+		.min = 1, .max = 1 << 20),
 	OPT_SIZE("metricsText", struct weir_limits_config, metrics_bytes, "64MiB",
 		 "Longest answer at `/metrics`; a longer one is refused with 500. While answers "
 		 "that clients have not read yet take more than this, further ones are refused "

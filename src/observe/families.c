@@ -24,7 +24,12 @@ static const struct family proxy_families[] = {
 		METRIC("weir_workers", GAUGE, "Worker threads", struct proxy_stats, workers),
 	METRIC("weir_series_refused", COUNTER,
 	       "Requests that are missing in traefik_* because an object has too many series",
-	       struct proxy_stats, series_refused),
+	       struct proxy_stats, series.refused),
+	METRIC("weir_series_other", COUNTER,
+	       "Requests that are counted under \"other\" because an object has too many series "
+	       "with "
+	       "labels of headers",
+	       struct proxy_stats, series.other),
 };
 
 static const struct family exchange_families[] = {

@@ -11,6 +11,7 @@
 #include "observe/memory.h"
 #include "observe/process.h"
 #include "provider/provider.h"
+#include "proxy/series_labels.h"
 #include "proxy/stats.h"
 
 /* Families of the process's own objects have no labels, others the name of their object. */
@@ -244,6 +245,11 @@ struct requests {
 };
 
 /* In the order of the alphabet, as Traefik has them. */
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(((const struct label *)a)->name, ((const struct label *)b)->name);
+}
+
 static size_t request_labels(struct label *labels, const struct series_group *g,
 			     struct series_key key, char *code)
 {
@@ -291,6 +297,24 @@ static void add_request(const struct requests *q, const struct series_group *g,
 	}
 }
 
+static void on_labelled(void *context, const struct series_group *g, struct series_key key,
+			slice values, uint64_t requests)
+{
+	const struct requests *q = context;
+	struct label labels[5 + HEADER_LABELS_MAX];
+	char code[8];
+	size_t n;
+
+	if (g->kind != q->kind)
+		return;
+	n = request_labels(labels, g, key, code);
+	for (size_t i = 0; i < q->shape->header_count; i++)
+		labels[n++] =
+			(struct label){q->shape->headers[i].label, series_next_value(&values)};
+	qsort(labels, n, sizeof labels[0], by_name);
+	exposition_number(q->r->out, str_slice(&q->r->name), labels, n, requests);
+}
+
 static void on_group(void *context, const struct series_group *g, const struct series_sum *sums,
 		     size_t count)
 {
@@ -312,7 +336,10 @@ static int add_requests(struct rendering *r, struct series_registry *series, enu
 				     .member = (enum request_family)i};
 
 		(void)render_begin(r, id, i);
-		result = series_visit(series, on_group, &q);
+		if (i == REQUESTS_TOTAL && q.shape->header_count > 0)
+			result = series_visit_labelled(series, on_labelled, &q);
+		else
+			result = series_visit(series, on_group, &q);
 	}
 	return result;
 }

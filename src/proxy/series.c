@@ -3,9 +3,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* Status codes come from upstreams, which may use all of them. */
-#define CELLS_MAX 256u
-
 struct series_cell {
 	struct series_cell *next;
 	struct series_key key;
@@ -96,12 +93,14 @@ int series_shape_init(struct series_shape *shape, const struct static_config *co
 	shape->bound_count = p->buckets.count;
 	for (size_t i = 0; i < p->buckets.count; i++)
 		shape->bounds_ns[i] = (uint64_t)(MAX(p->buckets.items[i], 0.0) * 1e9);
-	return 0;
+	shape->labelled_max = (size_t)config->weir.limits.header_label_series;
+	return series_read_headers(shape, &p->header_labels);
 }
 
 void series_shape_free(struct series_shape *shape)
 {
 	free(shape->bounds_ns);
+	series_free_headers(shape);
 	*shape = (struct series_shape){.entry_points = false};
 }
 
@@ -120,7 +119,7 @@ static struct series_cell *find_cell(struct series *s, const struct series_shape
 		if (same_key(c->key, key))
 			return c;
 	}
-	if (s->count >= CELLS_MAX)
+	if (s->count >= SERIES_CELLS_MAX)
 		return NULL;
 	c = calloc(1, sizeof *c + (shape->bound_count + 1) * sizeof c->buckets[0]);
 	if (c == NULL)
@@ -262,7 +261,7 @@ static void sum_list(struct series_sums *all, struct series_cell *_Atomic *list)
 
 int series_sums_init(struct series_sums *all, const struct series_shape *shape, size_t workers)
 {
-	*all = (struct series_sums){.capacity = CELLS_MAX * workers,
+	*all = (struct series_sums){.capacity = SERIES_CELLS_MAX * workers,
 				    .bucket_count = shape->bound_count + 1};
 	all->sums = calloc(all->capacity, sizeof *all->sums);
 	all->buckets = calloc(all->capacity * all->bucket_count, sizeof *all->buckets);
@@ -292,6 +291,7 @@ void series_sum(struct series_sums *all, struct series *workers, size_t count)
 void series_free(struct series *s)
 {
 	free(atomic_load(&s->tls));
+	series_free_labelled(s);
 	for (size_t i = 0; i < SERIES_LISTS; i++) {
 		struct series_cell *c = atomic_load(&s->lists[i]);
 

@@ -46,6 +46,12 @@ struct series_shape {
 	bool internals; /* also requests for internal services */
 	size_t bound_count;
 	uint64_t *bounds_ns;
+	/* Labels of headers: those of series_labels.h. */
+	size_t header_count;
+	struct series_header *headers;
+	size_t labelled_max; /* series with them, of one object on one worker */
+	char *other_text;
+	slice other; /* the values of those beyond */
 };
 
 /** From `metrics.prometheus`, all off without it. Returns 0 or -ENOMEM. */
@@ -71,15 +77,19 @@ struct series_tls_list {
 #define SERIES_LISTS 8u
 
 struct series_cell;
+struct series_header;
+struct series_labelled;
 
 /** One object on one worker. Written by the worker only. */
 struct series {
 	struct series_cell *_Atomic lists[SERIES_LISTS]; /* newest first; nothing is ever removed */
 	struct series_tls_list *_Atomic tls;             /* NULL: no request has come over TLS */
+	struct series_labelled *_Atomic labelled; /* NULL: none are counted, or there was none */
 	struct series_cell *last;
 	uint32_t count;
 	_Atomic uint64_t retries; /* requests that came to a service once more */
 	_Atomic uint64_t refused; /* requests that found no cell left, or no memory for one */
+	_Atomic uint64_t other;   /* requests whose labels of headers found none */
 };
 
 /** One request that is over. */
@@ -165,7 +175,13 @@ int series_visit_tls(struct series_registry *registry,
 				   const struct series_tls *sum),
 		     void *context);
 
-/** Requests that were not counted because an object had too many series. Any thread. */
-uint64_t series_refused(struct series_registry *registry);
+/** Requests that are missing because an object had too many series. */
+struct series_losses {
+	uint64_t refused; /* altogether */
+	uint64_t other;   /* under the values of their headers */
+};
+
+/** Any thread. */
+struct series_losses series_losses(struct series_registry *registry);
 
 #endif

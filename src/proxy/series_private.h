@@ -6,6 +6,9 @@
 
 #include "proxy/series.h"
 
+/** Status codes come from upstreams, which may use all of them. */
+#define SERIES_CELLS_MAX 256u
+
 /** Room for the sums of one object, used again for the next one. */
 struct series_sums {
 	struct series_sum *sums;
@@ -28,5 +31,16 @@ void series_sum_tls(struct series_tls_list *all, const struct series *workers, s
 
 /** Frees the cells of one part. No worker uses it any more. */
 void series_free(struct series *s);
+void series_free_labelled(struct series *s);
+
+/** From `headerLabels`, which the shape borrows. Returns 0 or -ENOMEM. */
+int series_read_headers(struct series_shape *shape, const struct option_pairs *labels);
+
+/** Frees what that made, as far as it came. */
+void series_free_headers(struct series_shape *shape);
+
+/** References to all groups, in an array of the caller's; NULL when memory is short. */
+struct series_group **series_take_all(struct series_registry *registry, size_t *count,
+				      size_t *workers);
 
 #endif

@@ -14,7 +14,7 @@ struct series_registry {
 	size_t workers;
 	pthread_mutex_t lock; /* guards what follows and the counts of all groups */
 	struct map groups;
-	uint64_t refused; /* by groups that have gone */
+	struct series_losses lost; /* by groups that have gone */
 };
 
 int series_registry_create(struct series_registry **registry, const struct series_shape *shape,
@@ -62,13 +62,12 @@ uint64_t series_retries(const struct series_group *g)
 	return n;
 }
 
-static uint64_t refused_by(const struct series_group *g)
+static void add_losses(struct series_losses *to, const struct series_group *g)
 {
-	uint64_t n = 0;
-
-	for (size_t i = 0; i < g->registry->workers; i++)
-		n += counter_get(&g->workers[i].refused);
-	return n;
+	for (size_t i = 0; i < g->registry->workers; i++) {
+		to->refused += counter_get(&g->workers[i].refused);
+		to->other += counter_get(&g->workers[i].other);
+	}
 }
 
 static void free_group(struct series_group *g)
@@ -170,18 +169,19 @@ void series_release(struct series_group **group)
 	last = --g->references == 0;
 	if (last) {
 		(void)map_remove(&r->groups, key_of(g));
-		r->refused += refused_by(g);
+		add_losses(&r->lost, g);
 	}
 	(void)pthread_mutex_unlock(&r->lock);
 	if (last)
 		free_group(g);
 }
 
-/* References to all groups, in an array of the caller's. */
-static struct series_group **take_all(struct series_registry *r, size_t *count)
+struct series_group **series_take_all(struct series_registry *r, size_t *count, size_t *workers)
 {
 	struct series_group **all;
 
+	OBJ_CHECK(r, REGISTRY_MAGIC);
+	*workers = r->workers;
 	(void)pthread_mutex_lock(&r->lock);
 	all = calloc(r->groups.count + 1, sizeof(struct series_group *));
 	*count = 0;
@@ -200,12 +200,12 @@ int series_visit(struct series_registry *r,
 {
 	struct series_sums sums;
 	struct series_group **all;
-	size_t count = 0;
+	size_t count = 0, workers;
 
 	OBJ_CHECK(r, REGISTRY_MAGIC);
 	if (series_sums_init(&sums, r->shape, r->workers) < 0)
 		return -ENOMEM;
-	all = take_all(r, &count);
+	all = series_take_all(r, &count, &workers);
 	for (size_t i = 0; i < count; i++) {
 		series_sum(&sums, all[i]->workers, r->workers);
 		visit(context, all[i], sums.sums, sums.count);
@@ -223,12 +223,12 @@ int series_visit_tls(struct series_registry *r,
 {
 	struct series_tls_list *sums = calloc(1, sizeof *sums);
 	struct series_group **all;
-	size_t count = 0;
+	size_t count = 0, workers;
 
 	OBJ_CHECK(r, REGISTRY_MAGIC);
 	if (sums == NULL)
 		return -ENOMEM;
-	all = take_all(r, &count);
+	all = series_take_all(r, &count, &workers);
 	for (size_t i = 0; i < count; i++) {
 		series_sum_tls(sums, all[i]->workers, r->workers);
 		for (uint32_t n = 0; n < atomic_load(&sums->count); n++)
@@ -240,15 +240,15 @@ int series_visit_tls(struct series_registry *r,
 	return all != NULL ? 0 : -ENOMEM;
 }
 
-uint64_t series_refused(struct series_registry *r)
+struct series_losses series_losses(struct series_registry *r)
 {
-	uint64_t n;
+	struct series_losses all;
 
 	OBJ_CHECK(r, REGISTRY_MAGIC);
 	(void)pthread_mutex_lock(&r->lock);
-	n = r->refused;
+	all = r->lost;
 	for (struct map_entry *e = NULL; (e = map_next(&r->groups, e)) != NULL;)
-		n += refused_by(e->value);
+		add_losses(&all, e->value);
 	(void)pthread_mutex_unlock(&r->lock);
-	return n;
+	return all;
 }

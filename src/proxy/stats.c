@@ -30,7 +30,7 @@ void proxy_stats(const struct proxy *p, struct proxy_stats *stats)
 		redis_registry_count(p->world.middlewares.redis, i, &stats->redis);
 	}
 	if (p->world.series != NULL)
-		stats->series_refused = series_refused(p->world.series);
+		stats->series = series_losses(p->world.series);
 }
 
 size_t proxy_entry_points(const struct proxy *p)

@@ -57,7 +57,7 @@ struct proxy_stats {
 	struct redis_counters redis;
 	struct api_counters api;
 	uint64_t workers;
-	uint64_t series_refused;
+	struct series_losses series;
 };
 
 /** Each number is exact, the set is not one moment's. */

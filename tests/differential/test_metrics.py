@@ -194,3 +194,37 @@ def test_open_connections(pair):
 
     connections(pair.traefik)
     connections(pair.weir)
+
+
+LABELS = {"agent": "User-Agent", "zed": "x-tEst", "AUTH": "Authorization", "host": "Host", "_id": "X-Request-Id"}
+LABELLED = {"http": {
+    "routers": {"plain": {"rule": "Host(`site.example`)", "service": "s"}, "changed": {"rule": "Host(`changed.example`)", "service": "s", "middlewares": ["change"]},
+                "guarded": {"rule": "Host(`guarded.example`)", "service": "s", "middlewares": ["guard"]}, "paged": {"rule": "Host(`paged.example`)", "service": "none", "middlewares": ["pages"]},
+                "guest": {"rule": "Host(`guest.example`)", "service": "s", "middlewares": ["guest"]}},
+    "middlewares": {"change": {"headers": {"customRequestHeaders": {"X-Test": "changed", "User-Agent": ""}}}, "guard": {"basicAuth": {"users": ["me:{SHA}qvTGHdzF6KLavt4PO0gs2a6pQ00="], "removeHeader": True}},
+                    "pages": {"errors": {"status": ["500-599"], "service": "s", "query": "/"}}, "guest": {"plugin": {"header": {"request": {"X-Test": "guest"}}}}},
+    "services": {"s": service("a"), "none": service()},
+}}
+LABELLED_CASES = {
+    "nothing": get(), "values": get("/", ("User-Agent", "t/1 (x; y)"), ("X-Test", "1"), ("X-Request-Id", "7")), "twice": get("/", ("X-Test", "1"), ("X-Test", "2")), "empty": get("/", ("X-Test", "")), "quotes": get("/", ("X-Test", 'a"b\\c')),
+    "unicode": get("/", ("X-Test", "é".encode().decode("latin-1"))), "spaces": get("/", ("X-Test", "  a  b\tc ")), "changed": get("/", ("X-Test", "1"), ("User-Agent", "t"), host="changed.example"), "no-router": get("/", ("X-Test", "1"), host="nowhere.example"),
+    "granted": get("/", ("Authorization", "Basic bWU6aGVsbG8="), host="guarded.example"), "paged": get("/", ("X-Test", "1"), host="paged.example"), "post": post("/", b"x", ("X-Test", "posted")), "guest": get("/", ("X-Test", "1"), host="guest.example"),
+}
+
+
+@pytest.fixture(scope="module")
+def labelled(pairs):
+    return pairs(static={"metrics": {"prometheus": {"addRoutersLabels": True, "headerLabels": LABELS}}}, dynamic=LABELLED, entry_points=("web", "traefik"), plugins={"header": "header"})
+
+
+@pytest.mark.parametrize("name", LABELLED_CASES)
+def test_labels_of_headers(labelled, name):
+    theirs, ours = growth(labelled.traefik, LABELLED_CASES[name]), growth(labelled.weir, LABELLED_CASES[name])
+    assert ours == theirs and any(label == "zed" for key in ours for label, _ in key[1:])
+
+
+def test_secrets_are_no_labels(labelled):
+    """Row `metrics-secrets`: there, who reads metrics reads passwords."""
+    request = get("/", ("Authorization", "Basic bWU6YmFk"), host="guarded.example")
+    values = [{dict(key[1:]).get("AUTH") for key in growth(instance, request) if key[0] == "traefik_entrypoint_requests_total"} for instance in (labelled.traefik, labelled.weir)]
+    assert values == [{"Basic bWU6YmFk"}, {"xxxx"}]

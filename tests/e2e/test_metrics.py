@@ -222,7 +222,7 @@ def test_limits(upstream, proxy):
     def answer(connection, request):
         connection.send(response_bytes(headers=[("X-Big", "x" * 3000)] if request.target == "/big" else [], body=b"ok"))
 
-    p = counted(proxy, one_router(upstream(answer).url), static={"weir": {"workers": 1, "limits": limits}})
+    p = counted(proxy, one_router(upstream(answer).url), static={"weir": {"workers": 1, **({"limits": limits} if limits else {})}})
     assert p.fetch(target="/" + "a" * 2000).status == 414
     assert p.fetch(headers=[(f"X-{i}", "y") for i in range(30)]).status == 431
     assert p.fetch(target="/big").status == 502
@@ -232,6 +232,43 @@ def test_limits(upstream, proxy):
     assert m.value("weir_entrypoint_heads_too_large_total", entrypoint="web") >= 1
     assert m.value("weir_upstream_bad_responses_total") == 1
     assert m.value("weir_entrypoint_targets_too_long_total", entrypoint="traefik") == 0
+
+
+def labelled(upstream, proxy, labels, **limits):
+    return counted(proxy, one_router(upstream().url), static={"metrics": {"prometheus": {"headerLabels": labels}}, "weir": {"workers": 1, **({"limits": limits} if limits else {})}})
+
+
+@pytest.mark.differs("metrics-values")
+def test_labels_of_headers_are_bounded(upstream, proxy):
+    """Clients make up values: those beyond the limit are counted together, and no request is lost."""
+    p = labelled(upstream, proxy, {"tenant": "X-Tenant", "agent": "User-Agent"}, headerLabelSeries=10)
+    with p.connect() as client:
+        for i in range(300):
+            assert client.exchange(headers=[("X-Tenant", f"t{i}"), ("User-Agent", "a")]).status == 200
+        for _ in range(5):
+            client.exchange(headers=[("X-Tenant", "t0"), ("User-Agent", "a")])
+    m = settled(p, lambda m: m.sum("traefik_service_requests_total") == 305)
+    together = 0
+    for name in ("traefik_service_requests_total", "traefik_entrypoint_requests_total"):
+        series = {(*sorted(labels),): value for labels, value in m.all(name).items() if ("entrypoint", "traefik") not in labels}
+        others = {labels: value for labels, value in series.items() if ("tenant", "other") in labels and ("agent", "other") in labels}
+        assert len(series) - len(others) == 10 and sum(others.values()) >= 290
+        assert sum(value for labels, value in series.items() if ("tenant", "t0") in labels) == 6
+        together += sum(others.values())
+    assert m.value("weir_series_other_total") == together
+    assert m.value("traefik_service_request_duration_seconds_count", code="200", method="GET", protocol="http", service="s@file") == 305
+
+
+@pytest.mark.differs("metrics-values")
+def test_odd_values_of_labels(upstream, proxy):
+    p = labelled(upstream, proxy, {"v": "X-Value", "cookie": "Cookie"})
+    with Client(p.port) as client:
+        for value in (b"a\xffb\xc3", "é".encode() * 100, b"y" * 5000, b'"\\'):
+            client.send(b"GET / HTTP/1.1\r\nHost: test\r\nCookie: secret\r\nX-Value: " + value + b"\r\n\r\n")
+            assert client.response().status == 200
+    m = settled(p, lambda m: m.sum("traefik_service_requests_total") == 4)
+    assert set(m.labels("traefik_service_requests_total", "v")) == {"a?b?", "é" * 64, "y" * 128, '"\\'}
+    assert set(m.labels("traefik_service_requests_total", "cookie")) == {"xxxx"}
 
 
 def test_many_series(upstream, proxy):

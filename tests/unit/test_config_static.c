@@ -509,6 +509,36 @@ static void a_missing_file_is_an_error(void **state)
 	end(&f);
 }
 
+static void labels_of_headers_are_checked(void **state)
+{
+	static const char *const rows[][2] = {
+		{"tenant=X-Tenant", NULL},
+		{"_T9=X-Tenant", NULL},
+		{"code=X", "found label \"code\", expected letters, digits and _"},
+		{"a-b=X", "found label \"a-b\""},
+		{"__x=X", "found label \"__x\""},
+		{"9x=X", "found label \"9x\""},
+		{"x=", "label \"x\": found nothing, expected the name of a header"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct start s = {.args = {WEB, NULL}};
+		struct fixture f;
+		char flag[96];
+
+		begin(&f);
+		(void)snprintf(flag, sizeof flag, "--metrics.prometheus.headerLabels.%s",
+			       rows[i][0]);
+		s.args[1] = flag;
+		run(&f, &s);
+		assert_int_equal(f.config == NULL, rows[i][1] != NULL);
+		if (rows[i][1] != NULL)
+			assert_non_null(strstr(f.report, rows[i][1]));
+		end(&f);
+	}
+}
+
 static void default_entry_points_are_settled(void **state)
 {
 	static const struct {
@@ -707,6 +737,7 @@ int main(void)
 		cmocka_unit_test(starts_give_the_expected_configuration),
 		cmocka_unit_test(addresses_are_checked),
 		cmocka_unit_test(a_missing_file_is_an_error),
+		cmocka_unit_test(labels_of_headers_are_checked),
 		cmocka_unit_test(default_entry_points_are_settled),
 		cmocka_unit_test(values_are_settled),
 		cmocka_unit_test(a_dump_loads_as_the_same_configuration),

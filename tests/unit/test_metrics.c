@@ -208,9 +208,9 @@ static void too_many_series(void **state)
 				   &request);
 	}
 	assert_int_equal(g->workers[0].count, 256);
-	assert_int_equal(series_refused(r), 2 * (900 - 256));
+	assert_int_equal(series_losses(r).refused, 2 * (900 - 256));
 	series_release(&g);
-	assert_int_equal(series_refused(r), 2 * (900 - 256));
+	assert_int_equal(series_losses(r).refused, 2 * (900 - 256));
 	series_registry_destroy(&r);
 }
 

@@ -1,5 +1,6 @@
 #include "cli/notify.h"
 
+#include <poll.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,11 +8,37 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+/* A supervisor that takes nothing for so long is stopped. */
+#define SEND_MS 1000
+
 static int supervisor_fd = -1;
 
 void notify_through(int fd)
 {
 	supervisor_fd = fd;
+}
+
+void notify_send_file(const char *text, int fd)
+{
+	char control[CMSG_SPACE(sizeof(int))] __attribute__((aligned(8))) = {0};
+	struct iovec part = {.iov_base = (void *)(uintptr_t)text, .iov_len = strlen(text)};
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+	struct pollfd room = {.fd = supervisor_fd, .events = POLLOUT};
+	struct cmsghdr *head;
+
+	if (supervisor_fd < 0)
+		return;
+	if (fd >= 0) {
+		message.msg_control = control;
+		message.msg_controllen = sizeof control;
+		head = CMSG_FIRSTHDR(&message);
+		head->cmsg_level = SOL_SOCKET;
+		head->cmsg_type = SCM_RIGHTS;
+		head->cmsg_len = CMSG_LEN(sizeof fd);
+		memcpy(CMSG_DATA(head), &fd, sizeof fd);
+	}
+	(void)poll(&room, 1, SEND_MS);
+	(void)sendmsg(supervisor_fd, &message, MSG_NOSIGNAL);
 }
 
 void notify_send(const char *text)

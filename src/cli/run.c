@@ -11,6 +11,7 @@
 #include "api/rest.h"
 #include "cli/cli.h"
 #include "cli/crash.h"
+#include "cli/kept.h"
 #include "cli/notify.h"
 #include "cli/supervised.h"
 #include "cli/supervisor.h"
@@ -19,6 +20,7 @@
 #include "observe/access_log.h"
 #include "observe/metrics.h"
 #include "observe/process.h"
+#include "provider/keeper.h"
 #include "provider/plugin_files.h"
 #include "provider/provider.h"
 #include "proxy/proxy.h"
@@ -36,7 +38,9 @@ struct server {
 	struct access_log *access_log; /* NULL: off */
 	struct api *api;               /* the same */
 	struct aggregator *aggregator;
-	struct rest *rest; /* NULL: off */
+	struct kept kept;      /* of the server before this one; until providers have begun */
+	struct keeper *keeper; /* NULL: nobody outlives this process */
+	struct rest *rest;     /* NULL: off */
 	struct provider *file;
 	struct provider *http;
 	struct plugin_files *plugin_files; /* NULL: nobody watches them */
@@ -207,14 +211,52 @@ static int start_http_provider(struct server *s, struct weir_error *e)
 				    on_asked, s, e);
 }
 
+static void on_accepted(void *context, const char *provider, struct dynamic_config *config)
+{
+	struct server *s = context;
+
+	keeper_take(s->keeper, provider, config);
+}
+
+static int start_keeper(struct server *s, struct weir_error *e)
+{
+	size_t bytes_max = (size_t)s->config->weir.supervisor.keep_bytes_max;
+	int r;
+
+	if (!s->supervised || bytes_max == 0)
+		return 0;
+	r = keeper_create(&s->keeper, bytes_max, kept_send, e);
+	if (r == 0)
+		aggregator_on_accepted(s->aggregator, on_accepted, s);
+	return r;
+}
+
+/* What was put has no other source; the others are asked first. */
+static int start_rest(struct server *s, struct weir_error *e)
+{
+	int r = rest_create(&s->rest, s->proxy, s->config, &s->control, s->aggregator, e);
+
+	if (r < 0)
+		return r;
+	kept_offer(&s->kept, s->aggregator, "rest");
+	(void)aggregator_use_kept(s->aggregator, "rest");
+	return 0;
+}
+
 static int start_providers(struct server *s, struct weir_error *e)
 {
 	int r = aggregator_create(&s->aggregator, &s->control.uv, s->config->providers.throttle_ns,
 				  on_configuration, s, e);
 
+	if (r == 0)
+		r = start_keeper(s, e);
+
 	proxy_on_ready(s->proxy, say_ready, s);
 	if (r == 0 && s->config->providers.rest != NULL)
-		r = rest_create(&s->rest, s->proxy, s->config, &s->control, s->aggregator, e);
+		r = start_rest(s, e);
+	for (enum provider_id id = 0; r == 0 && id < PROVIDER_COUNT; id++)
+		kept_offer(&s->kept, s->aggregator, provider_name(id));
+	kept_free(&s->kept);
 	if (r == 0 && s->config->providers.file != NULL)
 		r = file_provider_create(&s->file, s->aggregator, s->config->providers.file, e);
 	if (r == 0 && s->config->providers.http != NULL)
@@ -280,6 +322,7 @@ static void finish(struct server *s)
 	plugin_files_destroy(&s->plugin_files);
 	rest_stop(s->rest);
 	aggregator_destroy(&s->aggregator);
+	keeper_destroy(&s->keeper);
 	metrics_stop(s->metrics);
 	api_stop(s->api);
 	proxy_destroy(&s->proxy);
@@ -337,6 +380,7 @@ static int run_server(const struct cli_args *args, const struct supervised *told
 		(void)prctl(PR_SET_NAME, "weir");
 		notify_through(told->notice_fd);
 		process_set_restarts(told->restarts);
+		kept_inherit(&s.kept);
 	}
 	s.supervised = told != NULL;
 	crash_report_install();

@@ -249,14 +249,35 @@ static void on_ready(struct supervisor *s)
 	}
 }
 
+/* `*fd`: what came with it, or -1. */
+static ssize_t receive_notice(int from, char text[NOTICE_BYTES], int *fd)
+{
+	char control[CMSG_SPACE(sizeof(int))] __attribute__((aligned(8)));
+	struct iovec part = {.iov_base = text, .iov_len = NOTICE_BYTES};
+	struct msghdr message = {.msg_iov = &part,
+				 .msg_iovlen = 1,
+				 .msg_control = control,
+				 .msg_controllen = sizeof control};
+	ssize_t n = recvmsg(from, &message, MSG_CMSG_CLOEXEC);
+	const struct cmsghdr *head = n < 0 ? NULL : CMSG_FIRSTHDR(&message);
+
+	*fd = -1;
+	if (head != NULL && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS)
+		memcpy(fd, CMSG_DATA(head), sizeof *fd);
+	return n;
+}
+
 /* What the server says goes on to the service manager. */
 static void take_notices(struct supervisor *s)
 {
 	char text[NOTICE_BYTES + 1];
 	ssize_t n;
+	int fd;
 
-	while ((n = recv(s->server.notices, text, NOTICE_BYTES, 0)) > 0) {
+	while ((n = receive_notice(s->server.notices, text, &fd)) > 0) {
 		text[n] = '\0';
+		if (kept_take(&s->kept, text, fd))
+			continue;
 		if (strcmp(text, "READY=1") == 0)
 			on_ready(s);
 		notify_send(text);
@@ -400,6 +421,7 @@ static int begin(struct supervisor *s, const struct static_config *config)
 			.pid = old, .notices = -1, .ready = true, .since_ns = clock_mono_ns()};
 		s->was_ready = true;
 	}
+	kept_inherit(&s->kept);
 	if (r == 0 && socket_set_inherit(&s->sockets) < 0)
 		r = error_set(&e, -ENOMEM, "out of memory");
 	if (r == 0)
@@ -432,6 +454,7 @@ int supervise(const struct cli_args *args, struct static_config **config)
 		(void)unlink(s.pid_file);
 	forget(&s.server);
 	socket_set_free(&s.sockets);
+	kept_free(&s.kept);
 	if (s.signals >= 0)
 		(void)close(s.signals);
 	free(s.pid_file);

@@ -6,6 +6,7 @@
 
 #include <signal.h>
 
+#include "cli/kept.h"
 #include "cli/supervisor.h"
 #include "net/socket_set.h"
 
@@ -23,6 +24,7 @@ struct supervisor {
 	char *program; /* its path: where a newer one is looked for */
 	char *pid_file;
 	struct socket_set sockets; /* those of one entry point have its name */
+	struct kept kept;          /* what the last server has given to the next one */
 	size_t workers;
 	sigset_t before; /* the signal mask for children */
 	int signals;     /* a signalfd */

@@ -12,6 +12,8 @@
 
 /* Ours, also after somebody has put another one in its place. */
 #define THIS_PROGRAM "/proc/self/exe"
+/* Behind the standard descriptors and, with their number, the sockets. */
+#define FIRST_KEPT 3
 
 /* The name for a list of processes, `command` unless it is NULL, and our arguments. To be freed;
  * NULL without memory. */
@@ -64,11 +66,20 @@ static void claim_watchdog(void)
 	(void)unsetenv("WATCHDOG_PID");
 }
 
+/* What the next program takes over; the kept files first, while none of them can be in the place of
+ * a socket. Returns as `socket_set_export`. */
+static int export_all(struct supervisor *s)
+{
+	int r = kept_export(&s->kept, FIRST_KEPT + (int)s->sockets.count);
+
+	return r < 0 ? r : socket_set_export(&s->sockets);
+}
+
 static _Noreturn void become_server(struct supervisor *s, char *const *argv, int notice_fd)
 {
 	struct supervised told = {
 		.workers = s->workers, .supervisor = getppid(), .restarts = s->restarts};
-	int next = socket_set_export(&s->sockets);
+	int next = export_all(s);
 
 	if (next >= 0) {
 		told.notice_fd = fcntl(notice_fd, F_DUPFD, next);
@@ -134,16 +145,19 @@ int supervisor_start_check(struct supervisor *s, struct weir_error *e)
 int supervisor_become(struct supervisor *s, struct weir_error *e)
 {
 	char **argv = arguments(s, "weir", NULL);
+	struct kept copies = {0};
 
 	if (argv == NULL || supervised_export_server(s->server.pid) < 0)
 		(void)error_set(e, -ENOMEM, "out of memory");
-	else if (socket_set_export(&s->sockets) < 0)
+	else if (export_all(s) < 0)
 		(void)error_set(e, -EMFILE, "no descriptors are free");
 	else if (execv(s->program, argv) < 0)
 		(void)error_set(e, -errno, "%s: %s", s->program, strerror(errno));
 	socket_set_unexport(&s->sockets);
 	/* No child may take itself for an upgraded supervisor. */
 	(void)supervised_inherit_server();
+	kept_inherit(&copies);
+	kept_free(&copies);
 	free(argv);
 	return e->code;
 }

@@ -369,6 +369,18 @@ int dynamic_link(struct dynamic_config *config, const slice *internal, size_t co
 int dynamic_read_files(struct dynamic_config *config, void (*file)(void *context, const char *path),
 		       void *context);
 
+/**
+ * Appends all of a provider's configuration, with what is in the files that it names, so that
+ * `dynamic_restore` can make an equal one of it. Any thread. Returns 0, or -EFBIG when it is longer
+ * than the limit of `out`, or memory is short.
+ */
+int dynamic_keep(struct dynamic_config *config, struct str *out);
+
+/** The configuration that `text` was made of. `source` stands for it in messages. Returns 0 or a
+ * negative errno value; errors are in `report` if the text can be read at all. */
+int dynamic_restore(slice text, const char *source, struct config_report *report,
+		    struct dynamic_config **config);
+
 /** "a@file" for "a" of an object with that name ("r@file"): how what it refers to is called. `p` is
  * NULL when the arena is full. */
 slice dynamic_qualify_as(struct arena *arena, slice name, slice object);

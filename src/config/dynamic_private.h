@@ -73,6 +73,9 @@ size_t dynamic_count(const struct dynamic_config *config, enum dynamic_kind kind
 /** The one at `index`, in the order of names. */
 struct dynamic_object *dynamic_at(const struct dynamic_config *config, enum dynamic_kind kind,
 				  size_t index);
+/** Calls `visit` for each option of a configuration that stands for bytes, in whatever object. */
+void dynamic_visit_contents(struct dynamic_config *config,
+			    void (*visit)(void *user, struct option_content *content), void *user);
 /** Finds an object by name; returns false, and leaves `*index` anywhere, if there is none. */
 bool dynamic_index(const struct dynamic_config *config, enum dynamic_kind kind, slice name,
 		   size_t *index);

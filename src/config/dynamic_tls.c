@@ -115,19 +115,25 @@ static void read_one(void *user, struct option_content *content)
 		content->bytes = bytes.p != NULL ? bytes : SLICE("");
 }
 
+void dynamic_visit_contents(struct dynamic_config *config,
+			    void (*visit)(void *user, struct option_content *content), void *user)
+{
+	for (enum dynamic_kind kind = 0; kind < DYNAMIC_KIND_COUNT; kind++)
+		for (size_t i = 0; i < dynamic_count(config, kind); i++)
+			option_visit_contents(dynamic_kind_options(kind),
+					      dynamic_at(config, kind, i), visit, user);
+	for (size_t i = 0; i < config->certificates.count; i++)
+		option_visit_contents(dynamic_certificate_options, config->certificates.items[i],
+				      visit, user);
+}
+
 int dynamic_read_files(struct dynamic_config *config, void (*file)(void *context, const char *path),
 		       void *context)
 {
 	struct reading all = {.arena = &config->arena, .file = file, .context = context};
 
 	must(config->part_count == 0);
-	for (enum dynamic_kind kind = 0; kind < DYNAMIC_KIND_COUNT; kind++)
-		for (size_t i = 0; i < dynamic_count(config, kind); i++)
-			option_visit_contents(dynamic_kind_options(kind),
-					      dynamic_at(config, kind, i), read_one, &all);
-	for (size_t i = 0; i < config->certificates.count; i++)
-		option_visit_contents(dynamic_certificate_options, config->certificates.items[i],
-				      read_one, &all);
+	dynamic_visit_contents(config, read_one, &all);
 	/* The hashes are as they were made when it was decoded. */
 	if (all.count == 0)
 		return 0;

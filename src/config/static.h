@@ -355,7 +355,8 @@ struct weir_plugins_config {
 
 struct weir_supervisor_config {
 	bool enabled;
-	slice pid_file; /* empty: none */
+	int64_t keep_bytes_max; /* of one provider's configuration; 0: none is kept */
+	slice pid_file;         /* empty: none */
 };
 
 /** weir.generations: dynamic configurations that were replaced while requests still use them. */

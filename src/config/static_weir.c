@@ -338,6 +338,12 @@ static const struct option supervisor_rows[] = {
 		 "Serve in a child process that is started again if it dies; the first process "
 		 "keeps "
 		 "the listening sockets."),
+	OPT_SIZE("keepConfiguration", struct weir_supervisor_config, keep_bytes_max, "64MiB",
+		 "Most bytes of a provider's last good configuration, which the first process "
+		 "keeps in "
+		 "memory for a server that is started again and finds a broken one; 0: none is "
+		 "kept.",
+		 .min = 0, .max = (int64_t)1 << 32),
 	OPT_STRING(
 		"pidFile", struct weir_supervisor_config, pid_file, "",
 		"File for the number of the process that takes signals; `weir upgrade` reads it."),

@@ -178,6 +178,14 @@ static const struct family process_families[] = {
 	METRIC("weir_server_restarts", COUNTER,
 	       "Servers that died and were started again by the supervisor", struct process_numbers,
 	       restarts),
+	METRIC("weir_kept_configuration_bytes", GAUGE,
+	       "Length of the last good configurations that the supervisor keeps",
+	       struct process_numbers, kept_bytes),
+	METRIC("weir_kept_configuration_failures", COUNTER,
+	       "Configurations that were not kept: longer than weir.supervisor.keepConfiguration, "
+	       "or "
+	       "memory was short",
+	       struct process_numbers, kept_failures),
 };
 
 static const struct family memory_families[] = {

@@ -101,6 +101,8 @@ struct process_numbers {
 	uint64_t max_fds;
 	uint64_t start_ns;
 	uint64_t restarts;
+	uint64_t kept_bytes;
+	uint64_t kept_failures;
 };
 
 #endif

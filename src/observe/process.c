@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "provider/keeper.h"
 
 #define NS_PER_S 1000000000u
 
@@ -110,4 +111,6 @@ void process_read(struct process_numbers *n)
 	count_descriptors(n);
 	read_start(n);
 	n->restarts = restarts_before;
+	n->kept_bytes = atomic_load(&keeper_numbers.bytes);
+	n->kept_failures = atomic_load(&keeper_numbers.failures);
 }

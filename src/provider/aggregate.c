@@ -15,6 +15,7 @@ struct source {
 	const char *name;
 	struct dynamic_config *current; /* handed on; NULL before the first */
 	struct dynamic_config *pending; /* came too early */
+	struct str kept;                /* until there is a current one */
 	uv_timer_t timer;               /* active while changes have to wait */
 };
 
@@ -24,6 +25,8 @@ struct aggregator {
 	uint64_t throttle_ms;
 	void (*apply)(void *context, struct dynamic_config *config);
 	void *context;
+	void (*accepted)(void *context, const char *provider, struct dynamic_config *config);
+	void *accepted_context;
 	struct list sources;
 	size_t source_count;
 };
@@ -52,6 +55,7 @@ static void free_source(uv_handle_t *timer)
 
 	dynamic_destroy(&s->current);
 	dynamic_destroy(&s->pending);
+	str_free(&s->kept);
 	free(s);
 }
 
@@ -109,6 +113,9 @@ static void accept_change(struct source *s, struct dynamic_config *config)
 
 	dynamic_destroy(&s->current);
 	s->current = config;
+	str_free(&s->kept);
+	if (a->accepted != NULL)
+		a->accepted(a->accepted_context, s->name, config);
 	if (a->throttle_ms > 0)
 		must(uv_timer_start(&s->timer, on_interval_over, a->throttle_ms, 0) == 0);
 	log_debug_with((LOG_STRING("providerName", s->name)), "Configuration received");
@@ -179,4 +186,67 @@ void aggregator_publish(struct aggregator *a, const char *provider, struct dynam
 			       "Skipping unchanged configuration");
 		dynamic_destroy(&config);
 	}
+}
+
+void aggregator_on_accepted(struct aggregator *a,
+			    void (*accepted)(void *context, const char *provider,
+					     struct dynamic_config *config),
+			    void *context)
+{
+	OBJ_CHECK(a, AGGREGATOR_MAGIC);
+	a->accepted = accepted;
+	a->accepted_context = context;
+}
+
+void aggregator_offer(struct aggregator *a, const char *provider, slice kept)
+{
+	struct source *s;
+
+	OBJ_CHECK(a, AGGREGATOR_MAGIC);
+	s = find_source(a, provider);
+	if (s == NULL)
+		return;
+	str_free(&s->kept);
+	str_add(&s->kept, kept);
+	if (s->kept.failed)
+		str_free(&s->kept);
+}
+
+/* NULL if it cannot be read, which is told. */
+static struct dynamic_config *restore(const struct source *s)
+{
+	struct dynamic_config *config = NULL;
+	struct config_report report;
+	struct arena arena;
+	int r;
+
+	arena_init(&arena, 4096, (size_t)1 << 20);
+	config_report_init(&report, &arena);
+	r = dynamic_restore(str_slice(&s->kept), "the last good configuration", &report, &config);
+	if (r < 0)
+		log_warn_with((LOG_STRING("providerName", s->name),
+			       LOG_TEXT("error", report.count > 0 ? report.messages[0].text
+								  : slice_from(strerror(-r)))),
+			      "The last good configuration cannot be used");
+	arena_free(&arena);
+	return config;
+}
+
+bool aggregator_use_kept(struct aggregator *a, const char *provider)
+{
+	struct source *s;
+	struct dynamic_config *config;
+
+	OBJ_CHECK(a, AGGREGATOR_MAGIC);
+	s = find_source(a, provider);
+	if (s == NULL || s->current != NULL || s->kept.n == 0)
+		return false;
+	config = restore(s);
+	str_free(&s->kept);
+	if (config == NULL)
+		return false;
+	log_warn_with((LOG_STRING("providerName", provider)),
+		      "The last good configuration serves on, which the supervisor has kept");
+	aggregator_publish(a, provider, config);
+	return true;
 }

@@ -40,6 +40,7 @@ struct file_provider {
 	struct file_state loaded;   /* the state that was last looked at */
 	struct dynamic_hash published;
 	bool has_published;
+	bool has_kept;           /* what the supervisor had kept was used for the first reading */
 	uint64_t empty_since_ms; /* with `empty_state`; 0: not empty */
 	struct file_state empty_state;
 	unsigned doubts;   /* loads in a row that were thrown away */
@@ -191,6 +192,9 @@ static int take_reading(struct file_provider *f, struct weir_error *e)
 		log_report(&r->report, !f->has_published);
 	if (result < 0)
 		(void)first_error(&r->report, e);
+	if (result < 0 && !f->has_published)
+		f->has_kept |= aggregator_use_kept(f->provider.aggregator,
+						   provider_name(f->provider.class->id));
 	counter_add(&provider_counters[PROVIDER_FILE].failures, result < 0);
 	counter_add(&provider_counters[PROVIDER_FILE].unchanged, same);
 	if (result == 0) {
@@ -402,7 +406,7 @@ static int start(struct file_provider *f, struct weir_error *e)
 			on_change(f); /* what changed in between */
 		r = 0;
 	}
-	return r < 0 ? -EINVAL : 0;
+	return r < 0 && !f->has_kept ? -EINVAL : 0;
 }
 
 int file_provider_create(struct provider **p, struct aggregator *a,

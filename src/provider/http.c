@@ -130,10 +130,13 @@ static void rest(struct http_provider *h, int code, const struct weir_error *why
 {
 	void (*tried)(void *) = h->tried;
 
-	if (code < 0)
+	if (code < 0) {
 		retry_later(h, why);
-	else
+		(void)aggregator_use_kept(h->provider.aggregator,
+					  provider_name(h->provider.class->id));
+	} else {
 		poll_later(h);
+	}
 	if (h->again)
 		http_fetcher_start(h->fetcher);
 	h->again = false;

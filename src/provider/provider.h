@@ -69,6 +69,21 @@ uv_loop_t *aggregator_loop(const struct aggregator *a);
  */
 void aggregator_publish(struct aggregator *a, const char *provider, struct dynamic_config *config);
 
+/** From now on `accepted` is told of each provider's configuration when it takes effect; it takes a
+ * reference if it wants to keep it. */
+void aggregator_on_accepted(struct aggregator *a,
+			    void (*accepted)(void *context, const char *provider,
+					     struct dynamic_config *config),
+			    void *context);
+
+/** What `dynamic_keep` made of the provider's last good configuration in a server that died, for
+ * `aggregator_use_kept`. It is copied; without memory it is forgotten. */
+void aggregator_offer(struct aggregator *a, const char *provider, slice kept);
+
+/** The provider's first attempt has failed: publishes what was offered for it, if it was and
+ * nothing else has been published. Returns whether it did; it is logged. */
+bool aggregator_use_kept(struct aggregator *a, const char *provider);
+
 #define PROVIDER_MAGIC 0x70726f76u
 
 struct provider;

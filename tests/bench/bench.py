@@ -52,6 +52,11 @@ def make_plan():
     return Plan(cases, rounds, 1000 if quick else IDLE_CONNECTIONS, quick)
 
 
+def ends():
+    """The program that plays the origin server and the bare relay."""
+    return Path(os.environ["BENCH_ENDS"])
+
+
 def make_subjects(plan, weir, traefik):
     guest = peers.Plugin(machine.find_guest(weir, "header"), peers.HEADER_CONFIG)
 
@@ -62,6 +67,7 @@ def make_subjects(plan, weir, traefik):
         return lambda peer, upstream: start(peer, upstream, headers)
 
     subjects = [
+        Subject(report.RELAY, lambda peer, upstream: peers.start_relay(peer, upstream, ends()), forwarded=False),
         Subject(report.WEIR, traefik_like(weir, None), idle=True),
         Subject(report.WEIR_GUEST, traefik_like(weir, guest), guest=True),
         Subject(report.NGINX_BARE, with_headers(peers.start_nginx, False), forwarded=False),
@@ -99,7 +105,7 @@ def run(plan, weir, traefik):
     with contextlib.ExitStack() as stack:
         base = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="weir-bench-")))
         base.chmod(0o755)
-        upstream = peers.start_upstream(base / "upstream", load_cpu)
+        upstream = peers.start_origin(base / "upstream", load_cpu, ends())
         stack.callback(upstream.stop)
         running = {}
         for number, subject in enumerate(subjects):

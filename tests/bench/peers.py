@@ -299,6 +299,16 @@ def start_upstream(directory, cpu):
     return start_nginx_with(peer, UPSTREAM.format(port=peer.port, directory=directory))
 
 
+def start_origin(directory, cpu, ends):
+    """A server that does as little as possible, so that what it serves is not held up by it."""
+    peer = Peer("the origin", directory, cpu)
+    return peer.start(ends, "origin", peer.port)
+
+
+def start_relay(peer, upstream, ends):
+    return peer.start(ends, "relay", peer.port, upstream)
+
+
 def start_nginx(peer, upstream, headers):
     return start_nginx_with(peer, NGINX_PROXY.format(port=peer.port, upstream=upstream,
                                                  headers=NGINX_HEADERS if headers else ""))

@@ -3,6 +3,7 @@
 import statistics
 
 WEIR = "weir"
+RELAY = "bare relay"
 WEIR_GUEST = "weir, header guest"
 NGINX_BARE = "nginx, bare"
 NGINX = "nginx"
@@ -101,7 +102,7 @@ def ratios(case, name, peer):
 
 def ratio_rows(cases):
     for key, case in cases.items():
-        for peer in (NGINX_BARE, NGINX, HAPROXY_BARE, HAPROXY, TRAEFIK):
+        for peer in (RELAY, NGINX_BARE, NGINX, HAPROXY_BARE, HAPROXY, TRAEFIK):
             if peer not in case:
                 continue
             found = ratios(case, WEIR, peer)
@@ -189,11 +190,14 @@ def machine_lines(results, command="make bench"):
 
 INTRODUCTION = """\
 `make bench` writes this page; `tests/bench` holds the program and the configuration of each proxy. Every proxy has
-one worker on one CPU; wrk (one thread) and the upstream, an nginx that serves files from memory, share another. All
-connections are kept alive. The rounds are interleaved: in each, all proxies are loaded one after the other. Values
+one worker on one CPU; wrk (one thread) and the upstream share another. The upstream is a small program that does nothing
+but answer (`bench_ends.c`), so that it holds nobody up. All connections are kept alive. The rounds are interleaved: in each, all proxies are loaded one after the other. Values
 are medians over the rounds, with the extremes in parentheses; a ratio is taken round by round. CPU time is user and
 system time of all processes and threads of the proxy, as the scheduler counts it. Responses of 1 MiB that are under
 way when a round ends count by the share that arrived; the latencies are those of the complete ones.
+
+The bare relay (`bench_ends.c`, too) passes bytes on without looking at them, between each client and a connection of its
+own to the upstream: two calls of the system in each direction, which is the floor under small messages.
 
 Every proxy tells the upstream X-Forwarded-For, -Host, -Port, -Proto, -Server and X-Real-Ip, but for the "bare" ones,
 which add nothing. The header guest is a WebAssembly plugin that sets one request and one response header. The peers

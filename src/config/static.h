@@ -253,6 +253,7 @@ struct weir_limits_config {
 	int64_t kept_body_bytes;           /* of the process */
 	int64_t body_queue_bytes;          /* between sender and receiver of one body */
 	int64_t upstream_connections;      /* per worker and server */
+	int64_t pipes_per_worker;          /* 0: none */
 	int64_t upstream_hold_ns;          /* 0: never */
 	int64_t idle_upstream_connections; /* per worker, all servers together */
 	int64_t dns_cache_ns;

@@ -13,6 +13,11 @@ static const struct option limits_rows[] = {
 	OPT_SIZE("bodyQueue", struct weir_limits_config, body_queue_bytes, "256KiB",
 		 "Bytes of a body that may wait for its receiver before its sender is stopped.",
 		 AT_LEAST(16 << 10)),
+	OPT_INT("pipes", struct weir_limits_config, pipes_per_worker, "256",
+		"Most pipes of one worker (two descriptors each) that long bodies go through from "
+		"one connection to another without being copied; beyond, and with 0, they are "
+		"copied.",
+		.min = 0, .max = 65536),
 	OPT_SIZE("keptBodies", struct weir_limits_config, kept_body_bytes, "1GiB",
 		 "Most bytes of bodies that middlewares and plugins keep at the same time, in "
 		 "memory "

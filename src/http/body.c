@@ -1,5 +1,7 @@
 #include "http/body.h"
 
+#include <errno.h>
+
 void body_init(struct body *b, size_t limit_bytes)
 {
 	/* The pieces need no clearing; this runs twice per request. */
@@ -8,6 +10,8 @@ void body_init(struct body *b, size_t limit_bytes)
 	b->abort_code = 0;
 	b->first = b->count = 0;
 	b->bytes = 0;
+	b->takes_pipe = false;
+	b->pipe = NULL;
 	b->limit_bytes = MAX(limit_bytes, 1);
 	b->taken_bytes = 0;
 	b->stalled = false;
@@ -30,6 +34,7 @@ void body_free(struct body *b)
 	for (unsigned i = 0; i < b->count; i++)
 		buffer_unref(&piece(b, i)->buffer);
 	b->count = 0;
+	pipe_give(&b->pipe);
 	/* Whoever is let go later must not take this body for one that still refers to it. */
 	b->producer = b->consumer = NULL;
 	b->want = NULL;
@@ -70,6 +75,9 @@ static void wake_producer(struct body *b)
 void body_set_consumer(struct body *b, body_ready_fn *ready, void *consumer)
 {
 	OBJ_CHECK(b, BODY_MAGIC);
+	/* Bytes in a pipe are for the one who said that it takes them, or for nobody. */
+	must(body_piped(b) == 0 || ready == NULL);
+	b->takes_pipe = false;
 	b->ready = ready;
 	b->consumer = consumer;
 	if (ready != NULL)
@@ -110,6 +118,53 @@ void body_push(struct body *b, struct buffer *buffer, slice bytes)
 	must(b->count < BODY_PIECES);
 	*piece(b, b->count++) =
 		(struct body_piece){buffer != NULL ? buffer_ref(buffer) : NULL, bytes.p, bytes.n};
+}
+
+void body_accept_pipe(struct body *b)
+{
+	OBJ_CHECK(b, BODY_MAGIC);
+	must(b->ready != NULL);
+	b->takes_pipe = true;
+}
+
+ssize_t body_pipe_in(struct body *b, struct pipe_pool *pool, int fd, uint64_t n)
+{
+	ssize_t moved = -EINVAL;
+
+	OBJ_CHECK(b, BODY_MAGIC);
+	must(b->state == BODY_OPEN && b->takes_pipe && b->bytes < b->limit_bytes);
+	if (b->pipe == NULL)
+		b->pipe = pipe_take(pool);
+	if (b->pipe != NULL)
+		moved = pipe_fill(b->pipe, fd, (size_t)MIN(n, b->limit_bytes - b->bytes));
+	if (moved > 0) {
+		b->bytes += (size_t)moved;
+	} else if (moved == -EAGAIN && b->pipe->bytes > 0) {
+		b->stalls += !b->stalled;
+		b->stalled = b->want != NULL;
+	} else if (body_piped(b) == 0 && (moved == -EINVAL || moved == -ENOMEM)) {
+		/* No pipe is to be had, or the socket cannot be spliced. */
+		b->takes_pipe = false;
+		return -EOPNOTSUPP;
+	}
+	return moved;
+}
+
+ssize_t body_pipe_out(struct body *b, int fd, uint64_t n)
+{
+	ssize_t moved;
+
+	OBJ_CHECK(b, BODY_MAGIC);
+	must(b->count == 0 && b->pipe != NULL);
+	moved = pipe_drain(b->pipe, fd, (size_t)MIN(n, SIZE_MAX));
+	if (moved < 0)
+		return moved;
+	b->bytes -= (size_t)moved;
+	b->taken_bytes += (uint64_t)moved;
+	if (b->taken != NULL)
+		b->taken(b, b->producer, (size_t)moved);
+	wake_producer(b);
+	return moved;
 }
 
 void body_end(struct body *b)

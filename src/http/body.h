@@ -3,6 +3,9 @@
  * producer and one consumer on the same loop. Back-pressure is part of it: a producer stops when
  * the queue is full and is woken when half of it has been taken. The end, an abort and the trailers
  * travel in band, behind the bytes.
+ *
+ * Between two sockets a long body may go through a pipe of the kernel behind the pieces, without
+ * being looked at, if its consumer has said that it takes it so.
  */
 #ifndef HTTP_BODY_H
 #define HTTP_BODY_H
@@ -10,6 +13,7 @@
 #include <sys/uio.h>
 
 #include "core/buffer.h"
+#include "core/pipe_pool.h"
 #include "http/fields.h"
 
 /** Pieces that one body holds at most; many tiny ones make it full before its bytes do. */
@@ -50,7 +54,9 @@ struct body {
 	unsigned first;
 	unsigned count;
 	struct body_piece pieces[BODY_PIECES];
-	size_t bytes; /* waiting */
+	size_t bytes;      /* waiting, those in the pipe included */
+	bool takes_pipe;   /* the consumer takes bytes by `body_pipe_out` */
+	struct pipe *pipe; /* behind the pieces; NULL: none */
 	size_t limit_bytes;
 	uint64_t taken_bytes; /* by the consumer, since the start */
 	bool stalled;         /* the producer has seen the body full and waits to be woken */
@@ -114,6 +120,33 @@ slice body_front(const struct body *b);
 
 /** Takes `n` waiting bytes off the front; may wake the producer. */
 void body_take(struct body *b, size_t n);
+
+/** The consumer also takes what comes through a pipe, by `body_pipe_out`, until it is replaced. */
+void body_accept_pipe(struct body *b);
+
+/** Whether more bytes may come through a pipe. */
+static inline bool body_accepts_pipe(const struct body *b)
+{
+	return b->takes_pipe;
+}
+
+/**
+ * Moves at most `n` bytes from a socket into the body, past us. Needs `body_has_room` and
+ * `body_accepts_pipe`. Returns how many, 0 at the end of the socket's data, -EAGAIN when it has
+ * none now (or, with bytes in the pipe, perhaps no room there: then the producer is asked again),
+ * -EOPNOTSUPP when this body's bytes have to be pushed from now on, or another negative errno.
+ */
+ssize_t body_pipe_in(struct body *b, struct pipe_pool *pool, int fd, uint64_t n);
+
+/** Bytes in the pipe; they come behind all pieces. */
+static inline size_t body_piped(const struct body *b)
+{
+	return b->pipe != NULL ? b->pipe->bytes : 0;
+}
+
+/** Moves at most `n` bytes of the pipe to a socket, when all pieces are taken; may wake the
+ * producer. Returns how many, -EAGAIN, or another negative errno. */
+ssize_t body_pipe_out(struct body *b, int fd, uint64_t n);
 
 /** Moves a piece from the front of one body to the end of another, without copying. Needs room
  * there and bytes here. */

@@ -329,12 +329,32 @@ static void end_of_data(struct client_connection *c, int code)
 	body_notify(b);
 }
 
+/* A long body goes past us, if its consumer takes it so. False: it has to be read. */
+static bool pipe_body(struct client_connection *c)
+{
+	ssize_t n = h1_receiver_pipe(&c->in, &c->io, c->call->response_body);
+
+	if (n == -EOPNOTSUPP)
+		return false;
+	if (n == -EAGAIN)
+		client_connection_watch(c, !c->call->response_body->stalled,
+					(c->io.watched & TRANSPORT_WRITABLE) != 0);
+	else if (n <= 0)
+		end_of_data(c, (int)n);
+	else
+		continue_body(c);
+	return true;
+}
+
 static void on_readable(struct client_connection *c)
 {
-	ssize_t n = h1_receiver_fill(
-		&c->in, &c->io,
-		c->call->head_received ? SIZE_MAX : c->client->options.head.head_bytes_max + 1);
+	ssize_t n;
 
+	if (c->call->head_received && pipe_body(c))
+		return;
+	n = h1_receiver_fill(&c->in, &c->io,
+			     c->call->head_received ? SIZE_MAX
+						    : c->client->options.head.head_bytes_max + 1);
 	if (n == -EAGAIN)
 		return;
 	c->heard |= n > 0;

@@ -4,6 +4,9 @@
 
 #define VECTORS_MAX (BODY_PIECES + 4)
 
+/* A shorter rest of a body is copied: a pipe costs a system call more for each read. */
+#define PIPE_BYTES_MIN ((uint64_t)64 * 1024)
+
 /* Reads that fill their block get a larger one next time, those that leave most of it empty a
  * smaller one. */
 static void remember_size(struct h1_receiver *r, size_t asked, size_t got)
@@ -172,6 +175,27 @@ enum h1_result h1_receiver_decode(struct h1_receiver *r, struct body *body, stru
 	if (result == H1_DONE)
 		drop_if_empty(r);
 	return result;
+}
+
+ssize_t h1_receiver_pipe(struct h1_receiver *r, struct transport *t, struct body *body)
+{
+	ssize_t n;
+
+	if (r->framing != FRAMING_LENGTH || !body_accepts_pipe(body) || t->ops != NULL ||
+	    (r->left < PIPE_BYTES_MIN && body->pipe == NULL) || h1_receiver_bytes(r).n > 0)
+		return -EOPNOTSUPP;
+	if (!body_has_room(body))
+		return -EAGAIN;
+	/* What the next head brings with it of such a body is little. */
+	r->class = BUFFER_SMALL;
+	buffer_unref(&r->in);
+	r->at = 0;
+	n = body_pipe_in(body, &t->loop->pipes, t->fd, r->left);
+	if (n > 0) {
+		r->left -= (uint64_t)n;
+		r->body_bytes += (uint64_t)n;
+	}
+	return n;
 }
 
 void h1_receiver_free(struct h1_receiver *r)
@@ -344,6 +368,25 @@ static enum h1_sent verdict(struct h1_sender *s)
 	return s->framing == FRAMING_CLOSE ? H1_SENT_ALL : H1_SENT_BROKEN;
 }
 
+bool h1_sender_takes_pipe(const struct h1_sender *s, const struct transport *t)
+{
+	return s->body != NULL && s->framing == FRAMING_LENGTH && t->ops == NULL;
+}
+
+/* What is in the body's pipe, behind everything else. Returns 0 when all of it is out. */
+static int flush_pipe(struct h1_sender *s, struct transport *t)
+{
+	while (s->body != NULL && body_piped(s->body) > 0 && s->left > 0) {
+		ssize_t n = body_pipe_out(s->body, t->fd, s->left);
+
+		if (n < 0)
+			return (int)n;
+		s->written += (uint64_t)n;
+		s->left -= (uint64_t)n;
+	}
+	return 0;
+}
+
 enum h1_sent h1_sender_flush(struct h1_sender *s, struct transport *t)
 {
 	for (;;) {
@@ -352,8 +395,12 @@ enum h1_sent h1_sender_flush(struct h1_sender *s, struct transport *t)
 		size_t offered = 0;
 		ssize_t n;
 
-		if (count == 0)
-			return verdict(s);
+		if (count == 0) {
+			s->error = flush_pipe(s, t);
+			if (s->error == 0)
+				return verdict(s);
+			return s->error == -EAGAIN ? H1_SENT_BLOCKED : H1_SENT_FAILED;
+		}
 		for (int i = 0; i < count; i++)
 			offered += v[i].iov_len;
 		n = transport_writev(t, v, count);

@@ -50,6 +50,13 @@ void h1_receiver_begin_body(struct h1_receiver *r, enum framing framing, uint64_
 enum h1_result h1_receiver_decode(struct h1_receiver *r, struct body *body,
 				  struct fields *trailers);
 
+/**
+ * Moves what has come of a long body of known length past us into `body`, whose bytes are then
+ * accounted for by `h1_receiver_decode` as usual. Returns what `transport_read` does, or
+ * -EOPNOTSUPP: it has to be read (`h1_receiver_fill`).
+ */
+ssize_t h1_receiver_pipe(struct h1_receiver *r, struct transport *t, struct body *body);
+
 /** Drops unread bytes and state. */
 void h1_receiver_free(struct h1_receiver *r);
 
@@ -86,8 +93,13 @@ struct h1_sender {
 char *h1_sender_head(struct h1_sender *s, struct loop *loop, size_t head_bytes);
 void h1_sender_head_done(struct h1_sender *s, const char *end);
 
-/** What follows the head. */
+/** What follows the head. Whether the body may come through a pipe is for the caller to say
+ * (`h1_sender_takes_pipe`). */
 void h1_sender_body(struct h1_sender *s, struct body *body, enum framing framing, uint64_t length);
+
+/** Whether the sender could take the body through a pipe: the transport is a bare socket, and the
+ * framing needs nothing between the bytes. */
+bool h1_sender_takes_pipe(const struct h1_sender *s, const struct transport *t);
 
 /** Writes as much as the transport takes. */
 enum h1_sent h1_sender_flush(struct h1_sender *s, struct transport *t);

@@ -193,6 +193,8 @@ static void respond(struct exchange *x)
 	h1_sender_body(&c->out, x->response_body, framing, x->response.content_length);
 	if (framing != FRAMING_NONE)
 		body_set_consumer(x->response_body, on_response_body, c);
+	if (h1_sender_takes_pipe(&c->out, &c->io))
+		body_accept_pipe(x->response_body);
 	h1_connection_flush(c);
 }
 
@@ -256,7 +258,9 @@ void h1_connection_flush(struct h1_connection *c)
 		h1_connection_close(c, false);
 		break;
 	case H1_SENT_BROKEN:
-		h1_connection_close(c, true);
+		/* Whoever knows the length sees that something is missing, and shall have what
+		 * came: an abortive close could take it from the way. */
+		h1_connection_close(c, c->out.framing == FRAMING_CLOSE);
 		break;
 	}
 }

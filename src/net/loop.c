@@ -71,6 +71,7 @@ int loop_init(struct loop *l, size_t buffer_limit_bytes)
 	list_init(&l->tasks);
 	timers_init(&l->timers, &l->uv);
 	buffer_pool_init(&l->buffers, buffer_limit_bytes);
+	pipe_pool_init(&l->pipes, 0);
 	must(uv_check_init(&l->uv, &l->after_poll) == 0);
 	l->after_poll.data = l;
 	must(uv_check_start(&l->after_poll, run_tasks) == 0);
@@ -107,6 +108,7 @@ void loop_close(struct loop *l)
 	uv_close((uv_handle_t *)&l->no_block, NULL);
 	(void)uv_run(&l->uv, UV_RUN_DEFAULT);
 	must(uv_loop_close(&l->uv) == 0);
+	pipe_pool_free(&l->pipes);
 	buffer_pool_free(&l->buffers);
 	(void)pthread_mutex_destroy(&l->inbox_lock);
 	l->magic = 0;

@@ -11,6 +11,7 @@
 
 #include "core/buffer.h"
 #include "core/list.h"
+#include "core/pipe_pool.h"
 #include "net/timer.h"
 
 /** Work for the same loop: runs once, after the sockets have been polled. Embedded in its owner. */
@@ -40,6 +41,7 @@ struct loop {
 	uv_loop_t uv;
 	struct timers timers;
 	struct buffer_pool buffers;
+	struct pipe_pool pipes; /* none, unless `pipes.max` is set before the first use */
 	uv_check_t after_poll;
 	uint64_t turn;      /* counts the polls of the sockets */
 	unsigned told;      /* events of this turn's poll that transports have been told of */

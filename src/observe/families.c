@@ -45,6 +45,12 @@ static const struct family buffer_families[] = {
 #undef X
 };
 
+static const struct family pipe_families[] = {
+#define X(name, kind, help) METRIC("weir_pipes_" #name, kind, help, struct pipe_counters, name),
+	PIPE_COUNTERS(X)
+#undef X
+};
+
 static const struct family kept_families[] = {
 #define X(name, kind, help) \
 	METRIC("weir_kept_bodies_" #name, kind, help, struct spool_counters, name),
@@ -255,6 +261,7 @@ const struct family_group family_groups[FAMILY_GROUP_COUNT] = {
 	[FAMILIES_EXCHANGES] =
 		GROUP(exchange_families, "", "Requests with their responses, all entry points"),
 	[FAMILIES_BUFFERS] = GROUP(buffer_families, "", "Buffers of connections"),
+	[FAMILIES_PIPES] = GROUP(pipe_families, "", "Long bodies that are not copied"),
 	[FAMILIES_KEPT] = GROUP(kept_families, "",
 				"Bodies that middlewares and plugins keep until they are complete"),
 	[FAMILIES_UPSTREAMS] = GROUP(upstream_families, "", "Connections to servers"),

@@ -31,6 +31,7 @@ struct family_group {
 	X(PROXY) \
 	X(EXCHANGES) \
 	X(BUFFERS) \
+	X(PIPES) \
 	X(KEPT) \
 	X(UPSTREAMS) \
 	X(REDIS) \

@@ -412,6 +412,7 @@ int metrics_render(struct str *out, struct proxy *p, const struct access_log *lo
 	add_object(&r, FAMILIES_RELOADS, &stats);
 	add_object(&r, FAMILIES_EXCHANGES, &stats.exchanges);
 	add_object(&r, FAMILIES_BUFFERS, &stats.buffers);
+	add_object(&r, FAMILIES_PIPES, &stats.pipes);
 	add_kept(&r);
 	add_object(&r, FAMILIES_UPSTREAMS, &stats.upstreams);
 	add_object(&r, FAMILIES_REDIS, &stats.redis);

@@ -26,6 +26,10 @@ void proxy_stats(const struct proxy *p, struct proxy_stats *stats)
 	counter_add(&stats->buffers.name, counter_get(&w->loop.buffers.counters.name));
 		BUFFER_COUNTERS(X)
 #undef X
+#define X(name, kind, help) \
+	counter_add(&stats->pipes.name, counter_get(&w->loop.pipes.counters.name));
+		PIPE_COUNTERS(X)
+#undef X
 		upstream_registry_count(p->world.upstreams, i, &stats->upstreams);
 		redis_registry_count(p->world.middlewares.redis, i, &stats->redis);
 	}

@@ -53,6 +53,7 @@ struct proxy_stats {
 	struct proxy_counters proxy;
 	struct exchange_counters exchanges;
 	struct buffer_counters buffers;
+	struct pipe_counters pipes;
 	struct client_counters upstreams;
 	struct redis_counters redis;
 	struct api_counters api;

@@ -177,6 +177,7 @@ int worker_create(struct worker **worker, unsigned index, struct entry_point *en
 		free(w);
 		return r;
 	}
+	w->loop.pipes.max = (unsigned)limits->pipes_per_worker;
 	w->magic = WORKER_MAGIC;
 	w->index = w->loop.index = index;
 	w->events = events;

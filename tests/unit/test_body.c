@@ -3,6 +3,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -245,6 +248,146 @@ static void random_traffic(void **state)
 	body_free(&b);
 }
 
+/* Two pairs of sockets: what is written to `from[0]` can be read from `from[1]`, and so on. */
+struct sockets {
+	int from[2], to[2];
+	struct pipe_pool pipes;
+};
+
+static void open_sockets(struct sockets *s, unsigned pipes_max)
+{
+	const int kind = SOCK_STREAM | SOCK_NONBLOCK;
+
+	assert_int_equal(socketpair(AF_UNIX, kind, 0, s->from), 0);
+	assert_int_equal(socketpair(AF_UNIX, kind, 0, s->to), 0);
+	pipe_pool_init(&s->pipes, pipes_max);
+}
+
+static void close_sockets(struct sockets *s)
+{
+	pipe_pool_free(&s->pipes);
+	for (int i = 0; i < 2; i++) {
+		(void)close(s->from[i]);
+		(void)close(s->to[i]);
+	}
+}
+
+static void expect_text(struct sockets *s, const char *text)
+{
+	char found[64];
+	ssize_t n = read(s->to[1], found, sizeof found);
+
+	assert_int_equal(n, strlen(text));
+	assert_memory_equal(found, text, strlen(text));
+}
+
+static void a_pipe_comes_behind_the_pieces(void **state)
+{
+	struct sockets s;
+	struct body b;
+
+	(void)state;
+	open_sockets(&s, 1);
+	body_init(&b, 100);
+	body_set_producer(&b, want, NULL);
+	body_set_consumer(&b, ready, NULL);
+	assert_false(body_accepts_pipe(&b));
+	body_accept_pipe(&b);
+	push_text(&b, "first ");
+	assert_int_equal(write(s.from[0], "second", 6), 6);
+	assert_int_equal(body_pipe_in(&b, &s.pipes, s.from[1], 4), 4);
+	assert_int_equal(b.bytes, 10);
+	assert_int_equal(body_piped(&b), 4);
+	assert_int_equal(body_front(&b).n, 6);
+	body_take(&b, 6);
+	assert_int_equal(body_pipe_out(&b, s.to[0], 2), 2);
+	expect_text(&s, "se");
+	body_end(&b);
+	assert_false(body_finished(&b));
+	assert_int_equal(body_pipe_out(&b, s.to[0], UINT64_MAX), 2);
+	expect_text(&s, "co");
+	assert_true(body_finished(&b));
+	assert_int_equal(b.taken_bytes, 10);
+	body_free(&b);
+	assert_int_equal(s.pipes.count, 1);
+	close_sockets(&s);
+}
+
+static void a_pipe_is_bounded_and_its_producer_woken(void **state)
+{
+	char text[200];
+	struct sockets s;
+	struct body b;
+
+	(void)state;
+	memset(text, 'x', sizeof text);
+	open_sockets(&s, 1);
+	body_init(&b, 100);
+	body_set_producer(&b, want, NULL);
+	body_set_consumer(&b, ready, NULL);
+	body_accept_pipe(&b);
+	assert_int_equal(write(s.from[0], text, sizeof text), sizeof text);
+	assert_int_equal(body_pipe_in(&b, &s.pipes, s.from[1], sizeof text), 100);
+	assert_false(body_has_room(&b));
+	wanted = 0;
+	assert_int_equal(body_pipe_out(&b, s.to[0], 49), 49);
+	assert_int_equal(wanted, 0);
+	assert_int_equal(body_pipe_out(&b, s.to[0], 1), 1);
+	assert_int_equal(wanted, 1);
+	body_free(&b);
+	close_sockets(&s);
+}
+
+static void a_pipe_with_bytes_is_not_used_again(void **state)
+{
+	struct sockets s;
+	struct body b;
+
+	(void)state;
+	open_sockets(&s, 1);
+	body_init(&b, 100);
+	body_set_consumer(&b, ready, NULL);
+	body_accept_pipe(&b);
+	assert_int_equal(write(s.from[0], "secret", 6), 6);
+	assert_int_equal(body_pipe_in(&b, &s.pipes, s.from[1], 6), 6);
+	body_set_consumer(&b, NULL, NULL);
+	assert_false(body_accepts_pipe(&b));
+	body_free(&b);
+	assert_int_equal(s.pipes.count, 0);
+	close_sockets(&s);
+}
+
+static void without_a_pipe_bytes_are_pushed(void **state)
+{
+	struct sockets s;
+	struct body b, other;
+
+	(void)state;
+	open_sockets(&s, 1);
+	body_init(&b, 100);
+	body_init(&other, 100);
+	body_set_consumer(&b, ready, NULL);
+	body_set_consumer(&other, ready, NULL);
+	body_accept_pipe(&b);
+	body_accept_pipe(&other);
+	assert_int_equal(write(s.from[0], "one", 3), 3);
+	assert_int_equal(body_pipe_in(&b, &s.pipes, s.from[1], 3), 3);
+	assert_int_equal(body_pipe_in(&other, &s.pipes, s.from[1], 3), -EOPNOTSUPP);
+	assert_false(body_accepts_pipe(&other));
+	assert_int_equal(counter_get(&s.pipes.counters.refused), 1);
+	body_free(&b);
+	body_free(&other);
+	body_init(&b, 100);
+	body_set_consumer(&b, ready, NULL);
+	body_accept_pipe(&b);
+	assert_int_equal(body_pipe_in(&b, &s.pipes, -1, 3), -EBADF);
+	assert_int_equal(body_pipe_in(&b, &s.pipes, s.from[1], 3), -EAGAIN);
+	(void)shutdown(s.from[0], SHUT_WR);
+	assert_int_equal(body_pipe_in(&b, &s.pipes, s.from[1], 3), 0);
+	body_free(&b);
+	close_sockets(&s);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -257,6 +400,10 @@ int main(void)
 		TEST(one_byte_fits_always),
 		TEST(buffers_are_shared_and_moved),
 		TEST(random_traffic),
+		TEST(a_pipe_comes_behind_the_pieces),
+		TEST(a_pipe_is_bounded_and_its_producer_woken),
+		TEST(a_pipe_with_bytes_is_not_used_again),
+		TEST(without_a_pipe_bytes_are_pushed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -147,6 +147,7 @@ static void on_done(struct redis_query *query, int code, const struct redisReply
 				? NULL
 				: redis_cluster_instead(q->redis->servers, q->key, q->server);
 
+		q->query.asking = false;
 		/* Time is for one server. */
 		if (code == -ETIMEDOUT || !move(q, other))
 			fail(q, code, slice_from(strerror(-code)));
@@ -155,7 +156,7 @@ static void on_done(struct redis_query *query, int code, const struct redisReply
 	} else if (slice_starts(text, SLICE("NOSCRIPT")) && !q->with_script) {
 		q->with_script = true;
 		send_question(q);
-	} else if (!move(q, redis_cluster_moved(q->redis->servers, text))) {
+	} else if (!move(q, redis_cluster_redirected(q->redis->servers, text, &q->query.asking))) {
 		fail(q, -EIO, text);
 	}
 }

@@ -127,7 +127,7 @@ static void take_away(struct redis_query *q)
 	list_remove(&q->link);
 	counter_sub(&k->counters->waiting, q->waits);
 	for (unsigned i = 0; c != NULL && i < c->in_flight; i++) {
-		struct redis_query **slot = &c->slots[(c->first + i) % REDIS_PIPELINE_MAX];
+		struct redis_query **slot = &c->slots[(c->first + i) % REDIS_PLACES];
 
 		if (*slot == q)
 			*slot = NULL;
@@ -280,7 +280,7 @@ void redis_connection_answered(struct redis_connection *c, const struct redisRep
 	struct redis_client *k = c->client;
 	struct redis_query *q = c->slots[c->first];
 
-	c->first = (c->first + 1) % REDIS_PIPELINE_MAX;
+	c->first = (c->first + 1) % REDIS_PLACES;
 	c->in_flight--;
 	counter_sub(&k->counters->in_flight, 1);
 	c->proved = true;
@@ -315,7 +315,7 @@ static void report(const struct redis_connection *c, int code, const char *why)
 static void take_queries(struct redis_connection *c, struct list *again, struct list *failed)
 {
 	for (unsigned i = 0; i < c->in_flight; i++) {
-		struct redis_query *q = c->slots[(c->first + i) % REDIS_PIPELINE_MAX];
+		struct redis_query *q = c->slots[(c->first + i) % REDIS_PLACES];
 
 		if (q == NULL)
 			continue;

@@ -57,6 +57,7 @@ struct redis_connection;
  * `redis_query_cancel`. */
 struct redis_query {
 	slice command; /* as of `redis_command` */
+	bool asking;   /* the server is asked although it does not have the key's slot yet */
 	/** Once, unless cancelled: `code` is 0 with a reply, which is borrowed and may be an error,
 	 * or a negative errno value. */
 	void (*done)(struct redis_query *, int code, const struct redisReply *reply);

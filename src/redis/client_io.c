@@ -18,13 +18,24 @@ bool redis_connection_has_room(const struct redis_connection *c)
 	       c->out.n - c->out_at < OUT_BYTES_MAX;
 }
 
+/* Where the next reply goes; NULL: to nobody. */
+static void take_place(struct redis_connection *c, struct redis_query *q)
+{
+	c->slots[(c->first + c->in_flight++) % REDIS_PLACES] = q;
+	counter_add(&c->client->counters->in_flight, 1);
+}
+
 void redis_connection_send(struct redis_connection *c, struct redis_query *q)
 {
 	must(redis_connection_has_room(c));
 	if (c->in_flight == 0)
 		loop_disarm(c->client->loop, &c->timer);
-	c->slots[(c->first + c->in_flight++) % REDIS_PIPELINE_MAX] = q;
-	counter_add(&c->client->counters->in_flight, 1);
+	/* Holds for the next command on the connection, and for no other. */
+	if (q->asking) {
+		take_place(c, NULL);
+		str_add(&c->out, SLICE("*1\r\n$6\r\nASKING\r\n"));
+	}
+	take_place(c, q);
 	q->connection = c;
 	str_add(&c->out, q->command);
 	loop_defer(c->client->loop, &c->flush);

@@ -15,6 +15,8 @@
 
 /* Queries in flight on one connection, at most. */
 #define REDIS_PIPELINE_MAX 128u
+/* The last one may need two replies. */
+#define REDIS_PLACES (REDIS_PIPELINE_MAX + 1)
 
 #define REDIS_CLIENT_MAGIC 0x72646b6cu
 
@@ -74,7 +76,7 @@ struct redis_connection {
 	unsigned greetings; /* replies to come before it is READY */
 	bool proved;        /* it has answered a query */
 	/* A ring: queries whose replies are to come; NULL: cancelled. */
-	struct redis_query *slots[REDIS_PIPELINE_MAX];
+	struct redis_query *slots[REDIS_PLACES];
 	unsigned first, in_flight;
 };
 

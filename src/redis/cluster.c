@@ -207,24 +207,37 @@ static bool add_address(struct str *to, slice said)
 	return !to->failed;
 }
 
-struct redis_server *redis_cluster_moved(struct redis_cluster *c, slice answer)
+/* "MOVED slot address", or with "ASK". Returns false where it is neither. */
+static bool read_redirection(slice answer, bool *asking, uint64_t *slot, struct str *address)
+{
+	slice word, number;
+
+	if (!slice_next(&answer, ' ', &word))
+		return false;
+	*asking = slice_equal(word, SLICE("ASK"));
+	return (*asking || slice_equal(word, SLICE("MOVED"))) &&
+	       slice_next(&answer, ' ', &number) && slice_to_u64(number, slot) && *slot < SLOTS &&
+	       add_address(address, answer);
+}
+
+struct redis_server *redis_cluster_redirected(struct redis_cluster *c, slice answer, bool *asking)
 {
 	struct redis_server *server = NULL;
 	struct str address = {0};
-	slice word, slot;
 	size_t number;
 	uint64_t at;
 
 	OBJ_CHECK(c, CLUSTER_MAGIC);
-	if (c->slots == NULL || !slice_next(&answer, ' ', &word) ||
-	    !slice_equal(word, SLICE("MOVED")) || !slice_next(&answer, ' ', &slot) ||
-	    !slice_to_u64(slot, &at) || at >= SLOTS || !add_address(&address, answer)) {
+	if (c->slots == NULL || !read_redirection(answer, asking, &at, &address)) {
+		*asking = false;
 		str_free(&address);
 		return NULL;
 	}
 	(void)pthread_mutex_lock(&c->lock);
 	if (add(c, str_slice(&address), &number, NULL) == 0) {
-		c->slots[at] = (uint16_t)(number + 1);
+		/* A slot that is on its way still belongs to whom it was. */
+		if (!*asking)
+			c->slots[at] = (uint16_t)(number + 1);
 		server = redis_server_ref(c->nodes[number].server);
 	}
 	(void)pthread_mutex_unlock(&c->lock);

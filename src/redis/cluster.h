@@ -1,6 +1,6 @@
 /*
  * Who has a key: the one server, or one of a Redis Cluster. Which of them is learned from what they
- * answer ("MOVED"), slot by slot.
+ * answer ("MOVED"), slot by slot; a slot that is being moved has two ("ASK").
  */
 #ifndef REDIS_CLUSTER_H
 #define REDIS_CLUSTER_H
@@ -32,9 +32,12 @@ unsigned redis_slot(slice key);
 /** The server that is believed to have the key, or the one to ask who has. */
 struct redis_server *redis_cluster_find(struct redis_cluster *c, slice key);
 
-/** The server of an answer "MOVED slot address", which is remembered; NULL if it is none, if this
- * is no cluster, if there are too many servers or memory is short. */
-struct redis_server *redis_cluster_moved(struct redis_cluster *c, slice answer);
+/**
+ * The server of an answer "MOVED slot address", which is remembered, or of "ASK slot address",
+ * which holds for this query only, and as one that is `asking`; NULL if it is neither, if this is
+ * no cluster, if there are too many servers or memory is short.
+ */
+struct redis_server *redis_cluster_redirected(struct redis_cluster *c, slice answer, bool *asking);
 
 /** `failed` does not answer: another one to ask for the key; NULL if there is no other. */
 struct redis_server *redis_cluster_instead(struct redis_cluster *c, slice key,

@@ -386,3 +386,31 @@ def test_a_cluster(upstream, proxy, cluster):
     wait_until(lambda: ask(replicas[0], names[0]).status in (200, 429), "the replica has taken over", 60)
     wait_until(lambda: ask(replicas[1], names[0]).status in (200, 429), "the other proxy has found it, too", 60)
     assert statuses(replicas, 10, names[2]) == [429] * 10
+
+
+def test_a_slot_on_its_way(upstream, proxy, cluster):
+    """While a slot moves, what is still there is asked for there and what is new where it goes; then it has moved. Nobody is refused who should not be."""
+    server = upstream()
+    door = proxy(limited(server.url, cluster.nodes[0], redis={"endpoints": cluster.endpoints(2, 1)}), static=workers(2), metrics=True)
+    tag = next(f"t{i}" for i in range(1000) if cluster.owner(f"rate:slow@file:{{t{i}}}") == 0)
+    old, new, newer = (f"{{{tag}}}{name}" for name in ("old", "new", "newer"))
+    slot = cluster.nodes[0].command("CLUSTER", "KEYSLOT", f"rate:slow@file:{old}")
+    source, target = cluster.nodes[0], cluster.nodes[1]
+    ids = {node: node.command("CLUSTER", "MYID") for node in (source, target)}
+    assert statuses([door], 5, old) == [200] * 5
+    target.command("CLUSTER", "SETSLOT", slot, "IMPORTING", ids[source])
+    source.command("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[target])
+    # Other sources beside them on the same connections: the permission to ask is for one query only.
+    other = next(f"s{i}" for i in range(1000) if cluster.owner(f"rate:slow@file:s{i}") == 1)
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(lambda who: statuses([door], 40, who), (new, other, old))) == [[200] * 20 + [429] * 20] * 2 + [[200] * 15 + [429] * 25]
+    assert [node.command("CLUSTER", "COUNTKEYSINSLOT", slot) for node in (source, target)] == [1, 1]
+    # What is taken along goes on as it was.
+    assert source.command("MIGRATE", "127.0.0.1", target.port, f"rate:slow@file:{old}", 0, 5000) == "OK"
+    assert statuses([door], 40, old) == [429] * 40
+    assert statuses([door], 40, newer) == [200] * 20 + [429] * 20
+    for node in (target, source):
+        node.command("CLUSTER", "SETSLOT", slot, "NODE", ids[target])
+    for who in (old, new, newer):
+        assert statuses([door], 20, who) == [429] * 20
+    assert target.command("CLUSTER", "COUNTKEYSINSLOT", slot) == 3

@@ -788,12 +788,14 @@ static struct redis_server *drop(struct redis_server *s)
 	return same;
 }
 
+static bool asking;
+
 static void nodes_are_learned(void **state)
 {
 	static const char *const none[] = {
-		"",          "MOVED",       "MOVED 1",         "MOVED 1 ",     "MOVED 1 :6379",
-		"MOVED 1 a", "MOVED 1 a:",  "MOVED 16384 a:1", "MOVED -1 a:1", "MOVED x a:1",
-		"ASK 1 a:1", "moved 1 a:1",
+		"",          "MOVED",      "MOVED 1",         "MOVED 1 ",     "MOVED 1 :6379",
+		"MOVED 1 a", "MOVED 1 a:", "MOVED 16384 a:1", "MOVED -1 a:1", "MOVED x a:1",
+		"ASK",       "ASK 1",      "ASK 16384 a:1",   "moved 1 a:1",  "ASKING 1 a:1",
 	};
 	const slice seeds[] = {SLICE("a:1"), SLICE("b:1"), SLICE("a:1")};
 	struct loop *list[] = {&loop};
@@ -807,27 +809,36 @@ static void nodes_are_learned(void **state)
 	assert_int_equal(redis_registry_create(&registry, &group), 0);
 	assert_int_equal(redis_cluster_create(&cluster, registry, &options, seeds, 3, &e), 0);
 	a = drop(redis_cluster_find(cluster, SLICE("foo")));
-	b = drop(redis_cluster_moved(cluster, SLICE("MOVED 12182 b:1")));
+	b = drop(redis_cluster_redirected(cluster, SLICE("MOVED 12182 b:1"), &asking));
 	assert_non_null(b);
 	assert_ptr_not_equal(a, b);
 	assert_ptr_equal(drop(redis_cluster_find(cluster, SLICE("foo"))), b);
 	assert_ptr_equal(drop(redis_cluster_find(cluster, SLICE("bar"))), a);
-	c = drop(redis_cluster_moved(cluster, SLICE("MOVED 5061 ::1:1")));
+	c = drop(redis_cluster_redirected(cluster, SLICE("MOVED 5061 ::1:1"), &asking));
 	assert_non_null(c);
 	assert_ptr_equal(drop(redis_cluster_find(cluster, SLICE("bar"))), c);
-	assert_ptr_equal(drop(redis_cluster_moved(cluster, SLICE("MOVED 0 [::1]:1"))), c);
+	assert_ptr_equal(drop(redis_cluster_redirected(cluster, SLICE("MOVED 0 [::1]:1"), &asking)),
+			 c);
+	assert_false(asking);
+	/* A slot on its way is asked for elsewhere, and looked for where it was. */
+	assert_ptr_equal(drop(redis_cluster_redirected(cluster, SLICE("ASK 5061 b:1"), &asking)),
+			 b);
+	assert_true(asking);
+	assert_ptr_equal(drop(redis_cluster_find(cluster, SLICE("bar"))), c);
 	/* Who fails is asked no more, neither for this nor for what is unknown. */
 	assert_ptr_equal(drop(redis_cluster_instead(cluster, SLICE("foo"), b)), a);
 	assert_ptr_equal(drop(redis_cluster_instead(cluster, SLICE("x"), a)), b);
 	assert_ptr_equal(drop(redis_cluster_find(cluster, SLICE("foo"))), b);
-	for (size_t i = 0; i < ARRAY_LEN(none); i++)
-		assert_null(redis_cluster_moved(cluster, slice_from(none[i])));
+	for (size_t i = 0; i < ARRAY_LEN(none); i++) {
+		assert_null(redis_cluster_redirected(cluster, slice_from(none[i]), &asking));
+		assert_false(asking);
+	}
 	redis_cluster_destroy(&cluster);
 	assert_null(cluster);
 	/* One by itself follows nobody. */
 	assert_int_equal(redis_cluster_create(&cluster, registry, &options, seeds, 1, &e), 0);
 	a = drop(redis_cluster_find(cluster, SLICE("foo")));
-	assert_null(redis_cluster_moved(cluster, SLICE("MOVED 12182 b:1")));
+	assert_null(redis_cluster_redirected(cluster, SLICE("MOVED 12182 b:1"), &asking));
 	assert_null(redis_cluster_instead(cluster, SLICE("foo"), a));
 	redis_cluster_destroy(&cluster);
 	assert_int_equal(redis_cluster_create(&cluster, registry, &options, seeds, 0, &e), -EINVAL);
@@ -840,7 +851,7 @@ static struct redis_server *moved(struct redis_cluster *cluster, unsigned slot, 
 	char answer[32];
 
 	(void)snprintf(answer, sizeof answer, "MOVED %u n%u:1", slot, node);
-	return redis_cluster_moved(cluster, slice_from(answer));
+	return redis_cluster_redirected(cluster, slice_from(answer), &asking);
 }
 
 /* However often slots move, to however many addresses one after the other. */

@@ -257,6 +257,7 @@ struct weir_limits_config {
 	int64_t upstream_hold_ns;          /* 0: never */
 	int64_t idle_upstream_connections; /* per worker, all servers together */
 	int64_t dns_cache_ns;
+	int64_t tcp_keep_alive_ns;     /* 0: none */
 	int64_t stall_timeout_ns;      /* 0: none */
 	int64_t tunnel_idle_ns;        /* 0: none */
 	int64_t tunnel_half_closed_ns; /* 0: none */

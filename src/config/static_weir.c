@@ -46,6 +46,12 @@ static const struct option limits_rows[] = {
 		AT_LEAST(0)),
 	OPT_DURATION("dnsCache", struct weir_limits_config, dns_cache_ns, "10s",
 		     "How long the addresses of a server's name are kept.", AT_LEAST(0)),
+	OPT_DURATION("tcpKeepAlive", struct weir_limits_config, tcp_keep_alive_ns, "30s",
+		     "Ask the other end of a TCP connection, a client or a server, whether it is "
+		     "still there when nothing has come from it for so long, and as long after "
+		     "each question (in whole seconds); nine without an answer end the "
+		     "connection. 0: never.",
+		     .min = 0, .max = 32767000000000),
 	OPT_DURATION("stallTimeout", struct weir_limits_config, stall_timeout_ns, "60s",
 		     "Close a connection whose client takes no byte of its response for so long; "
 		     "0: never.",

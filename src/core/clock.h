@@ -27,4 +27,10 @@ static inline uint64_t clock_ns_to_ms(int64_t ns)
 	return ns <= 0 ? 0 : ((uint64_t)ns + 999999) / 1000000u;
 }
 
+/** The same, to seconds; of at most 136 years. */
+static inline unsigned clock_ns_to_s(int64_t ns)
+{
+	return (unsigned)((clock_ns_to_ms(ns) + 999) / 1000);
+}
+
 #endif

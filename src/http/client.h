@@ -22,6 +22,7 @@ struct client_options {
 	size_t idle_max;                     /* maxIdleConnsPerHost, per loop */
 	size_t connections_max; /* weir.limits.upstreamConnections, per loop and endpoint */
 	uint64_t dns_ttl_ms;    /* weir.limits.dnsCache */
+	unsigned keep_alive_s;  /* weir.limits.tcpKeepAlive */
 	uint64_t
 		continue_timeout_ms; /* wait for 100 before the body is sent anyway; Traefik: 1 s */
 	struct h1_limits head;
@@ -108,6 +109,7 @@ struct client {
 	size_t closing_count; /* of the connections: closed, but not yet freed by the loop */
 	struct resolved addresses;
 	uint64_t addresses_until_ms;
+	struct sockaddr_storage preferred; /* it answered when others did not; of no family: none */
 	struct lookup *lookup;
 	SSL_SESSION *session;             /* to take up; NULL: none */
 	struct weir_error *refusal;       /* NULL; else the owner's: gets why a handshake failed */

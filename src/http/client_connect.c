@@ -4,19 +4,22 @@
 #include "core/log.h"
 #include "http/client_private.h"
 
-/* Pauses between two looks at the full queue of a Unix socket. */
-#define QUEUE_PAUSE_MIN_MS 5u
-#define QUEUE_PAUSE_MAX_MS 100u
-
-static void connect_timed_out(struct timer *t)
-{
-	struct client_connection *c = container_of(t, struct client_connection, timer);
-
-	counter_add(&c->client->counters->connect_failures, 1);
-	client_connection_fail(c, -ETIMEDOUT);
-}
-
 static void try_next(struct client_connection *c);
+
+/* An address that answers when those before it did not comes first from now on. */
+static void prefer_peer(struct client_connection *c)
+{
+	struct client *k = c->client;
+	socklen_t size = sizeof k->preferred;
+
+	k->preferred = (struct sockaddr_storage){.ss_family = AF_UNSPEC};
+	if (getpeername(c->io.fd, (struct sockaddr *)&k->preferred, &size) < 0)
+		return;
+	resolved_prefer(&k->addresses, &k->preferred);
+	log_warn_with((LOG_STRING("host", k->host), LOG_INTEGER("port", k->port),
+		       LOG_STRING("error", strerror(-c->dial.error))),
+		      "Address of a server cannot be reached; another one comes first from now on");
+}
 
 static void on_connecting(struct transport *t, int events)
 {
@@ -28,12 +31,14 @@ static void on_connecting(struct transport *t, int events)
 	must(c->state == CLIENT_CONNECTING);
 	problem = transport_socket_error(t);
 	if (problem != 0) {
-		c->connect_error = problem;
+		c->dial.error = problem;
 		try_next(c);
 		return;
 	}
 	counter_add(&c->client->counters->connections, 1);
 	loop_disarm(c->client->loop, &c->timer);
+	if (c->dial.next > 1)
+		prefer_peer(c);
 	if (c->client->options.tls != NULL) {
 		client_connection_secure(c);
 		return;
@@ -42,23 +47,11 @@ static void on_connecting(struct transport *t, int events)
 	client_connection_send(c);
 }
 
-/* Returns 0, or a negative errno value with no socket open. */
-static int connect_to(struct client_connection *c, const struct sockaddr_storage *to)
-{
-	int r = transport_connect(&c->io, c->client->loop, to, on_connecting);
-
-	if (r < 0)
-		return r;
-	c->has_socket = true;
-	c->state = CLIENT_CONNECTING;
-	return 0;
-}
-
 /* The failed socket closes in its own time; the connection's next try takes another object. */
 static void give_up(struct client_connection *c)
 {
 	counter_add(&c->client->counters->connect_failures, 1);
-	client_connection_fail(c, c->connect_error);
+	client_connection_fail(c, c->dial.error);
 }
 
 /* A transport is closed asynchronously, so that every further address needs a connection object of
@@ -78,8 +71,7 @@ static void continue_elsewhere(struct client_connection *c)
 	next->pump.run = client_connection_pump;
 	next->call = call;
 	next->awaited = c->awaited;
-	next->next_address = c->next_address;
-	next->connect_error = c->connect_error;
+	next->dial = c->dial;
 	call->connection = next;
 	k->connection_count++;
 	counter_add(&k->counters->open, 1);
@@ -89,58 +81,39 @@ static void continue_elsewhere(struct client_connection *c)
 	try_next(next);
 }
 
-static void on_queue(struct timer *t)
+static void on_due(struct timer *t)
 {
 	struct client_connection *c = container_of(t, struct client_connection, timer);
 
-	if (loop_now_ms(c->client->loop) >= c->queue_until_ms) {
-		connect_timed_out(t);
-		return;
-	}
-	c->next_address--;
-	try_next(c);
-}
-
-/* A server that accepts slowly: with TCP the kernel would try again. */
-static void wait_for_queue(struct client_connection *c)
-{
-	struct client *k = c->client;
-	uint64_t now = loop_now_ms(k->loop), limit = k->options.connect_timeout_ms;
-
-	if (c->queue_pause_ms == 0)
-		c->queue_until_ms = limit > 0 ? now + limit : UINT64_MAX;
-	c->queue_pause_ms = MIN(MAX(2 * c->queue_pause_ms, QUEUE_PAUSE_MIN_MS), QUEUE_PAUSE_MAX_MS);
-	c->state = CLIENT_CONNECTING;
-	loop_arm(k->loop, &c->timer, MIN(c->queue_pause_ms, c->queue_until_ms - now), on_queue);
+	c->dial.error = -ETIMEDOUT;
+	if (c->state == CLIENT_RESOLVING)
+		give_up(c);
+	else
+		try_next(c);
 }
 
 static void try_next(struct client_connection *c)
 {
 	struct client *k = c->client;
+	uint64_t wait_ms;
 
-	if (c->next_address >= k->addresses.count) {
-		give_up(c);
-		return;
-	}
-	if (c->has_socket) {
+	if (c->has_socket && c->dial.next < k->addresses.count) {
 		continue_elsewhere(c);
 		return;
 	}
-	while (c->next_address < k->addresses.count) {
-		const struct sockaddr_storage *to = &k->addresses.addresses[c->next_address++];
-
-		c->connect_error = connect_to(c, to);
-		if (c->connect_error == -EAGAIN && to->ss_family == AF_UNIX) {
-			wait_for_queue(c);
-			return;
-		}
-		if (c->connect_error == 0) {
-			loop_arm(k->loop, &c->timer, k->options.connect_timeout_ms,
-				 connect_timed_out);
-			return;
-		}
+	switch (dial_next(&c->dial, k->loop, &k->addresses, k->options.keep_alive_s, &c->io,
+			  on_connecting, &wait_ms)) {
+	case DIAL_CONNECTING:
+		c->has_socket = true;
+		break;
+	case DIAL_WAITING:
+		break;
+	case DIAL_FAILED:
+		give_up(c);
+		return;
 	}
-	give_up(c);
+	c->state = CLIENT_CONNECTING;
+	loop_arm(k->loop, &c->timer, wait_ms, on_due);
 }
 
 /* A callback may start or end other connections of the client: take the waiting ones first. */
@@ -153,6 +126,7 @@ static void on_resolved(void *owner, int status, const struct resolved *answer)
 	k->lookup = NULL;
 	if (status == 0) {
 		k->addresses = *answer;
+		resolved_prefer(&k->addresses, &k->preferred);
 		k->addresses_until_ms = loop_now_ms(k->loop) + k->options.dns_ttl_ms;
 	} else {
 		log_debug_with(
@@ -166,7 +140,7 @@ static void on_resolved(void *owner, int status, const struct resolved *answer)
 		OBJ_CHECK(c, CLIENT_CONNECTION_MAGIC);
 		list_push(&k->busy, &c->link);
 		loop_disarm(k->loop, &c->timer);
-		c->connect_error = status == UV_EAI_MEMORY ? -ENOMEM : -EHOSTUNREACH;
+		c->dial.error = status == UV_EAI_MEMORY ? -ENOMEM : -EHOSTUNREACH;
 		if (status == 0)
 			try_next(c);
 		else
@@ -182,13 +156,13 @@ static void wait_for_addresses(struct client_connection *c)
 	if (k->lookup == NULL)
 		r = resolver_start(&k->lookup, k->loop, k->host, k->port, on_resolved, k);
 	if (r < 0) {
-		c->connect_error = r;
+		c->dial.error = r;
 		give_up(c);
 		return;
 	}
 	list_remove(&c->link);
 	list_append(&k->resolving, &c->link);
-	loop_arm(k->loop, &c->timer, k->options.connect_timeout_ms, connect_timed_out);
+	loop_arm(k->loop, &c->timer, dial_left_ms(&c->dial, k->loop), on_due);
 }
 
 void client_connection_open(struct client_connection *c)
@@ -196,7 +170,7 @@ void client_connection_open(struct client_connection *c)
 	struct client *k = c->client;
 
 	c->state = CLIENT_RESOLVING;
-	c->next_address = 0;
+	dial_begin(&c->dial, k->loop, k->options.connect_timeout_ms);
 	if (k->numeric || loop_now_ms(k->loop) < k->addresses_until_ms)
 		try_next(c);
 	else

@@ -12,6 +12,7 @@
 
 #include "http/client.h"
 #include "http/h1_io.h"
+#include "net/dial.h"
 
 /* X(NAME) */
 #define CLIENT_CONNECTION_STATES(X) \
@@ -52,10 +53,7 @@ struct client_connection {
 	uint64_t idle_turn;       /* of the loop, when it became idle */
 	uint64_t blind_turn; /* of the loop, when a call was put on it without a look; 0: none */
 	bool awaited;        /* being opened; others wait, too, because it may be shared */
-	size_t next_address;
-	int connect_error; /* of the last address tried */
-	/* While the queue of a Unix socket is full: the pause before the next try, and the end. */
-	uint64_t queue_pause_ms, queue_until_ms;
+	struct dial dial;
 	bool reused;
 	bool holds_body;  /* the request's body waits for 100 Continue */
 	bool sent;        /* the request is written completely */

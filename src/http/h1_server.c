@@ -544,6 +544,7 @@ int h1_server_start(struct h1_server *s, struct loop *loop, struct exchange_pool
 				.handle = handle,
 				.owner = owner};
 	list_init(&s->connections);
+	transport_keep_alive(fd, options->keep_alive_s);
 	r = listener_start(&s->listener, loop, fd, options->accept_burst, on_accept);
 	s->listening = r == 0;
 	return r;

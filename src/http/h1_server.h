@@ -34,6 +34,7 @@ struct h1_server_options {
 	uint64_t
 		write_timeout_ms; /* …writeTimeout: from the request's head to the response's end */
 	uint64_t idle_timeout_ms;  /* …idleTimeout: between requests */
+	unsigned keep_alive_s;     /* weir.limits.tcpKeepAlive */
 	uint64_t stall_timeout_ms; /* weir.limits.stallTimeout: a client that takes no bytes of its
 				      response */
 	uint64_t tunnel_idle_ms;   /* weir.limits.tunnelIdle: no byte either way */

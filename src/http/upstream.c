@@ -104,6 +104,7 @@ static char *make_key(slice host, uint16_t port, const struct client_options *o)
 				    o->idle_max,
 				    o->connections_max,
 				    o->dns_ttl_ms,
+				    o->keep_alive_s,
 				    o->continue_timeout_ms,
 				    o->head.head_bytes_max,
 				    o->head.fields_max,

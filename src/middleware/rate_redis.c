@@ -293,6 +293,7 @@ static int fill_options(struct redis_options *to, const struct dynamic_redis *o,
 	to->username = o->username;
 	to->password = o->password;
 	to->queries_max = (size_t)world->limits->redis_queries;
+	to->keep_alive_s = clock_ns_to_s(world->limits->tcp_keep_alive_ns);
 	r = fill_numbers(to, o, MAX(redis_registry_loops(world->redis), 1), e);
 	if (r == 0 && o->tls != NULL) {
 		r = client_tls_connector(o->tls, &to->tls, e);

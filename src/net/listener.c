@@ -48,8 +48,6 @@ static int listen_on(int fd)
 	/* Inherited by accepted connections: small responses must not wait for acknowledgements. */
 	int r = set_flag(fd, IPPROTO_TCP, TCP_NODELAY, 1);
 
-	if (r == 0)
-		r = set_flag(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
 	if (r == 0 && listen(fd, BACKLOG) < 0)
 		r = -errno;
 	return r;

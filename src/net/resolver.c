@@ -48,6 +48,18 @@ bool resolver_is_address(const char *host, uint16_t port, struct resolved *answe
 	return false;
 }
 
+void resolved_prefer(struct resolved *r, const struct sockaddr_storage *address)
+{
+	size_t at = 0;
+
+	while (at < r->count && memcmp(&r->addresses[at], address, sockaddr_size(address)) != 0)
+		at++;
+	if (at == r->count)
+		return;
+	memmove(&r->addresses[1], &r->addresses[0], at * sizeof r->addresses[0]);
+	r->addresses[0] = *address;
+}
+
 static void collect(struct resolved *answer, const struct addrinfo *list)
 {
 	answer->count = 0;

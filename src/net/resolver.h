@@ -30,6 +30,9 @@ typedef void lookup_done_fn(void *owner, int status, const struct resolved *answ
  * begins with "/" and has at most `RESOLVER_PATH_MAX` bytes, fills in `answer` and returns true. */
 bool resolver_is_address(const char *host, uint16_t port, struct resolved *answer);
 
+/** Moves the address to the front, if it is among them. */
+void resolved_prefer(struct resolved *r, const struct sockaddr_storage *address);
+
 /**
  * Asks the system (hosts file, DNS, as nsswitch says) in libuv's thread pool. Returns 0, or a
  * negative errno value without a call of `done`. `*lookup` is nulled by `lookup_cancel` or invalid

@@ -6,45 +6,19 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "net/resolver.h"
-
 /* Copying so much costs less than what the kernel needs for a list of pieces. */
 #define JOINED_BYTES 2048u
 
-static int open_connecting(const struct sockaddr_storage *to)
+void transport_keep_alive(int fd, unsigned seconds)
 {
-	int fd = socket(to->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
+	const int on = seconds > 0, period = (int)seconds, probes = 9;
 
-	if (fd < 0)
-		return -errno;
-	if (to->ss_family != AF_UNIX) {
-		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-		(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-	}
-	if (connect(fd, (const struct sockaddr *)to, sockaddr_size(to)) < 0 &&
-	    errno != EINPROGRESS) {
-		int r = -errno;
-
-		(void)close(fd);
-		return r;
-	}
-	return fd;
-}
-
-int transport_connect(struct transport *t, struct loop *loop, const struct sockaddr_storage *to,
-		      void (*on_ready)(struct transport *, int events))
-{
-	int fd = open_connecting(to), r;
-
-	if (fd < 0)
-		return fd;
-	r = transport_open(t, loop, fd, on_ready);
-	if (r < 0) {
-		(void)close(fd);
-		return r;
-	}
-	transport_watch(t, TRANSPORT_WRITABLE);
-	return 0;
+	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+	if (seconds == 0)
+		return;
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &period, sizeof period);
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &period, sizeof period);
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
 }
 
 int transport_socket_error(const struct transport *t)

@@ -50,12 +50,11 @@ int transport_open(struct transport *t, struct loop *loop, int fd,
 		   void (*on_ready)(struct transport *, int events));
 
 /**
- * Opens a non-blocking stream socket and begins to connect it; `on_ready` is called when that has
- * succeeded or failed (`transport_socket_error`). Returns 0 or a negative errno value with no
- * socket open: -EAGAIN if the queue of a Unix socket is full.
+ * The other end of a TCP socket is asked whether it is still there, when nothing has come from it
+ * for so long, and as long after each question; after nine without an answer the connection fails.
+ * 0: never. For a listening socket: what it accepts inherits that.
  */
-int transport_connect(struct transport *t, struct loop *loop, const struct sockaddr_storage *to,
-		      void (*on_ready)(struct transport *, int events));
+void transport_keep_alive(int fd, unsigned seconds);
 
 /** What has befallen the socket: 0, or a negative errno value, which is then forgotten. */
 int transport_socket_error(const struct transport *t);

@@ -70,6 +70,7 @@ struct client_options build_client_options(const struct build *b,
 	const struct weir_limits_config *limits = &c->weir.limits;
 	struct client_options o = {
 		.connections_max = (size_t)limits->upstream_connections,
+		.keep_alive_s = clock_ns_to_s(limits->tcp_keep_alive_ns),
 		.dns_ttl_ms = clock_ns_to_ms(limits->dns_cache_ns),
 		.continue_timeout_ms = 1000,
 		.hold_max_ms = clock_ns_to_ms(limits->upstream_hold_ns),

@@ -38,6 +38,7 @@ static struct h1_server_options server_options(const struct entry_point_config *
 		.read_timeout_ms = clock_ns_to_ms(c->transport.read_timeout_ns),
 		.write_timeout_ms = clock_ns_to_ms(c->transport.write_timeout_ns),
 		.idle_timeout_ms = clock_ns_to_ms(c->transport.idle_timeout_ns),
+		.keep_alive_s = clock_ns_to_s(limits->tcp_keep_alive_ns),
 		.stall_timeout_ms = clock_ns_to_ms(limits->stall_timeout_ns),
 		.tunnel_idle_ms = clock_ns_to_ms(limits->tunnel_idle_ns),
 		.tunnel_half_ms = clock_ns_to_ms(limits->tunnel_half_closed_ns),

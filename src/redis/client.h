@@ -48,6 +48,7 @@ struct redis_options {
 	uint64_t dial_timeout_ms; /* until a connection can be used */
 	uint64_t read_timeout_ms; /* for the answer to a query */
 	uint64_t write_timeout_ms;
+	unsigned keep_alive_s; /* weir.limits.tcpKeepAlive */
 };
 
 struct redis_client;

@@ -10,6 +10,12 @@ static void on_due(struct timer *t)
 	redis_connection_fail(container_of(t, struct redis_connection, timer), -ETIMEDOUT, NULL);
 }
 
+/* For all that is left to do until the connection can be used. */
+static void arm_rest(struct redis_connection *c)
+{
+	loop_arm(c->client->loop, &c->timer, dial_left_ms(&c->dial, c->client->loop), on_due);
+}
+
 static void add_command(struct str *out, const slice *parts, size_t count)
 {
 	struct arena arena;
@@ -82,6 +88,7 @@ static void connected(struct redis_connection *c)
 	const struct redis_options *o = c->client->options;
 	char host[256];
 
+	arm_rest(c);
 	if (o->tls == NULL) {
 		greet(c);
 		return;
@@ -95,7 +102,7 @@ static void connected(struct redis_connection *c)
 		shake_hands(c);
 }
 
-static void try_next(struct redis_connection *c, int code);
+static void try_next(struct redis_connection *c);
 
 static void on_connecting(struct transport *t, int events)
 {
@@ -105,22 +112,12 @@ static void on_connecting(struct transport *t, int events)
 	(void)events;
 	OBJ_CHECK(c, REDIS_CONNECTION_MAGIC);
 	problem = transport_socket_error(t);
-	if (problem != 0)
-		try_next(c, problem);
-	else
+	if (problem == 0) {
 		connected(c);
-}
-
-/* Returns 0, or a negative errno value with no socket open. */
-static int connect_to(struct redis_connection *c, const struct sockaddr_storage *to)
-{
-	int r = transport_connect(&c->io, c->client->loop, to, on_connecting);
-
-	if (r < 0)
-		return r;
-	c->has_socket = true;
-	c->state = REDIS_CONNECTING;
-	return 0;
+		return;
+	}
+	c->dial.error = problem;
+	try_next(c);
 }
 
 /* A transport is closed asynchronously, so that every further address needs a connection object of
@@ -132,27 +129,41 @@ static struct redis_connection *replace(struct redis_connection *c)
 	if (next == NULL)
 		return NULL;
 	next->addresses = c->addresses;
-	next->next_address = c->next_address;
+	next->dial = c->dial;
 	redis_connection_close(c);
 	return next;
 }
 
-static void try_next(struct redis_connection *c, int code)
+static void on_wait_over(struct timer *t)
 {
-	while (c->next_address < c->addresses.count) {
-		struct redis_connection *fresh = c->has_socket ? replace(c) : c;
+	struct redis_connection *c = container_of(t, struct redis_connection, timer);
 
-		if (fresh == NULL)
-			break;
+	c->dial.error = -ETIMEDOUT;
+	try_next(c);
+}
+
+static void try_next(struct redis_connection *c)
+{
+	struct redis_connection *fresh = c;
+	enum dial_step step = DIAL_FAILED;
+	uint64_t wait_ms;
+
+	if (c->has_socket && c->dial.next < c->addresses.count)
+		fresh = replace(c);
+	if (fresh != NULL) {
 		c = fresh;
-		if (!timer_armed(&c->timer))
-			loop_arm(c->client->loop, &c->timer, c->client->options->dial_timeout_ms,
-				 on_due);
-		code = connect_to(c, &c->addresses.addresses[c->next_address++]);
-		if (code == 0)
-			return;
+		step = dial_next(&c->dial, c->client->loop, &c->addresses,
+				 c->client->options->keep_alive_s, &c->io, on_connecting, &wait_ms);
 	}
-	redis_connection_fail(c, code, NULL);
+	if (step == DIAL_FAILED) {
+		redis_connection_fail(c, c->dial.error, NULL);
+		return;
+	}
+	if (step == DIAL_CONNECTING) {
+		c->has_socket = true;
+		c->state = REDIS_CONNECTING;
+	}
+	loop_arm(c->client->loop, &c->timer, wait_ms, on_wait_over);
 }
 
 static void on_resolved(void *owner, int status, const struct resolved *answer)
@@ -167,7 +178,7 @@ static void on_resolved(void *owner, int status, const struct resolved *answer)
 		return;
 	}
 	c->addresses = *answer;
-	try_next(c, -EHOSTUNREACH);
+	try_next(c);
 }
 
 static bool is_path(slice host)
@@ -195,13 +206,14 @@ void redis_client_connect(struct redis_client *k)
 
 	if (c == NULL)
 		return;
-	loop_arm(k->loop, &c->timer, o->dial_timeout_ms, on_due);
+	dial_begin(&c->dial, k->loop, o->dial_timeout_ms);
+	arm_rest(c);
 	(void)snprintf(host, sizeof host, "%.*s", SLICE_ARG(o->host));
 	if (is_path(o->host)) {
 		set_path(&c->addresses, o->host);
-		try_next(c, -ENOENT);
+		try_next(c);
 	} else if (resolver_is_address(host, o->port, &c->addresses)) {
-		try_next(c, -EHOSTUNREACH);
+		try_next(c);
 	} else {
 		c->addresses.count = 0;
 		r = resolver_start(&c->lookup, k->loop, host, o->port, on_resolved, c);

@@ -9,8 +9,7 @@
 #define REDIS_CLIENT_PRIVATE_H
 
 #include "core/str.h"
-#include "net/resolver.h"
-#include "net/transport.h"
+#include "net/dial.h"
 #include "redis/client.h"
 
 /* Queries in flight on one connection, at most. */
@@ -63,7 +62,7 @@ struct redis_connection {
 	struct list link;
 	struct lookup *lookup;
 	struct resolved addresses;
-	size_t next_address;
+	struct dial dial;
 	struct transport io;
 	bool has_socket;
 	struct tls *tls;    /* owned by `io`; NULL: plain */

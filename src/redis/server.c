@@ -143,7 +143,8 @@ static slice make_key(const struct redis_options *o)
 {
 	const uint64_t numbers[] = {
 		o->port,        (uint64_t)o->db,    o->connections_max, o->idle_min,
-		o->queries_max, o->dial_timeout_ms, o->read_timeout_ms, o->write_timeout_ms};
+		o->queries_max, o->dial_timeout_ms, o->read_timeout_ms, o->write_timeout_ms,
+		o->keep_alive_s};
 	struct str key = {0};
 	size_t n;
 

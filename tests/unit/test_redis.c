@@ -483,6 +483,49 @@ static void connecting_is_limited(void **state)
 	end(&play);
 }
 
+/* A server that accepts slowly is no server that has failed. */
+static void a_full_queue_is_waited_for(void **state)
+{
+	static const struct round rounds[] = {{1, NULL, WHOLE, STAY}};
+	struct wire_queue queue;
+	struct play play;
+	struct ask a;
+
+	(void)state;
+	wire_queue_fill(&queue);
+	options.host = slice_from(queue.at.sun_path);
+	expected = 1;
+	start(&a, "x");
+	assert_int_equal(a.answers, 0);
+	wire_queue_empty(&queue);
+	(void)close(listening);
+	listening = queue.fd;
+	begin(&play, rounds, 1);
+	finish();
+	assert_int_equal(a.code, 0);
+	assert_string_equal(a.text, "x");
+	assert_int_equal(counter_get(&counters.connect_failures), 0);
+	end(&play);
+}
+
+static void a_full_queue_is_waited_for_until_dial_timeout(void **state)
+{
+	struct wire_queue queue;
+	struct ask a;
+
+	(void)state;
+	wire_queue_fill(&queue);
+	options.host = slice_from(queue.at.sun_path);
+	options.dial_timeout_ms = 30;
+	expect(&a, "x");
+	assert_int_equal(a.code, -ETIMEDOUT);
+	while (counter_get(&counters.connect_failures) == 0)
+		(void)uv_run(&loop.uv, UV_RUN_ONCE);
+	assert_int_equal(counter_get(&counters.open), 0);
+	wire_queue_empty(&queue);
+	(void)close(queue.fd);
+}
+
 /* The peer reads nothing: what is to be written has a limit in time. */
 static void writing_is_limited(void **state)
 {
@@ -909,6 +952,8 @@ int main(void)
 		TEST(who_waits_fails_with_the_others),
 		TEST(time_is_limited),
 		TEST(connecting_is_limited),
+		TEST(a_full_queue_is_waited_for),
+		TEST(a_full_queue_is_waited_for_until_dial_timeout),
 		TEST(writing_is_limited),
 		TEST(slow_readers_are_written_to),
 		TEST(nobody_listens),

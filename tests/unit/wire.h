@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "core/str.h"
@@ -30,6 +31,41 @@ _Noreturn static inline void wire_broken(const char *what, const char *file, int
 {
 	(void)fprintf(stderr, "%s:%d: peer: %s does not hold\n", file, line, what);
 	abort();
+}
+
+#define WIRE_QUEUE 4
+
+/* A Unix socket that listens, and those that wait in its queue, which is full. */
+struct wire_queue {
+	struct sockaddr_un at;
+	int fd, waiting[WIRE_QUEUE];
+};
+
+static inline void wire_queue_fill(struct wire_queue *q)
+{
+	const struct sockaddr *at = (const struct sockaddr *)&q->at;
+
+	*q = (struct wire_queue){.at.sun_family = AF_UNIX};
+	(void)snprintf(q->at.sun_path, sizeof q->at.sun_path, "/tmp/weir-queue-%d", (int)getpid());
+	(void)unlink(q->at.sun_path);
+	q->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	wire_must(bind(q->fd, at, sizeof q->at) == 0 && listen(q->fd, 0) == 0);
+	for (size_t i = 0; i < WIRE_QUEUE; i++) {
+		q->waiting[i] = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+		wire_must(connect(q->waiting[i], at, sizeof q->at) == 0 || i > 0);
+	}
+	wire_must(errno == EAGAIN);
+}
+
+/* Everybody leaves; `fd` stays the caller's. */
+static inline void wire_queue_empty(struct wire_queue *q)
+{
+	struct pollfd in = {.fd = q->fd, .events = POLLIN};
+
+	for (size_t i = 0; i < WIRE_QUEUE; i++)
+		(void)close(q->waiting[i]);
+	while (poll(&in, 1, 0) == 1)
+		(void)close(accept(q->fd, NULL, NULL));
 }
 
 /* A listening socket on a free port. With `room`, connections get small buffers. */
@@ -64,7 +100,8 @@ static inline int wire_connect(uint16_t port, int room)
 		wire_must(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof room) == 0);
 		wire_must(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof room) == 0);
 	}
-	wire_must(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0);
+	wire_must(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0 ||
+		  errno == EOPNOTSUPP);
 	wire_must(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) == 0);
 	/* Interrupted, Linux goes on in the background; the next call waits for that. */
 	wire_must(TEMP_FAILURE_RETRY(connect(fd, (struct sockaddr *)&to, sizeof to)) == 0);
@@ -80,7 +117,8 @@ static inline int wire_accept(int listening)
 	wire_must(TEMP_FAILURE_RETRY(poll(&ready, 1, WIRE_PATIENCE_MS)) == 1);
 	fd = (int)TEMP_FAILURE_RETRY(accept4(listening, NULL, NULL, SOCK_CLOEXEC));
 	wire_must(fd >= 0);
-	wire_must(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0);
+	wire_must(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0 ||
+		  errno == EOPNOTSUPP);
 	wire_must(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) == 0);
 	return fd;
 }

@@ -175,3 +175,116 @@ def test_websocket(link, proxy, upstream, pair, side, loss, size):
         peer.send_close(1000)
         assert peer.receive()[0] == CLOSE
     site.check()
+
+
+# --- connections that are cut: no packet comes through any more, nor a word that says so
+
+HUGE = 64 << 20
+
+
+class Holding:
+    """Answers as others do, but begins and does not finish under /begun, and says nothing under /silent, until `release`."""
+
+    def __init__(self):
+        self.release, self.silent = threading.Event(), threading.Semaphore(0)
+
+    def __call__(self, connection, request):
+        if request.target == "/begun":
+            connection.send(head("HTTP/1.1 200 OK", [("Content-Length", "100")]) + b"begun")
+        if request.target in ("/begun", "/silent"):
+            self.silent.release()
+            assert self.release.wait(2 * PATIENCE_S)
+            return
+        answer(connection, request)
+
+
+@pytest.fixture
+def holding():
+    made = Holding()
+    yield made
+    made.release.set()
+
+
+def rest(client):
+    """What comes until the connection is closed, or reset."""
+    data = client.reader.buffer
+    with contextlib.suppress(ConnectionError):
+        while part := client.sock.recv(65536):
+            data += part
+    return data
+
+
+def counted(site, name):
+    return site.proxy.scrape().sum(f"weir_entrypoint_{name}_total")
+
+
+def test_clients_that_are_cut_off(link, proxy, upstream, pair, holding):
+    """Whatever they were doing, the limit for it ends it, on both sides of the proxy."""
+    site = Site(link, proxy, upstream, pair, "client", answer=holding,
+                weir={"workers": 1, "limits": {"stallTimeout": "1s", "tunnelIdle": "2s", "tcpKeepAlive": "1s"}},
+                entryPoints={"web": {"transport": {"respondingTimeouts": {"idleTimeout": "2s", "readTimeout": "5s"}}}},
+                transport={"forwardingTimeouts": {"idleConnTimeout": "500ms"}})
+    wait_until(lambda: site.server.open_connections == 0, "the proxy is at rest")
+    with site.proxy.flat(memory_bytes=24 << 20), contextlib.ExitStack() as stack:
+        def client(secure=False):
+            return stack.enter_context(site.connect(secure))
+
+        idle, secure = client(), client(secure=True)
+        for one in (idle, secure):
+            assert one.exchange(target="/10").status == 200
+        client().send(b"GET / HTTP/1.1\r\nHo")
+        client().send(head("POST / HTTP/1.1", [("Host", "a"), ("Content-Length", "1000")]) + b"half")
+        for one in (client(), client(secure=True)):
+            one.send(request_bytes(target=f"/{HUGE}"))
+            assert one.reader.head().status == 200
+        open_websocket(client())
+        client().send(request_bytes(target="/silent"))
+        assert holding.silent.acquire(timeout=PATIENCE_S)
+        link.cut()
+        # The one that waits for its answer is found out by nothing but questions to its machine: ten seconds.
+        expected = {"idle_timeouts": 2, "read_timeouts": 2, "stalled": 2, "tunnel_timeouts": 1}
+        wait_until(lambda: {name: counted(site, name) for name in expected} == expected,
+                   lambda: f"{({name: counted(site, name) for name in expected})} is {expected}", PATIENCE_S)
+        wait_until(lambda: site.proxy.scrape().value("weir_entrypoint_open", entrypoint="web") == 0, "all are closed", PATIENCE_S)
+        wait_until(lambda: site.server.open_connections == 1, "the server has none but the one that holds on", PATIENCE_S)
+    holding.release.set()
+    link.mend()
+    with site.connect() as client:
+        assert client.exchange(target="/10").body == pattern(10)
+
+
+def test_servers_that_are_cut_off(link, proxy, upstream, pair, holding):
+    link.near.set("ipv4/tcp_retries2", 3)  # until what was sent and not acknowledged is given up: a quarter of an hour by default
+    site = Site(link, proxy, upstream, pair, "server", answer=holding,
+                weir={"workers": 1, "limits": {"tunnelIdle": "2s", "tcpKeepAlive": "1s"}},
+                transport={"forwardingTimeouts": {"idleConnTimeout": "1s", "dialTimeout": "3s", "responseHeaderTimeout": "3s"}})
+
+    def ask(client, target):
+        client.send(request_bytes(target=target))
+        assert holding.silent.acquire(timeout=PATIENCE_S)
+
+    wait_until(lambda: site.server.open_connections == 0, "the proxy is at rest")
+    with site.proxy.flat(memory_bytes=24 << 20), contextlib.ExitStack() as stack:
+        begun, silent, tunnel, upload, late = (stack.enter_context(site.connect()) for _ in range(5))
+        ask(begun, "/begun")
+        assert begun.reader.head().status == 200
+        ask(silent, "/silent")
+        open_websocket(tunnel)
+        upload.send(head("POST / HTTP/1.1", [("Host", "a"), ("Content-Length", str(HUGE))]) + b"x" * 1000)
+        wait_until(lambda: site.server.open_connections == 4, "the upload has begun")
+        link.cut()
+        upload.sock.setblocking(False)
+        with contextlib.suppress(OSError):
+            upload.send(bytes(HUGE))
+        upload.sock.settimeout(PATIENCE_S)
+        late.send(request_bytes(target="/10"))
+        assert late.response().status == 504
+        assert silent.response().status == 504
+        assert upload.response().status in (502, 504)
+        assert rest(tunnel) == b""
+        assert rest(begun) == b"begun"
+        wait_until(lambda: site.proxy.scrape().value("weir_upstream_open") == 0, "all are closed", PATIENCE_S)
+    holding.release.set()
+    link.mend()
+    with site.connect() as client:
+        wait_until(lambda: client.exchange(target="/10").body == pattern(10), "it serves again", PATIENCE_S)

@@ -9,6 +9,7 @@ import ctypes
 import fcntl
 import functools
 import heapq
+import math
 import os
 import random
 import select
@@ -168,10 +169,13 @@ class Link:
 
     def _carry(self):
         under_way, number = [], 0
+        poll = select.poll()
+        for device in self._devices:
+            poll.register(device, select.POLLIN)
         ways = dict(zip(self._devices, ((self._devices[1], self.to_far), (self._devices[0], self.to_near))))
         while not self._stop.is_set():
             wait = 0.1 if not under_way else max(0, min(0.1, under_way[0][0] - time.monotonic()))
-            for device in select.select(self._devices, [], [], wait)[0]:
+            for device, _ in poll.poll(math.ceil(wait * 1000)):
                 to, weather = ways[device]
                 with contextlib.suppress(BlockingIOError):
                     packet = os.read(device, PACKET_BYTES_MAX)

@@ -114,10 +114,10 @@ class Plugin:
 class Proxy:
     """With plugins, or with `metrics`, the entry point `traefik` serves metrics, and when the proxy is stopped its
     plugins' instances must add up. `namespace`: the network (harness.network) that it runs in, listens in on all addresses, and
-    is asked in by the methods here."""
+    is asked in by the methods here. `files`: {file of the system: file that it sees instead}."""
 
     def __init__(self, directory, dynamic, static=None, plugins=None, environment=None, limits=None, dropped=(),
-                 check_output=True, metrics=None, namespace=None):
+                 check_output=True, metrics=None, namespace=None, files=None):
         self.directory = Path(directory)
         self.dynamic = dynamic
         self.static_extra = static or {}
@@ -126,6 +126,7 @@ class Proxy:
         self.limits = limits or {}
         self.dropped = dropped
         self.check_output = check_output
+        self.files = files or {}
         self.namespace = contextlib.nullcontext() if namespace is None else namespace
         self.host = "127.0.0.1" if namespace is None else "0.0.0.0"
         self.metrics = bool(plugins) and not ON_TRAEFIK if metrics is None else metrics
@@ -229,11 +230,13 @@ class Proxy:
                 resource.setrlimit(limit, (value, value))
             for capability in self.dropped:
                 process.drop_capability(capability)
+            if self.files:
+                process.see_instead(self.files)
 
         with self.namespace:
             self.process = subprocess.Popen([program(), *arguments], cwd=self.directory, stdout=self._output,
                                             stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment,
-                                            preexec_fn=before_exec if self.limits or self.dropped else None)
+                                            preexec_fn=before_exec if self.limits or self.dropped or self.files else None)
         self._output.close()
         return self
 

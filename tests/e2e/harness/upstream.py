@@ -89,9 +89,10 @@ class Upstream:
             self._listener.listen(backlog)
             self.url = f"unix://{unix}"
         else:
-            self._listener = socket.create_server((host, port), backlog=backlog)
+            is_v6 = ":" in host
+            self._listener = socket.create_server((host, port), family=socket.AF_INET6 if is_v6 else socket.AF_INET, backlog=backlog)
             self.port = self._listener.getsockname()[1]
-            self.url = f"{'http' if tls is None else 'https'}://{host}:{self.port}"
+            self.url = f"{'http' if tls is None else 'https'}://{f'[{host}]' if is_v6 else host}:{self.port}"
         self._stopped = False
         threading.Thread(target=self._accept, daemon=True).start()
 

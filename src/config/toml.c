@@ -118,10 +118,12 @@ static int simple_key(struct toml *p, slice *name, struct tree_place *place)
 	while (in_bare_key(toml_peek(p)))
 		p->at++;
 	*name = slice_of(p->text.p + start, p->at - start);
-	if (name->n == 0)
-		return toml_fail(
-			p, "found no key, expected one (letters, digits, _ and -, or in quotes)");
-	return 0;
+	if (name->n > 0)
+		return 0;
+	/* JSON, for instance; the words of Traefik's parser, which people search for. */
+	if (toml_peek(p) == '{')
+		return toml_fail(p, "found no key: expected '.' or '=', but got '{' instead");
+	return toml_fail(p, "found no key, expected one (letters, digits, _ and -, or in quotes)");
 }
 
 /* The name of a member in the map of all members: address of the table, then the name. */

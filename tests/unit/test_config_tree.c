@@ -91,6 +91,7 @@ static const struct {
 	TOML("[a\n[b]\n", "f:1:3: found something else, expected ] after the name"),
 	TOML("[\n[x]\n",
 	     "f:1:2: found no key, expected one (letters, digits, _ and -, or in quotes)"),
+	TOML("{\n\"a\": 1\n}\n", "f:1:1: found no key: expected '.' or '=', but got '{' instead"),
 	TOML("a = [1 2]\n", "f:1:8: found something else, expected , or ] in the list"),
 	TOML("a = {b = 1,}\n",
 	     "f:1:12: found no key, expected one (letters, digits, _ and -, or in quotes)"),

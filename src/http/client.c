@@ -43,6 +43,11 @@ int client_create(struct client **client, struct loop *loop, slice host, uint16_
 	if (options->h2)
 		k->speaks = CLIENT_SPEAKS_HTTP2;
 	k->numeric = resolver_is_address(name, port, &k->addresses);
+	/* Nothing listens on port 0: no address, and no look-up. */
+	if (port == 0 && name[0] != '/') {
+		k->numeric = true;
+		k->addresses.count = 0;
+	}
 	*client = k;
 	return 0;
 }

@@ -108,16 +108,26 @@ static bool is_host(slice s)
 	return true;
 }
 
+static bool is_number(slice s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (!ascii_digit(s.p[i]))
+			return false;
+	return true;
+}
+
 static int parse_port(slice text, slice port, struct url *u, struct weir_error *e)
 {
 	if (port.n == 0)
 		return 0;
 	if (!address_port_parse(port, &u->port)) {
+		u->port = 0;
 		(void)fail(text, "invalid port", e);
 		/* It may be the password of a URL that has a "/" in it. */
-		if (slice_find(text, '@') == text.n)
-			error_suffix(e, " \":%.*s\" after host", SLICE_ARG(port));
-		return -EINVAL;
+		if (slice_find(text, '@') < text.n)
+			return -EINVAL;
+		error_suffix(e, " \":%.*s\" after host", SLICE_ARG(port));
+		return is_number(port) ? -ERANGE : -EINVAL;
 	}
 	u->has_port = true;
 	return 0;

@@ -26,7 +26,8 @@ struct url {
 
 /**
  * Splits an absolute URL with a host. Returns 0, or -EINVAL with a text that names the URL and the
- * fault. Percent-encoding in the path must be valid.
+ * fault, or -ERANGE if nothing is wrong but that the port is too large: the parts are there, and
+ * the port is 0. Percent-encoding in the path must be valid.
  */
 int url_parse(slice text, struct url *u, struct weir_error *e);
 

@@ -144,8 +144,23 @@ static int make_unix_server(struct build *b, struct server *to, slice text, slic
 	return r < 0 ? error_set(e, r, "out of memory") : 0;
 }
 
+/* A server that cannot be reached is one all the same: it has its turns, as in Traefik. */
+static void tell_server(const struct build *b, const struct dynamic_object *service,
+			const char *why)
+{
+	const struct generation_world *w = b->g->world;
+	const struct generation_problem problem = {.kind = "service",
+						   .name = service->name,
+						   .place = &service->place,
+						   .why = why,
+						   .effect = "Server cannot be reached"};
+
+	w->problem(w->problem_context, &problem);
+}
+
 static int make_server(struct build *b, struct server *to, const struct dynamic_server *from,
-		       const struct dynamic_servers_transport *t, struct weir_error *e)
+		       const struct dynamic_service *of, const struct dynamic_servers_transport *t,
+		       struct weir_error *e)
 {
 	struct client_options options = build_client_options(b, t);
 	struct url u;
@@ -159,7 +174,10 @@ static int make_server(struct build *b, struct server *to, const struct dynamic_
 		error_prefix(e, "server URL: ");
 		if (strstr(e->text, "expected") == NULL)
 			error_suffix(e, ", expected http://host[:port]");
-		return r;
+		if (r != -ERANGE)
+			return r;
+		tell_server(b, &of->object, e->text);
+		r = 0;
 	}
 	options.h2 = slice_equal_nocase(u.scheme, SLICE("h2c"));
 	if (slice_equal_nocase(u.scheme, SLICE("https")))
@@ -204,10 +222,10 @@ static int share_turn(struct build *b, struct load_balancer *lb, const int64_t *
 	return result;
 }
 
-static int fill_servers(struct build *b, struct load_balancer *lb,
-			const struct dynamic_load_balancer *c,
+static int fill_servers(struct build *b, struct load_balancer *lb, const struct dynamic_service *of,
 			const struct dynamic_servers_transport *t, struct weir_error *e)
 {
+	const struct dynamic_load_balancer *c = of->load_balancer;
 	int64_t *weights = ARENA_ARRAY(&b->g->arena, int64_t, c->servers.count);
 	int r;
 
@@ -219,7 +237,7 @@ static int fill_servers(struct build *b, struct load_balancer *lb,
 
 		lb->count = i + 1;
 		weights[i] = from->weight;
-		r = make_server(b, &lb->servers[i], from, t, e);
+		r = make_server(b, &lb->servers[i], from, of, t, e);
 		if (r < 0)
 			return r;
 	}
@@ -286,7 +304,7 @@ static int make_service(struct build *b, struct load_balancer **made,
 	    series_get(&lb->series, b->g->world->series, SERIES_SERVICE, c->object.name,
 		       (slice){NULL, 0}) < 0)
 		return error_set(e, -ENOMEM, "out of memory");
-	return fill_servers(b, lb, d, t, e);
+	return fill_servers(b, lb, c, t, e);
 }
 
 size_t build_find_index(void *const *objects, size_t count, slice name)

@@ -50,8 +50,8 @@ enum generation_state {
 
 /** Something that is not served, and why. */
 struct generation_problem {
-	const char *kind; /* "router", "middleware", "plugin", "certificate", "TLS options",
-			     "servers transport" or "entry point" */
+	const char *kind; /* "router", "service", "middleware", "plugin", "certificate", "TLS
+			     options", "servers transport" or "entry point" */
 	slice name;
 	slice entry_point;              /* empty: all of them */
 	const struct tree_place *place; /* where it was written; NULL: unknown */

@@ -102,12 +102,11 @@ static const char *effect_of(const struct generation_problem *problem)
 /* The name of the log's field with the name of the thing, as in Traefik where it has one. */
 static const char *field_of(const struct generation_problem *problem)
 {
-	static const char *const names[][2] = {{"router", "routerName"},
-					       {"middleware", "middlewareName"},
-					       {"certificate", "certFile"},
-					       {"TLS options", "tlsOptions"},
-					       {"servers transport", "serversTransport"},
-					       {"entry point", "entryPointName"}};
+	static const char *const names[][2] = {
+		{"router", "routerName"},         {"service", "serviceName"},
+		{"middleware", "middlewareName"}, {"certificate", "certFile"},
+		{"TLS options", "tlsOptions"},    {"servers transport", "serversTransport"},
+		{"entry point", "entryPointName"}};
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 		if (strcmp(names[i][0], problem->kind) == 0)

@@ -238,7 +238,18 @@ def test_bad_rule(files, case):
 def test_bad_url(files, url):
     code, output = files(dynamic=GOOD_DYNAMIC.replace("http://127.0.0.1:1", f'"{url}"'))
     assert code == 1
-    says(output, r"r@file", re.escape(url), r"expected|missing host|invalid port|unsupported")
+    says(output, r"[rs]@file", re.escape(url), r"expected|missing host|invalid port|unsupported")
+
+
+def test_server_that_cannot_be_has_its_turns(upstream, proxy):
+    """Its port is out of range: requests to it are answered 502, those to the other server are served."""
+    server = upstream()
+    p = proxy(one_router(server.url))
+    p.apply(merge(one_router(server.url), {"http": {"services": {"s": servers("http://127.0.0.1:70000", server.url)}}}))
+    assert {p.fetch().status for _ in range(10)} <= {200, 502} and server.requests
+    p.wait_log("Server cannot be reached", "http://127.0.0.1:70000", "invalid port", "serviceName=s@file")
+    p.apply(one_router("http://127.0.0.1:70000"))
+    assert p.fetch().status == 502
 
 
 def test_missing_service(files):

@@ -340,6 +340,22 @@ static void urls(void **state)
 	}
 }
 
+static void a_port_out_of_range_is_told_apart(void **state)
+{
+	struct weir_error e = {0};
+	struct url u;
+
+	(void)state;
+	assert_int_equal(url_parse(SLICE("h2c://h:99999/a?b"), &u, &e), -ERANGE);
+	assert_string_equal(e.text,
+			    "parse \"h2c://h:99999/a?b\": invalid port \":99999\" after host");
+	assert_true(slice_equal(u.scheme, SLICE("h2c")));
+	assert_true(slice_equal(u.host, SLICE("h")));
+	assert_true(slice_equal(u.authority, SLICE("h:99999")));
+	assert_true(slice_equal(u.path, SLICE("/a")));
+	assert_int_equal(u.port, 0);
+}
+
 /* Passwords in URLs were printed by `weir check` and logged. */
 static void users_of_urls_are_hidden(void **state)
 {
@@ -372,6 +388,7 @@ static void users_of_urls_are_hidden(void **state)
 		{"u:p@h", "parse \"u:xxxx@h\": expected scheme://host[:port]"},
 		{"u@h:80", "parse \"u@h:80\": expected scheme://host[:port]"},
 		{"http://h:x", "parse \"http://h:x\": invalid port \":x\" after host"},
+		{"http://u:99999/w@h", "parse \"http://xxxx@h\": invalid port"},
 	};
 
 	(void)state;
@@ -402,6 +419,7 @@ int main(void)
 		cmocka_unit_test(splitting_follows_go),
 		cmocka_unit_test(listen_addresses),
 		cmocka_unit_test(urls),
+		cmocka_unit_test(a_port_out_of_range_is_told_apart),
 		cmocka_unit_test(users_of_urls_are_hidden),
 	};
 

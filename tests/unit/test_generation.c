@@ -284,7 +284,7 @@ static void what_is_wrong_is_reported_and_disabled(void **state)
 			       "    s: {loadBalancer: {servers: [{url: \"http://a:1\"}]}}\n"
 			       "    ftp: {loadBalancer: {servers: [{url: \"ftp://a:1\"}]}}\n"
 			       "    bad: {loadBalancer: {servers: [{url: \"http://a:1\"}, "
-			       "{url: \"http://a:70000\"}]}}\n",
+			       "{url: \"http://a:x\"}]}}\n",
 			       rows[i].router);
 		world_open(&w, "entryPoints: {web: {address: \"127.0.0.1:1\"}}\n");
 		assert_int_equal(world_build(&w, text, &g), 0);
@@ -299,6 +299,27 @@ static void what_is_wrong_is_reported_and_disabled(void **state)
 }
 
 /* Had more routes than there was room for. */
+static void a_port_out_of_range_costs_its_server_only(void **state)
+{
+	struct generation *g;
+	struct world w;
+
+	(void)state;
+	world_open(&w, "entryPoints: {web: {address: \"127.0.0.1:1\"}}\n");
+	assert_int_equal(world_build(&w,
+				     "http:\n"
+				     "  routers: {x: {rule: \"Path(`/x`)\", service: s}}\n"
+				     "  services: {s: {loadBalancer: {servers: [{url: "
+				     "\"http://a:1\"}, {url: \"http://a:70000\"}]}}}\n",
+				     &g),
+			 0);
+	assert_int_equal(w.problems, 1);
+	assert_non_null(strstr(w.last_problem, "service s@file: server URL: "));
+	assert_string_equal(routed(g, 0, "a", "/x"), "x@file");
+	generation_destroy(&g);
+	world_close(&w);
+}
+
 static void an_entry_point_that_is_named_twice_counts_once(void **state)
 {
 	struct generation *g;
@@ -438,6 +459,7 @@ int main(void)
 		cmocka_unit_test(limits_hold),
 		cmocka_unit_test(nested_chains_are_limited),
 		cmocka_unit_test(what_is_wrong_is_reported_and_disabled),
+		cmocka_unit_test(a_port_out_of_range_costs_its_server_only),
 		cmocka_unit_test(an_entry_point_that_is_named_twice_counts_once),
 		cmocka_unit_test(generations_share_endpoints_with_the_same_settings),
 		cmocka_unit_test(a_build_can_be_cancelled),

@@ -12,8 +12,6 @@
 
 /* Ours, also after somebody has put another one in its place. */
 #define THIS_PROGRAM "/proc/self/exe"
-/* Behind the standard descriptors and, with their number, the sockets. */
-#define FIRST_KEPT 3
 
 /* The name for a list of processes, `command` unless it is NULL, and our arguments. To be freed;
  * NULL without memory. */
@@ -70,7 +68,7 @@ static void claim_watchdog(void)
  * a socket. Returns as `socket_set_export`. */
 static int export_all(struct supervisor *s)
 {
-	int r = kept_export(&s->kept, FIRST_KEPT + (int)s->sockets.count);
+	int r = kept_export(&s->kept, socket_set_end(&s->sockets));
 
 	return r < 0 ? r : socket_set_export(&s->sockets);
 }
@@ -79,12 +77,12 @@ static _Noreturn void become_server(struct supervisor *s, char *const *argv, int
 {
 	struct supervised told = {
 		.workers = s->workers, .supervisor = getppid(), .restarts = s->restarts};
-	int next = export_all(s);
 
-	if (next >= 0) {
-		told.notice_fd = fcntl(notice_fd, F_DUPFD, next);
+	/* First out of the way: it may stand where a socket is to be. */
+	told.notice_fd = fcntl(notice_fd, F_DUPFD, socket_set_end(&s->sockets));
+	if (told.notice_fd >= 0 && export_all(s) == 0) {
 		claim_watchdog();
-		if (told.notice_fd >= 0 && supervised_export(&told) == 0)
+		if (supervised_export(&told) == 0)
 			(void)execv(THIS_PROGRAM, argv);
 	}
 	exec_failed(THIS_PROGRAM);

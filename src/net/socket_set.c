@@ -51,7 +51,8 @@ int socket_set_add(struct socket_set *s, slice name, int fd)
 	return 0;
 }
 
-static bool is_listening_tcp(int fd)
+/* On which HTTP can be served. */
+static bool is_listening(int fd)
 {
 	int listening = 0, type = 0, domain = 0;
 	socklen_t size = sizeof(int);
@@ -59,13 +60,19 @@ static bool is_listening_tcp(int fd)
 	return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) == 0 && listening &&
 	       getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM &&
 	       getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 &&
-	       (domain == AF_INET || domain == AF_INET6);
+	       (domain == AF_INET || domain == AF_INET6 || domain == AF_UNIX);
 }
 
 static int inherit_one(struct socket_set *s, slice name, int fd)
 {
-	if (!is_listening_tcp(fd))
+	char number[32];
+
+	if (!is_listening(fd))
 		return 0;
+	if (name.n == 0) {
+		(void)snprintf(number, sizeof number, "LISTEN_FD_%d", fd);
+		name = slice_from(number);
+	}
 	(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
 	(void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
 	return socket_set_add(s, name, fd);
@@ -95,7 +102,7 @@ int socket_set_inherit(struct socket_set *s)
 	if (number_in("LISTEN_PID") == (long)getpid()) {
 		for (long i = 0; i < count && r == 0; i++) {
 			if (!slice_next(&rest, ':', &name))
-				name = SLICE("unknown");
+				name = SLICE("");
 			r = inherit_one(s, name, FIRST_FD + (int)i);
 		}
 	}
@@ -148,9 +155,14 @@ static int place(struct named_socket *n, int at, int behind)
 	return dup2(n->fd, at) < 0 ? -errno : 0;
 }
 
+int socket_set_end(const struct socket_set *s)
+{
+	return FIRST_FD + (int)s->count;
+}
+
 int socket_set_export(struct socket_set *s)
 {
-	int last = FIRST_FD + (int)s->count;
+	int last = socket_set_end(s);
 
 	/* First out of the way: one may stand where another is to be. */
 	for (size_t i = 0; i < s->count; i++) {
@@ -169,7 +181,7 @@ int socket_set_export(struct socket_set *s)
 			return r;
 		s->exported++;
 	}
-	return set_variables(s) < 0 ? -ENOMEM : last;
+	return set_variables(s);
 }
 
 void socket_set_unexport(struct socket_set *s)

@@ -24,8 +24,9 @@ struct socket_set {
 
 /**
  * Takes over the sockets that the environment names (LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES), if
- * they are meant for this process, and removes these variables. What is no listening TCP socket is
- * left alone. Returns 0 or -ENOMEM. Before there are threads.
+ * they are meant for this process, and removes these variables. What is no listening TCP or Unix
+ * socket is left alone. Those without a name are LISTEN_FD_3 and so on, as in Traefik. Returns 0 or
+ * -ENOMEM. Before there are threads.
  */
 int socket_set_inherit(struct socket_set *s);
 
@@ -35,11 +36,14 @@ int socket_set_add(struct socket_set *s, slice name, int fd);
 /** Moves up to `max` sockets of that name out of the set. Returns how many. */
 size_t socket_set_take(struct socket_set *s, slice name, int *fds, size_t max);
 
+/** The first descriptor behind the places of the sockets: what lies below is moved or replaced by
+ * `socket_set_export`. */
+int socket_set_end(const struct socket_set *s);
+
 /**
  * Puts the sockets at descriptors 3, 4, … where the next program finds them, and sets the variables
  * for a program that runs in this process: call between fork and exec, or before exec. What was at
- * those descriptors is put aside for `socket_set_unexport`. Returns the first descriptor behind the
- * sockets, or a negative errno value.
+ * those descriptors is put aside for `socket_set_unexport`. Returns 0 or a negative errno value.
  */
 int socket_set_export(struct socket_set *s);
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -82,7 +83,7 @@ static int there_and_back(void)
 {
 	struct socket_set s = {0}, t = {0};
 	unsigned ports[4];
-	int got[4], next;
+	int got[4];
 
 	/* So that some stand where others are to go. */
 	for (int fd = 3; fd < 20; fd++)
@@ -93,8 +94,7 @@ static int there_and_back(void)
 		ports[i] = port_of(fd);
 		must(socket_set_add(&s, i == 2 ? SLICE("b:c") : SLICE("a"), fd) == 0);
 	}
-	next = socket_set_export(&s);
-	if (next != 7 || fcntl(3, F_GETFD) != 0)
+	if (socket_set_end(&s) != 7 || socket_set_export(&s) != 0 || fcntl(3, F_GETFD) != 0)
 		return 1;
 	if (socket_set_inherit(&t) < 0 || t.count != 4 || getenv("LISTEN_FDS") != NULL)
 		return 2;
@@ -127,11 +127,13 @@ static int for_somebody_else(void)
 	return getenv("LISTEN_PID") == NULL && getenv("LISTEN_FDNAMES") == NULL ? 0 : 2;
 }
 
-/* Descriptor 3 is a pipe, 4 is nothing, 5 does not listen, 6 is good and has no name. */
+/* Descriptor 3 is a pipe, 4 is nothing, 5 does not listen, 6 is good and has no name. 7 is a Unix
+ * socket that takes datagrams, 8 one that listens. */
 static int of_the_wrong_kind(void)
 {
 	struct socket_set s = {0};
 	int pair[2], plain, good, got[1];
+	struct sockaddr_un at = {.sun_family = AF_UNIX};
 
 	for (int fd = 3; fd < 20; fd++)
 		(void)close(fd);
@@ -140,12 +142,17 @@ static int of_the_wrong_kind(void)
 	must(plain == 5);
 	good = listening_socket();
 	must(good == 6);
+	must(socket(AF_UNIX, SOCK_DGRAM, 0) == 7 && socket(AF_UNIX, SOCK_STREAM, 0) == 8);
+	(void)snprintf(at.sun_path + 1, sizeof at.sun_path - 1, "weir test %ld", (long)getpid());
+	must(bind(8, (struct sockaddr *)&at, sizeof at) == 0 && listen(8, 1) == 0);
 	(void)close(4);
-	(void)setenv("LISTEN_FDNAMES", "a:b:c", 1);
-	set_numbers(getpid(), 4);
-	if (socket_set_inherit(&s) < 0 || s.count != 1)
+	(void)setenv("LISTEN_FDNAMES", "a:b:c::d:web", 1);
+	set_numbers(getpid(), 6);
+	if (socket_set_inherit(&s) < 0 || s.count != 2)
 		return 1;
-	return socket_set_take(&s, SLICE("unknown"), got, 1) == 1 && got[0] == 6 ? 0 : 2;
+	if (socket_set_take(&s, SLICE("web"), got, 1) != 1 || got[0] != 8)
+		return 2;
+	return socket_set_take(&s, SLICE("LISTEN_FD_6"), got, 1) == 1 && got[0] == 6 ? 0 : 3;
 }
 
 static void what_is_not_meant_for_us_is_left_alone(void **state)

@@ -13,8 +13,9 @@ static size_t swallow(char *bytes, size_t size, size_t count, void *context)
 	return size * count;
 }
 
-/* HEAD, as Traefik's command does. Returns the status, or 0 with a text in `error`. */
-static long ask(const char *url, char error[CURL_ERROR_SIZE])
+/* HEAD, as Traefik's command does, through the Unix socket at `path` unless that is NULL. Returns
+ * the status, or 0 with a text in `error`. */
+static long ask(const char *url, const char *path, char error[CURL_ERROR_SIZE])
 {
 	CURL *c = curl_easy_init();
 	long status = 0;
@@ -23,6 +24,7 @@ static long ask(const char *url, char error[CURL_ERROR_SIZE])
 	if (c == NULL)
 		return 0;
 	(void)curl_easy_setopt(c, CURLOPT_URL, url);
+	(void)curl_easy_setopt(c, CURLOPT_UNIX_SOCKET_PATH, path);
 	(void)curl_easy_setopt(c, CURLOPT_NOBODY, 1L);
 	(void)curl_easy_setopt(c, CURLOPT_PROXY, "");
 	(void)curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, TIMEOUT_MS);
@@ -37,8 +39,9 @@ static long ask(const char *url, char error[CURL_ERROR_SIZE])
 	return status;
 }
 
-/* The URL of the ping entry point as this machine reaches it, or false with a text printed. */
-static bool ping_url(const struct static_config *config, char *url, size_t size)
+/* The URL of the ping entry point as this machine reaches it, and the Unix socket to go through, or
+ * NULL. Returns false with a text printed if there is none. */
+static bool ping_url(const struct static_config *config, char *url, size_t size, const char **path)
 {
 	const struct entry_point_config *p;
 	struct listen_address address;
@@ -55,6 +58,12 @@ static bool ping_url(const struct static_config *config, char *url, size_t size)
 			      SLICE_ARG(config->ping->entry_point));
 		return false;
 	}
+	/* It ends where its text does. */
+	*path = address.path.n > 0 ? address.path.p : NULL;
+	if (*path != NULL) {
+		(void)snprintf(url, size, "http://localhost/ping");
+		return true;
+	}
 	if (address.host.n > 0)
 		host = address.host.p;
 	(void)snprintf(url, size,
@@ -68,13 +77,14 @@ static bool ping_url(const struct static_config *config, char *url, size_t size)
 int cli_healthcheck(const struct cli_args *args)
 {
 	char url[300], error[CURL_ERROR_SIZE] = "";
+	const char *path = NULL;
 	struct static_config *config;
 	struct arena arena;
 	long status = 0;
 
 	config = cli_load(args, &arena);
-	if (config != NULL && ping_url(config, url, sizeof url)) {
-		status = ask(url, error);
+	if (config != NULL && ping_url(config, url, sizeof url, &path)) {
+		status = ask(url, path, error);
 		if (status == 200)
 			(void)printf("OK: %s\n", url);
 		else if (status != 0)

@@ -340,6 +340,7 @@ static int open_sockets(struct supervisor *s, const struct static_config *config
 	r = entry_points_listen(points, count, s->workers, &s->sockets, e);
 	if (r == 0)
 		socket_set_free(&s->sockets);
+	entry_points_note_files(points, count, s->workers, &s->files);
 	if (keep_sockets(s, points, count) < 0 && r == 0)
 		r = error_set(e, -ENOMEM, "out of memory");
 	entry_points_destroy(&points, count, s->workers);
@@ -424,6 +425,8 @@ static int begin(struct supervisor *s, const struct static_config *config)
 	kept_inherit(&s->kept);
 	if (r == 0 && socket_set_inherit(&s->sockets) < 0)
 		r = error_set(&e, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < s->sockets.count; i++)
+		unix_socket_files_add(&s->files, s->sockets.list[i].fd);
 	if (r == 0)
 		r = prepare(s, config, &e);
 	if (r == 0)
@@ -455,6 +458,7 @@ int supervise(const struct cli_args *args, struct static_config **config)
 	forget(&s.server);
 	socket_set_free(&s.sockets);
 	kept_free(&s.kept);
+	unix_socket_files_remove(&s.files);
 	if (s.signals >= 0)
 		(void)close(s.signals);
 	free(s.pid_file);

@@ -9,6 +9,7 @@
 #include "cli/kept.h"
 #include "cli/supervisor.h"
 #include "net/socket_set.h"
+#include "net/unix_socket.h"
 
 /** A server that runs; `pid` is 0 while none does. */
 struct server_process {
@@ -23,8 +24,9 @@ struct supervisor {
 	const struct cli_args *args;
 	char *program; /* its path: where a newer one is looked for */
 	char *pid_file;
-	struct socket_set sockets; /* those of one entry point have its name */
-	struct kept kept;          /* what the last server has given to the next one */
+	struct socket_set sockets;      /* those of one entry point have its name */
+	struct unix_socket_files files; /* that this process has made, also before an upgrade */
+	struct kept kept;               /* what the last server has given to the next one */
 	size_t workers;
 	sigset_t before; /* the signal mask for children */
 	int signals;     /* a signalfd */

@@ -176,8 +176,14 @@ static void check_redirection(const struct static_config *c, const struct option
 {
 	const struct entry_point_config *ep = e->value;
 	const struct redirection_config *to = ep->http.redirections.entry_point;
+	const struct entry_point_config *target = to != NULL ? static_entry_point(c, to->to) : NULL;
 
-	if (to != NULL && !is_port(to->to) && static_entry_point(c, to->to) == NULL)
+	if (target != NULL && listen_address_is_path(target->address))
+		(void)config_error_at(report, e->node,
+				      "http.redirections.entryPoint.to: found \"%.*s\", which is a "
+				      "Unix socket, expected an entry point that has a port",
+				      SLICE_ARG(slice_first(to->to, 100)));
+	if (to != NULL && !is_port(to->to) && target == NULL)
 		(void)config_error_at(report, e->node,
 				      "http.redirections.entryPoint.to: found \"%.*s\", expected "
 				      "the name of an entry point or \":port\"",
@@ -189,13 +195,55 @@ static void no_negative(int64_t *ns)
 	*ns = MAX(*ns, INT64_C(0));
 }
 
+/* A client without an address is in no list of addresses. */
+static void warn_of_networks(const struct option_entry *e, const char *key,
+			     const struct option_list *trusted, struct config_report *report)
+{
+	if (trusted->count > 0)
+		config_warn(report, NULL, e->node->place,
+			    "entryPoints.%.*s.%s.trustedIPs holds no client of a Unix socket, "
+			    "which has no address; insecure trusts all that may connect",
+			    SLICE_ARG(e->name), key);
+}
+
+static void settle_unix_socket(struct static_config *c, const struct option_entry *e,
+			       struct config_report *report)
+{
+	struct entry_point_config *ep = e->value;
+
+	if (e->node == NULL)
+		return;
+	if (!listen_address_is_path(ep->address)) {
+		if (ep->unix_socket != NULL)
+			(void)config_error_at(report, tree_child(e->node, SLICE("unixSocket")),
+					      "found address \"%.*s\", expected unix:///path",
+					      SLICE_ARG(slice_first(ep->address, 100)));
+		return;
+	}
+	if (ep->unix_socket == NULL) {
+		ep->unix_socket = ARENA_NEW(&c->arena, struct unix_socket_config);
+		if (ep->unix_socket == NULL ||
+		    option_defaults(unix_socket_rows, ep->unix_socket, &c->arena) < 0)
+			(void)no_memory(report);
+	}
+	if (ep->reuse_port)
+		config_warn(report, NULL, e->node->place,
+			    "entryPoints.%.*s.reusePort has no effect on a Unix socket",
+			    SLICE_ARG(e->name));
+	if (!ep->forwarded_headers.insecure && ep->proxy_protocol == NULL)
+		warn_of_networks(e, "forwardedHeaders", &ep->forwarded_headers.trusted_ips, report);
+	if (ep->proxy_protocol != NULL && !ep->proxy_protocol->insecure)
+		warn_of_networks(e, "proxyProtocol", &ep->proxy_protocol->trusted_ips, report);
+}
+
 static void settle_entry_point(struct option_entry *e, struct config_report *report)
 {
 	struct entry_point_config *ep = e->value;
 
 	ep->name = e->name;
 	if (ep->address.n == 0 && e->node != NULL)
-		(void)config_error_at(report, e->node, "found no address, expected [host]:port");
+		(void)config_error_at(report, e->node,
+				      "found no address, expected [host]:port or unix:///path");
 	settle_alias_headers(&ep->http, e->node, report);
 	if (ep->proxy_protocol != NULL && !ep->proxy_protocol->insecure &&
 	    ep->proxy_protocol->trusted_ips.count == 0)
@@ -460,8 +508,10 @@ int static_decode(struct static_config *c, const struct tree *tree, struct confi
 	drop_udp(c, report);
 	if (find_defaults(c, report) < 0)
 		return -ENOMEM;
-	OPTION_MAP_FOR_EACH (e, &c->entry_points)
+	OPTION_MAP_FOR_EACH (e, &c->entry_points) {
 		settle_entry_point(e, report);
+		settle_unix_socket(c, e, report);
+	}
 	OPTION_MAP_FOR_EACH (e, &c->entry_points)
 		check_redirection(c, e, report);
 	settle_log(&c->log, root, report);

@@ -34,6 +34,13 @@ struct proxy_protocol_config {
 	struct option_list trusted_ips;
 };
 
+/** entryPoints.<name>.unixSocket, of weir */
+struct unix_socket_config {
+	slice mode;
+	slice user;
+	slice group;
+};
+
 struct forwarded_headers_config {
 	bool insecure;
 	struct option_list trusted_ips; /* addresses and CIDR ranges */
@@ -87,13 +94,14 @@ struct observability_config {
 	bool metrics;
 };
 
-/** entryPoints.<name>; `address` is "[host]:port[/tcp]", checked for syntax only. */
 struct http2_config {
 	int64_t max_concurrent_streams;
 	int64_t decoder_table_bytes;
 	int64_t encoder_table_bytes;
 };
 
+/** entryPoints.<name>; `address` is "[host]:port[/tcp]" or "unix:///path", checked for syntax
+ * only. */
 struct entry_point_config {
 	slice name;
 	slice address;
@@ -106,6 +114,7 @@ struct entry_point_config {
 	struct entry_point_http_config http;
 	struct observability_config observability;
 	struct http2_config http2;
+	struct unix_socket_config *unix_socket; /* NULL: the address is none of a Unix socket */
 };
 
 struct file_provider_config {

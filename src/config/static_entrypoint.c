@@ -2,16 +2,28 @@
 
 #include "config/static.h"
 #include "config/static_rows.h"
-#include "net/address.h"
+#include "net/unix_socket.h"
 
 static int check_address(const void *value, struct weir_error *error)
 {
 	struct listen_address address;
 	int r = listen_address_parse(*(const slice *)value, &address, error);
 
-	if (r < 0)
-		error_suffix(error, ", expected [host]:port[/tcp]");
+	if (r < 0 && !listen_address_is_path(*(const slice *)value))
+		error_suffix(error, ", expected [host]:port[/tcp] or unix:///path");
 	return r;
+}
+
+static int check_mode(const void *value, struct weir_error *error)
+{
+	slice text = *(const slice *)value;
+	mode_t mode;
+
+	if (unix_socket_parse_mode(text, &mode))
+		return 0;
+	return error_set(error, -EINVAL,
+			 "found \"%.*s\", expected octal digits of at most 0777, such as 0660",
+			 SLICE_ARG(slice_first(text, 100)));
 }
 
 static int check_networks(const void *value, struct weir_error *error)
@@ -211,9 +223,24 @@ static const struct option observability_rows[] = {
 	OPT_END,
 };
 
+const struct option unix_socket_rows[] = {
+	OPT_STRING("mode", struct unix_socket_config, mode, "0660",
+		   "Permissions of its file: who may write may connect. Octal digits.",
+		   .check = check_mode),
+	OPT_STRING("user", struct unix_socket_config, user, NULL,
+		   "Name or number of the user that the file is given to; weir must run as root."),
+	OPT_STRING("group", struct unix_socket_config, group, NULL,
+		   "Name or number of the group that the file is given to; weir must be in it, or "
+		   "run as root."),
+	OPT_END,
+};
+
 const struct option entry_point_rows[] = {
 	OPT_STRING("address", struct entry_point_config, address, NULL,
-		   "`[host]:port[/tcp]`. Required.", .check = check_address),
+		   "`[host]:port[/tcp]`, or, in weir, `unix:///path` for a Unix socket. Required.",
+		   .check = check_address),
+	OPT_POINTER("unixSocket", struct entry_point_config, unix_socket, unix_socket_rows,
+		    "The file of the Unix socket. weir only.", .flags = OPTION_ALLOW_EMPTY),
 	OPT_BOOL("allowACMEByPass", struct entry_point_config, acme_bypass, NULL,
 		 "Leave what is below `/.well-known/acme-challenge/` to routers also where the "
 		 "entry "

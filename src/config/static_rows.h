@@ -33,5 +33,7 @@ extern const struct option tracing_rows[];
 extern const struct option access_log_rows[];
 extern const struct option certificates_resolver_rows[];
 extern const struct option entry_point_rows[];
+/* A part of it. */
+extern const struct option unix_socket_rows[];
 
 #endif

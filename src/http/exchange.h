@@ -80,9 +80,9 @@ struct exchange {
 
 	const struct exchange_client *client;
 	void *connection;
-	slice peer;      /* "192.0.2.1:4711" or "[2001:db8::1]:4711" */
+	slice peer;      /* "192.0.2.1:4711" or "[2001:db8::1]:4711"; "@" on a Unix socket */
 	slice peer_host; /* without port and brackets */
-	struct address peer_address;
+	struct address peer_address;  /* on a Unix socket none */
 	bool tls;                     /* of the client connection */
 	const struct tls *client_tls; /* its layer; NULL: none, or the connection is gone */
 	slice server_name; /* with `tls`: what the client asked for, in lower case; may be empty */

@@ -13,7 +13,15 @@ void h1_connection_format_peer(struct h1_connection *c, const struct sockaddr_st
 	slice host;
 	int n;
 
-	(void)address_from_sockaddr((const struct sockaddr *)peer, &c->address, &port);
+	if (!address_from_sockaddr((const struct sockaddr *)peer, &c->address, &port)) {
+		/* As Go names who has no address. A name that the peer has given itself could look
+		 * like anything. */
+		c->address = (struct address){{0}};
+		c->peer[0] = '@';
+		c->peer_n = c->peer_host_n = 1;
+		c->peer_host_at = 0;
+		return;
+	}
 	host = address_format(&c->address, text);
 	brackets = !address_is_v4(&c->address);
 	n = snprintf(c->peer, sizeof c->peer, brackets ? "[%.*s]:%u" : "%.*s:%u", SLICE_ARG(host),

@@ -64,8 +64,12 @@ static slice proto_of(const struct exchange *x)
 /* Without trustForwardHeader: some are overwritten, others pass. */
 static int set_forwarded(struct exchange *x, struct fields *f, slice uri)
 {
-	int r = fields_set_id(f, FIELD_X_FORWARDED_FOR, x->peer_host);
+	int r = 0;
 
+	if (address_is_none(&x->peer_address))
+		(void)fields_remove_id(f, FIELD_X_FORWARDED_FOR);
+	else
+		r = fields_set_id(f, FIELD_X_FORWARDED_FOR, x->peer_host);
 	if (r == 0)
 		r = fields_set_id(f, FIELD_X_FORWARDED_PROTO, proto_of(x));
 	if (r == 0)
@@ -99,6 +103,8 @@ static int append_peer(struct exchange *x, struct fields *f)
 	const struct field *line = fields_find_id(f, FIELD_X_FORWARDED_FOR);
 	slice all = SLICE("");
 
+	if (address_is_none(&x->peer_address))
+		return 0;
 	for (; line != NULL && all.p != NULL; line = fields_find_next(f, line))
 		all = arena_format(&x->arena, "%.*s%.*s, ", SLICE_ARG(all), SLICE_ARG(line->value));
 	if (all.p != NULL)

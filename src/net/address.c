@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "core/base.h"
+#include "net/url.h"
 
 static const uint8_t mapped_prefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
@@ -208,7 +209,7 @@ bool address_set_has(const struct address_set *set, const struct address *a)
 {
 	size_t low = 0, high;
 
-	if (set == NULL)
+	if (set == NULL || address_is_none(a))
 		return false;
 	OBJ_CHECK(set, SET_MAGIC);
 	for (high = set->count; low < high;) {
@@ -279,6 +280,22 @@ bool address_port_parse(slice text, uint16_t *port)
 	return true;
 }
 
+bool listen_address_is_path(slice text)
+{
+	return slice_starts(text, SLICE("unix:/"));
+}
+
+static int parse_path(slice text, struct listen_address *l, struct weir_error *e)
+{
+	l->path = slice_from_at(text, SLICE("unix://").n);
+	if (slice_starts(text, SLICE("unix:///")) && l->path.n > 1 &&
+	    l->path.n <= ADDRESS_PATH_MAX && !url_has_controls(l->path))
+		return 0;
+	return error_set(e, -EINVAL,
+			 "found \"%.*s\", expected unix:///path of a socket, of at most %u bytes",
+			 SLICE_ARG(text), ADDRESS_PATH_MAX);
+}
+
 int listen_address_parse(slice text, struct listen_address *l, struct weir_error *e)
 {
 	size_t slash = slice_find(text, '/');
@@ -286,6 +303,8 @@ int listen_address_parse(slice text, struct listen_address *l, struct weir_error
 	int r;
 
 	*l = (struct listen_address){.protocol = ADDRESS_TCP};
+	if (listen_address_is_path(text))
+		return parse_path(text, l, e);
 	if (slash < text.n && slice_equal_nocase(protocol, SLICE("udp")))
 		l->protocol = ADDRESS_UDP;
 	else if (slash < text.n && !slice_equal_nocase(protocol, SLICE("tcp")))

@@ -15,9 +15,13 @@
 /** Room for the longest textual form of an address with its terminator. */
 #define ADDRESS_TEXT_BYTES 46
 
+/** Longest path of a Unix socket, without terminator (unix(7)). */
+#define ADDRESS_PATH_MAX 107u
+
 /**
  * An address without port. IPv4 is held as IPv4-mapped IPv6, so that a peer compares equal
- * whichever socket accepted it. A value; all zero bytes are `::`.
+ * whichever socket accepted it. A value; all zero bytes are `::`, which stands for no address: what
+ * the peer of a Unix socket has.
  */
 struct address {
 	uint8_t bytes[16];
@@ -26,6 +30,12 @@ struct address {
 static inline bool address_equal(const struct address *a, const struct address *b)
 {
 	return memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;
+}
+
+/** Whether there is no address. */
+static inline bool address_is_none(const struct address *a)
+{
+	return address_equal(a, &(struct address){{0}});
 }
 
 /** Whether `a` is an IPv4 address, which is always held in mapped form. */
@@ -56,7 +66,7 @@ int address_set_new(const slice *texts, size_t count, struct address_set **set,
 		    struct weir_error *e);
 void address_set_free(struct address_set **set);
 
-/** NULL is the set that holds nothing. */
+/** NULL is the set that holds nothing. No set holds `address_is_none`. */
 bool address_set_has(const struct address_set *set, const struct address *a);
 
 /**
@@ -70,6 +80,8 @@ enum address_protocol { ADDRESS_TCP, ADDRESS_UDP };
 
 /** Where an entry point listens. */
 struct listen_address {
+	slice path; /* of a Unix socket, which has nothing of the following; borrowed from the text
+		     */
 	slice host; /* empty: all addresses; brackets removed; borrowed from the text */
 	uint16_t port;
 	enum address_protocol protocol;
@@ -77,7 +89,11 @@ struct listen_address {
 	struct address ip;
 };
 
-/** The entry point option `address`: `[host]:port[/tcp|/udp]`. Returns 0 or -EINVAL. */
+/** Whether `text` is meant as the path of a Unix socket, well-formed or not. */
+bool listen_address_is_path(slice text);
+
+/** The entry point option `address`: `[host]:port[/tcp|/udp]`, or `unix:///path`. Returns 0 or
+ * -EINVAL. */
 int listen_address_parse(slice text, struct listen_address *l, struct weir_error *e);
 
 /** Digits only, 0 to 65535. */

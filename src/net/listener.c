@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #define LAST_BURST 65536u /* at the end: all that waits */
-#define BACKLOG 4096
 #define EXHAUSTED_RETRY_MS 100u
 #define BIND_PATIENCE_MS 300
 #define BIND_PAUSE_MS 10
@@ -43,12 +42,16 @@ static int bind_one(const struct sockaddr *address, socklen_t size, bool share)
 	return fd;
 }
 
+int listener_set_options(int fd)
+{
+	return set_flag(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+}
+
 static int listen_on(int fd)
 {
-	/* Inherited by accepted connections: small responses must not wait for acknowledgements. */
-	int r = set_flag(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	int r = listener_set_options(fd);
 
-	if (r == 0 && listen(fd, BACKLOG) < 0)
+	if (r == 0 && listen(fd, LISTENER_BACKLOG) < 0)
 		r = -errno;
 	return r;
 }
@@ -130,6 +133,27 @@ static socklen_t any_address(struct sockaddr_storage *to, int family, uint16_t p
 	return sizeof(struct sockaddr_in);
 }
 
+/* As Go's net.Listen: the unspecified address of either family is all addresses of both. */
+static bool is_everywhere(const struct listen_address *address)
+{
+	struct address v4;
+
+	return address->host.n == 0 ||
+	       (address->is_ip &&
+		(address_is_none(&address->ip) ||
+		 (address_parse(SLICE("0.0.0.0"), &v4) && address_equal(&address->ip, &v4))));
+}
+
+/* As Go's net.Listen: of a name's addresses the first one of IPv4, if it has any. */
+static const struct addrinfo *preferred(const struct addrinfo *found)
+{
+	for (const struct addrinfo *a = found; a != NULL; a = a->ai_next) {
+		if (a->ai_family == AF_INET)
+			return a;
+	}
+	return found;
+}
+
 int listener_bind(const struct listen_address *address, bool shared, int *fds, size_t count,
 		  struct weir_error *e)
 {
@@ -138,7 +162,7 @@ int listener_bind(const struct listen_address *address, bool shared, int *fds, s
 	socklen_t size;
 	int r;
 
-	if (address->host.n == 0) {
+	if (is_everywhere(address)) {
 		size = any_address(&at, AF_INET6, address->port);
 		r = bind_patiently(&at, size, shared, fds, count);
 		if (r == -EAFNOSUPPORT || r == -EADDRNOTAVAIL) {
@@ -150,8 +174,8 @@ int listener_bind(const struct listen_address *address, bool shared, int *fds, s
 		if (r != 0)
 			return error_set(e, -EADDRNOTAVAIL, "listen %.*s:%u: %s",
 					 SLICE_ARG(address->host), address->port, gai_strerror(r));
-		memcpy(&at, found->ai_addr, found->ai_addrlen);
-		size = found->ai_addrlen;
+		size = preferred(found)->ai_addrlen;
+		memcpy(&at, preferred(found)->ai_addr, size);
 		freeaddrinfo(found);
 		r = bind_patiently(&at, size, shared, fds, count);
 	}

@@ -9,8 +9,12 @@
 #include "net/address.h"
 #include "net/transport.h"
 
+/** Connections that may wait to be accepted, if the system allows as many. */
+#define LISTENER_BACKLOG 4096
+
 /**
- * Opens `count` listening TCP sockets on one address (no host: all addresses, IPv6 and IPv4), which
+ * Opens `count` listening TCP sockets on one address (no host, `0.0.0.0` or `::`: all addresses,
+ * IPv6 and IPv4, as in Traefik; of a name's addresses the first of IPv4, if there is any), which
  * share its connections (SO_REUSEPORT). Unless `shared`, fails with -EADDRINUSE if anybody else
  * listens there, after a moment's patience: a process that was just killed may still be on its
  * way out. A port of 0 takes a free one. Returns 0, or a negative errno value with no socket
@@ -18,6 +22,10 @@
  */
 int listener_bind(const struct listen_address *address, bool shared, int *fds, size_t count,
 		  struct weir_error *e);
+
+/** What connections take over from a listening TCP socket, also one that somebody else has made:
+ * small responses must not wait for acknowledgements. Returns 0 or a negative errno value. */
+int listener_set_options(int fd);
 
 #define LISTENER_MAGIC 0x6c697374u
 

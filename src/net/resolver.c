@@ -12,7 +12,7 @@
 
 _Static_assert(sizeof(struct sockaddr_in) == 16 && sizeof(struct sockaddr_in6) == 28 &&
 		       sizeof(struct sockaddr_un) == 110 &&
-		       sizeof((struct sockaddr_un *)0)->sun_path == RESOLVER_PATH_MAX + 1,
+		       sizeof((struct sockaddr_un *)0)->sun_path == ADDRESS_PATH_MAX + 1,
 	       "sockaddr_size");
 
 /** Owned by libuv until its callback has run. */
@@ -30,7 +30,7 @@ bool resolver_is_address(const char *host, uint16_t port, struct resolved *answe
 	struct sockaddr_un *path = (struct sockaddr_un *)&answer->addresses[0];
 
 	*answer = (struct resolved){.count = 1};
-	if (host[0] == '/' && strlen(host) <= RESOLVER_PATH_MAX) {
+	if (host[0] == '/' && strlen(host) <= ADDRESS_PATH_MAX) {
 		path->sun_family = AF_UNIX;
 		memcpy(path->sun_path, host, strlen(host));
 		return true;

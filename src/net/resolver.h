@@ -6,6 +6,7 @@
 
 #include <sys/socket.h>
 
+#include "net/address.h"
 #include "net/loop.h"
 
 /** Addresses of one name that are kept at most. */
@@ -23,11 +24,8 @@ struct lookup;
  */
 typedef void lookup_done_fn(void *owner, int status, const struct resolved *answer);
 
-/** Longest path of a Unix socket. */
-#define RESOLVER_PATH_MAX 107u
-
 /** If `host` is an address itself (IPv6 without brackets), or the path of a Unix socket, which
- * begins with "/" and has at most `RESOLVER_PATH_MAX` bytes, fills in `answer` and returns true. */
+ * begins with "/" and has at most `ADDRESS_PATH_MAX` bytes, fills in `answer` and returns true. */
 bool resolver_is_address(const char *host, uint16_t port, struct resolved *answer);
 
 /** Moves the address to the front, if it is among them. */

@@ -133,11 +133,11 @@ static int make_unix_server(struct build *b, struct server *to, slice text, slic
 {
 	int r;
 
-	if (path.n == 0 || path.p[0] != '/' || path.n > RESOLVER_PATH_MAX)
+	if (path.n == 0 || path.p[0] != '/' || path.n > ADDRESS_PATH_MAX)
 		return error_set(e, -EINVAL,
 				 "server URL: found %.*s, expected unix:///path of a socket, of at "
 				 "most %u bytes",
-				 SLICE_ARG(text), RESOLVER_PATH_MAX);
+				 SLICE_ARG(text), ADDRESS_PATH_MAX);
 	to->host = SLICE("localhost");
 	to->url = text;
 	r = upstream_get(&to->upstream, b->g->world->upstreams, path, 0, options);

@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "core/log.h"
+#include "net/listener.h"
 
 static size_t to_size(int64_t n)
 {
@@ -108,6 +110,16 @@ static int take_proxy_protocol(struct entry_point *p, struct weir_error *e)
 	return r;
 }
 
+static void take_unix_socket(struct entry_point *p)
+{
+	const struct unix_socket_config *c = p->config->unix_socket;
+
+	if (c == NULL)
+		return;
+	p->unix_socket = (struct unix_socket_options){.user = c->user, .group = c->group};
+	must(unix_socket_parse_mode(c->mode, &p->unix_socket.mode));
+}
+
 static int fill_in(struct entry_point *p, const struct static_config *config, struct weir_error *e)
 {
 	const struct entry_point_config *c = p->config;
@@ -121,6 +133,7 @@ static int fill_in(struct entry_point *p, const struct static_config *config, st
 					.encode_semicolons = c->http.encode_query_semicolons};
 	p->encoded_denied = denied_characters(&c->http.encoded_characters);
 	p->server = server_options(c, &config->weir.limits);
+	take_unix_socket(p);
 	if (r == 0)
 		r = take_proxy_protocol(p, e);
 	if (r < 0)
@@ -152,29 +165,66 @@ int entry_points_create(struct entry_point **list, size_t *count,
 	return 0;
 }
 
-/* The sockets that there are for it already; those who come late share one. Returns 0 if there is
- * none, 1, or a negative errno value. */
-static int take_inherited(struct entry_point *p, size_t workers, struct socket_set *inherited,
-			  struct weir_error *e)
+/* The workers that come after the first `made` share their sockets. */
+static int share(struct entry_point *p, size_t made, size_t workers, struct weir_error *e)
 {
-	size_t taken = socket_set_take(inherited, p->name, p->fds, workers);
-
-	for (size_t w = taken; taken > 0 && w < workers; w++) {
-		p->fds[w] = fcntl(p->fds[w % taken], F_DUPFD_CLOEXEC, 0);
+	for (size_t w = made; w < workers; w++) {
+		p->fds[w] = fcntl(p->fds[w % made], F_DUPFD_CLOEXEC, 0);
 		if (p->fds[w] < 0)
 			return error_set(e, -errno, "the socket cannot be shared: %s",
 					 strerror(errno));
 	}
-	return taken > 0;
+	return 0;
+}
+
+/* What a service manager opens may be any socket. What we have opened for an older configuration is
+ * no longer wanted if a Unix socket takes its place, or it is one in another place. */
+static bool can_be_meant(const struct entry_point *p, int fd)
+{
+	char path[ADDRESS_PATH_MAX + 1];
+
+	if (!unix_socket_path(fd, path))
+		return p->address.path.n == 0 && listener_set_options(fd) == 0;
+	return !unix_socket_is_own(fd) || slice_equal(p->address.path, slice_from(path));
+}
+
+/* The sockets that there are for it already. Returns how many. */
+static size_t take_inherited(struct entry_point *p, size_t workers, struct socket_set *inherited)
+{
+	size_t taken = socket_set_take(inherited, p->name, p->fds, workers), left = 0;
+
+	for (size_t i = 0; i < taken; i++) {
+		int fd = p->fds[i];
+
+		p->fds[i] = -1;
+		if (can_be_meant(p, fd))
+			p->fds[left++] = fd;
+		else
+			(void)close(fd);
+	}
+	return left;
 }
 
 static int open_new(struct entry_point *p, size_t workers, struct weir_error *e)
 {
-	int r = listener_bind(&p->address, p->config->reuse_port, p->fds, workers, e);
+	int r;
 
+	if (p->address.path.n > 0) {
+		r = unix_socket_listen(p->address.path, &p->unix_socket, p->fds, e);
+		return r == 0 ? share(p, 1, workers, e) : r;
+	}
+	r = listener_bind(&p->address, p->config->reuse_port, p->fds, workers, e);
 	for (size_t w = 0; r < 0 && w < workers; w++)
 		p->fds[w] = -1;
 	return r;
+}
+
+static void warn_of_surplus(const struct socket_set *inherited)
+{
+	for (size_t i = 0; i < inherited->count; i++)
+		log_warn_with((LOG_STRING("name", inherited->list[i].name)),
+			      "A socket that was handed over is not used: no entry point has its "
+			      "name, or each worker has one");
 }
 
 int entry_points_listen(struct entry_point *list, size_t count, size_t workers,
@@ -182,7 +232,8 @@ int entry_points_listen(struct entry_point *list, size_t count, size_t workers,
 {
 	for (size_t i = 0; i < count; i++) {
 		struct entry_point *p = &list[i];
-		int r = 0;
+		size_t taken = 0;
+		int r;
 
 		p->fds = malloc(workers * sizeof *p->fds);
 		if (p->fds == NULL)
@@ -190,15 +241,25 @@ int entry_points_listen(struct entry_point *list, size_t count, size_t workers,
 		for (size_t w = 0; w < workers; w++)
 			p->fds[w] = -1;
 		if (inherited != NULL)
-			r = take_inherited(p, workers, inherited, e);
-		if (r == 0)
-			r = open_new(p, workers, e);
+			taken = take_inherited(p, workers, inherited);
+		r = taken > 0 ? share(p, taken, workers, e) : open_new(p, workers, e);
 		if (r < 0) {
 			error_prefix(e, "entryPoints.%.*s: ", SLICE_ARG(p->name));
 			return r;
 		}
 	}
+	if (inherited != NULL)
+		warn_of_surplus(inherited);
 	return 0;
+}
+
+void entry_points_note_files(const struct entry_point *list, size_t count, size_t workers,
+			     struct unix_socket_files *files)
+{
+	for (size_t i = 0; i < count && list[i].fds != NULL; i++) {
+		for (size_t w = 0; w < workers; w++)
+			unix_socket_files_add(files, list[i].fds[w]);
+	}
 }
 
 void entry_points_destroy(struct entry_point **list, size_t count, size_t workers)

@@ -9,6 +9,7 @@
 #include "http/h1_server.h"
 #include "http/path.h"
 #include "net/socket_set.h"
+#include "net/unix_socket.h"
 #include "proxy/forwarded.h"
 
 #define ENTRY_POINT_MAGIC 0x656e7472u
@@ -23,7 +24,8 @@ struct entry_point {
 	slice name;
 	const struct entry_point_config *config;
 	struct listen_address address;
-	struct address_set *proxy_trusted; /* NULL: anybody is, or there is no such header */
+	struct unix_socket_options unix_socket; /* if the address is one */
+	struct address_set *proxy_trusted;      /* NULL: anybody is, or there is no such header */
 	struct forwarded *forwarded;
 	struct path_options path;
 	unsigned encoded_denied; /* enum path_encoded */
@@ -44,11 +46,17 @@ int entry_points_create(struct entry_point **list, size_t *count,
 
 /**
  * Gives all entry points their sockets, one per worker: those of their name in `inherited` (NULL:
- * none), several workers sharing one if they are fewer; else new ones. Returns as above; what was
+ * none) that can be meant for them, several workers sharing one if they are fewer; else new ones.
+ * All share the one of a Unix address. Returns as above; what was
  * opened is closed by `entry_points_destroy`.
  */
 int entry_points_listen(struct entry_point *list, size_t count, size_t workers,
 			struct socket_set *inherited, struct weir_error *e);
+
+/** Notes the files of Unix sockets that this process has made for entry points. Before workers take
+ * them over. */
+void entry_points_note_files(const struct entry_point *list, size_t count, size_t workers,
+			     struct unix_socket_files *files);
 
 /** Closes sockets that no worker has taken over. `workers` is as for `entry_points_listen`, or 0.
  * NULL is allowed in `*list`. */

@@ -235,9 +235,11 @@ static int set_managed(const struct forwarded *f, struct request *r,
 {
 	struct fields *fields = &r->fields;
 	slice proto = peer->tls ? SLICE("https") : SLICE("http");
-	int code = set_if_empty(fields, FIELD_X_REAL_IP,
-				slice_first(peer->text, slice_find(peer->text, '%')));
+	int code = 0;
 
+	if (!address_is_none(peer->address))
+		code = set_if_empty(fields, FIELD_X_REAL_IP,
+				    slice_first(peer->text, slice_find(peer->text, '%')));
 	if (fields_have(fields, FIELD_UPGRADE) && is_websocket(fields))
 		proto = peer->tls ? SLICE("wss") : SLICE("ws");
 	if (code == 0)
@@ -419,7 +421,7 @@ int forwarded_send(const struct forwarded *f, struct request *r, const struct fo
 		code = fields_add_id(fields, FIELD_TE, SLICE("trailers"));
 	if (code == 0)
 		code = restore_upgrade(r, upgrade);
-	if (code == 0 && !f->not_append_for && !for_was_deleted)
+	if (code == 0 && !f->not_append_for && !for_was_deleted && !address_is_none(peer->address))
 		code = append_for(fields, peer->text);
 	return code;
 }

@@ -38,8 +38,8 @@ void forwarded_free(struct forwarded **f);
 
 /** The client side of a connection. */
 struct forwarded_peer {
-	const struct address *address;
-	slice text; /* `address` formatted once per connection */
+	const struct address *address; /* none: headers tell nothing about it */
+	slice text;                    /* `address` formatted once per connection */
 	bool tls;
 };
 

@@ -183,6 +183,15 @@ static void free_series(struct proxy *p)
 	series_shape_free(&p->shape);
 }
 
+static int listen_all(struct proxy *p, struct socket_set *inherited, struct weir_error *e)
+{
+	size_t workers = count_workers(p->config);
+	int r = entry_points_listen(p->entry_points, p->entry_point_count, workers, inherited, e);
+
+	entry_points_note_files(p->entry_points, p->entry_point_count, workers, &p->socket_files);
+	return r;
+}
+
 int proxy_create(struct proxy **proxy, struct loop *control, const struct static_config *config,
 		 struct socket_set *inherited, struct weir_error *e)
 {
@@ -203,8 +212,7 @@ int proxy_create(struct proxy **proxy, struct loop *control, const struct static
 	p->events = (struct worker_events){worker_drained, released, p};
 	r = entry_points_create(&p->entry_points, &p->entry_point_count, config, e);
 	if (r == 0)
-		r = entry_points_listen(p->entry_points, p->entry_point_count,
-					count_workers(config), inherited, e);
+		r = listen_all(p, inherited, e);
 	if (r == 0 && (rule_registry_create(&p->world.rules) < 0 ||
 		       turn_registry_create(&p->world.turns) < 0))
 		r = error_set(e, -ENOMEM, "routers: out of memory");
@@ -526,6 +534,7 @@ void proxy_destroy(struct proxy **proxy)
 	put_view(p, NULL);
 	(void)pthread_mutex_destroy(&p->view_lock);
 	entry_points_destroy(&p->entry_points, p->entry_point_count, count_workers(p->config));
+	unix_socket_files_remove(&p->socket_files);
 	free(p->workers);
 	free(p->loops.loops);
 	p->magic = 0;

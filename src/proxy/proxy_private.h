@@ -17,6 +17,7 @@ struct proxy {
 	const struct static_config *config;
 	struct entry_point *entry_points;
 	size_t entry_point_count;
+	struct unix_socket_files socket_files;
 	struct worker **workers;
 	size_t worker_count;
 	size_t running_workers;

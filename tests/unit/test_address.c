@@ -110,6 +110,7 @@ static void sets_hold_their_networks(void **state)
 	assert_true(holds("0.0.0.0/0", "255.255.255.255"));
 	assert_false(holds("0.0.0.0/0", "::1"));
 	assert_true(holds("::/0", "::1"));
+	assert_false(holds("::/0", "::")); /* no address */
 	assert_true(holds("::/0", "ffff::"));
 	assert_false(holds("::/0", "1.2.3.4"));
 	assert_false(holds("::/64", "1.2.3.4"));
@@ -261,6 +262,7 @@ static void listen_addresses(void **state)
 		{":65536", NULL, 0, 0, false},
 		{":http", NULL, 0, 0, false},
 		{"", NULL, 0, 0, false},
+		{"unix:80", "unix", 80, ADDRESS_TCP, false},
 	};
 
 	(void)state;
@@ -279,6 +281,42 @@ static void listen_addresses(void **state)
 		assert_int_equal(l.protocol, rows[i].protocol);
 		assert_int_equal(l.is_ip, rows[i].is_ip);
 	}
+}
+
+static void paths_of_unix_sockets(void **state)
+{
+	static const struct {
+		const char *text;
+		const char *path; /* NULL: refused */
+	} rows[] = {
+		{"unix:///run/web.sock", "/run/web.sock"},
+		{"unix:///a b/c:80/udp", "/a b/c:80/udp"},
+		{"unix:///%2f?x=1", "/%2f?x=1"},
+		{"unix://relative.sock", NULL},
+		{"unix:/run/web.sock", NULL},
+		{"unix:///", NULL},
+		{"unix://", NULL},
+		{"unix:///a\nb", NULL},
+	};
+	char longest[7 + ADDRESS_PATH_MAX + 2] = "unix:///";
+	struct listen_address l;
+	struct weir_error e = {0};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		int r = listen_address_parse(slice_from(rows[i].text), &l, &e);
+
+		assert_int_equal(r, rows[i].path != NULL ? 0 : -EINVAL);
+		if (r == 0)
+			assert_true(slice_equal(l.path, slice_from(rows[i].path)) && l.host.n == 0);
+		else
+			assert_non_null(strstr(e.text, "expected unix:///path"));
+	}
+	memset(longest + 8, 'x', ADDRESS_PATH_MAX - 1);
+	assert_int_equal(listen_address_parse(slice_from(longest), &l, &e), 0);
+	longest[7 + ADDRESS_PATH_MAX] = 'x';
+	assert_int_equal(listen_address_parse(slice_from(longest), &l, &e), -EINVAL);
+	assert_non_null(strstr(e.text, "at most 107 bytes"));
 }
 
 static void urls(void **state)
@@ -418,6 +456,7 @@ int main(void)
 		cmocka_unit_test(sets_name_what_they_cannot_read),
 		cmocka_unit_test(splitting_follows_go),
 		cmocka_unit_test(listen_addresses),
+		cmocka_unit_test(paths_of_unix_sockets),
 		cmocka_unit_test(urls),
 		cmocka_unit_test(a_port_out_of_range_is_told_apart),
 		cmocka_unit_test(users_of_urls_are_hidden),

@@ -316,7 +316,38 @@ static const struct {
 	{{.file = "entryPoints:\n  web:\n    adress: x\n"},
 	 NULL,
 	 "error: F:3:5: entryPoints.web.adress: unknown option, did you mean \"address\"?\n"
-	 "error: F:3:5: entryPoints.web: found no address, expected [host]:port\n"},
+	 "error: F:3:5: entryPoints.web: found no address, expected [host]:port or "
+	 "unix:///path\n"},
+	/* Unix sockets */
+	{{.file = "entryPoints:\n  web:\n    address: unix:///run/web.sock\n"},
+	 "entryPoints:\n  web:\n    address: \"unix:///run/web.sock\"\n    unixSocket: {}\n",
+	 ""},
+	{{.file = "entryPoints:\n  web:\n    address: unix:///a\n    unixSocket: {mode: "
+		  "\"0980\"}\n"},
+	 NULL,
+	 "error: F:4:24: entryPoints.web.unixSocket.mode: found \"0980\", expected octal digits of "
+	 "at most 0777, such as 0660\n"},
+	{{.file = "entryPoints:\n  web:\n    address: unix:/run/web.sock\n"},
+	 NULL,
+	 "error: F:3:14: entryPoints.web.address: found \"unix:/run/web.sock\", expected "
+	 "unix:///path of a socket, of at most 107 bytes\n"},
+	{{.file = "entryPoints:\n  web:\n    address: \":80\"\n    unixSocket: {}\n"},
+	 NULL,
+	 "error: F:4:17: entryPoints.web.unixSocket: found address \":80\", expected "
+	 "unix:///path\n"},
+	{{.file = "entryPoints:\n  a:\n    address: unix:///a\n  b:\n    address: \":80\"\n    "
+		  "http: {redirections: {entryPoint: {to: a}}}\n"},
+	 NULL,
+	 "error: F:5:5: entryPoints.b: http.redirections.entryPoint.to: found \"a\", which is a "
+	 "Unix socket, expected an entry point that has a port\n"},
+	{{.file = "entryPoints:\n  web:\n    address: unix:///a\n    reusePort: true\n    "
+		  "proxyProtocol: {trustedIPs: [10.0.0.1]}\n"},
+	 "entryPoints:\n  web:\n    address: \"unix:///a\"\n    unixSocket: {}\n    reusePort: "
+	 "true\n    "
+	 "proxyProtocol:\n      trustedIPs: [\"10.0.0.1\"]\n",
+	 "warning: F:3:5: entryPoints.web.reusePort has no effect on a Unix socket\n"
+	 "warning: F:3:5: entryPoints.web.proxyProtocol.trustedIPs holds no client of a Unix "
+	 "socket, which has no address; insecure trusts all that may connect\n"},
 	{{.file = "entryPoints: {}\n"},
 	 NULL,
 	 "error: F:1:14: entryPoints: found an empty object, expected at least one option in it\n"},

@@ -218,6 +218,37 @@ static void scheme_headers_on_request(void **state)
 	forwarded_free(&f);
 }
 
+/* The peer of a Unix socket adds nothing, and is in no list. */
+static void a_peer_without_address(void **state)
+{
+	static const slice everywhere[] = {{"0.0.0.0/0", 9}, {"::/0", 4}};
+	static const struct forwarded_options rows[] = {
+		{.trusted_ips = everywhere, .trusted_ips_count = 2}, {.insecure = true}};
+	static const char *const sent[] = {
+		"X-Forwarded-Host: h | X-Forwarded-Port: 80 | X-Forwarded-Proto: http | "
+		"X-Forwarded-Server: proxy",
+		"X-Forwarded-For: 192.0.2.1 | X-Forwarded-Host: h | X-Forwarded-Port: 80 | "
+		"X-Forwarded-Proto: http | X-Forwarded-Server: proxy | X-Real-Ip: 192.0.2.2"};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct forwarded *f = make(&rows[i]);
+		const struct address none = {{0}};
+		const struct forwarded_peer peer = {.address = &none, .text = SLICE("@")};
+		struct test_request t;
+		char *got;
+
+		init(&t, "h", "X-Forwarded-For: 192.0.2.1\r\nX-Real-Ip: 192.0.2.2\r\n");
+		assert_int_equal(forwarded_receive(f, &t.request, &peer), 0);
+		assert_int_equal(forwarded_send(f, &t.request, &peer, false), 0);
+		got = sorted(&t.request.fields, &t.arena);
+		assert_string_equal(got, sent[i]);
+		free(got);
+		test_request_free(&t);
+		forwarded_free(&f);
+	}
+}
+
 static void tls_shows_in_proto_and_port(void **state)
 {
 	struct forwarded *f = make_set(DEFAULT);
@@ -380,6 +411,7 @@ int main(void)
 		cmocka_unit_test(sends_what_traefik_sends),
 		cmocka_unit_test(between_the_stages_connection_is_reduced),
 		cmocka_unit_test(scheme_headers_on_request),
+		cmocka_unit_test(a_peer_without_address),
 		cmocka_unit_test(tls_shows_in_proto_and_port),
 		cmocka_unit_test(trailer_stays_with_a_chunked_body),
 		cmocka_unit_test(answers_lose_their_hop_by_hop_fields),

@@ -12,18 +12,20 @@ TIMEOUT_S = 30.0
 
 
 class Client:
-    """One connection to the proxy."""
+    """One connection to the proxy; `port` is a number, or the path of a Unix socket."""
 
     def __init__(self, port, host="127.0.0.1", timeout_s=TIMEOUT_S, receive_buffer=None, source=None):
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        by_path = not isinstance(port, int)
+        family = socket.AF_UNIX if by_path else socket.AF_INET6 if ":" in host else socket.AF_INET
         self.sock = socket.socket(family, socket.SOCK_STREAM)
         if receive_buffer is not None:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         if source is not None:
             self.sock.bind((source, 0))
         self.sock.settimeout(timeout_s)
-        self.sock.connect((host, port))
-        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.sock.connect(str(port) if by_path else (host, port))
+        if not by_path:
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.reader = Reader(self.sock)
 
     def __enter__(self):

@@ -10,7 +10,6 @@ import os
 import re
 import resource
 import signal
-import socket
 import subprocess
 import tempfile
 from pathlib import Path
@@ -143,7 +142,8 @@ class Proxy:
 
     def static_configuration(self):
         static = {
-            "entryPoints": {name: {"address": f"{self.host}:{port}"} for name, port in self.ports.items()},
+            "entryPoints": {name: {"address": f"{self.host}:{port}" if isinstance(port, int) else f"unix://{port}"}
+                            for name, port in self.ports.items()},
             "log": {"level": "INFO"},
             "providers": {"providersThrottleDuration": "50ms", "file": {"filename": "dynamic.yml"}},
         }
@@ -199,7 +199,7 @@ class Proxy:
 
     def start(self, wait=True):
         for attempt in range(START_ATTEMPTS):
-            self.ports = {name: free_port() for name in self.entry_point_names()}
+            self.choose_ports()
             self.write_files()
             self.spawn()
             if not wait:
@@ -214,6 +214,12 @@ class Proxy:
                     raise
                 self.kill()
         raise AssertionError("unreachable")
+
+    def choose_ports(self):
+        """A free one for each entry point; or the path, where the address is that of a Unix socket."""
+        addresses = {name: (options or {}).get("address", "") for name, options in self.static_extra.get("entryPoints", {}).items()}
+        paths = {name: address.removeprefix("unix://") for name, address in addresses.items() if address.startswith("unix://")}
+        self.ports = {name: paths.get(name) or free_port() for name in self.entry_point_names()}
 
     def entry_point_names(self):
         names = list(self.static_extra.get("entryPoints", {}))
@@ -248,7 +254,7 @@ class Proxy:
         assert self.running, f"the proxy ended with {self.process.returncode}\n{self.log()}"
         try:
             with self.namespace:
-                socket.create_connection(("127.0.0.1", port), timeout=5).close()
+                Client(port, timeout_s=5).close()
             return True
         except OSError:
             return False

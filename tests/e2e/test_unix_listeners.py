@@ -19,7 +19,7 @@ from harness.message import Closed
 from harness.process import server as server_of
 from harness.proxy import merge, one_router, program, run_command, servers
 from harness.tls import TlsClient
-from harness.upstream import held
+from harness.upstream import held, response_bytes
 from harness.waiting import wait_until
 from harness.yaml import to_yaml
 
@@ -67,6 +67,14 @@ def test_requests(upstream, proxy, path):
     metrics = p.scrape()
     assert metrics.value("weir_entrypoint_connections_total", entrypoint="sock") == before + 16
     assert metrics.value("traefik_entrypoint_requests_total", entrypoint="sock", code="200", method="GET", protocol="http") == 19
+
+
+def test_long_responses(upstream, proxy, path):
+    body = os.urandom(5 << 20)
+    p = proxy(one_router(upstream(lambda connection, request: connection.send(response_bytes(body=body))).url), static=listening(path))
+    with p.connect("sock") as client:
+        for _ in range(3):
+            assert client.exchange().body == body
 
 
 def test_http2(upstream, proxy, path):

@@ -129,6 +129,12 @@ static void tell_status(struct decoder *d, const struct option *row, const struc
 	}
 }
 
+/* False, whatever the default: what weir does not do is not wanted either. */
+static bool asks_for_nothing(const struct option *row, const union value_any *value)
+{
+	return row->status == ACCEPTED && row->type == OPTION_BOOL && !value->flag;
+}
+
 static int decode_plain(struct decoder *d, const struct option *row, const struct tree_node *node,
 			char *object)
 {
@@ -144,7 +150,7 @@ static int decode_plain(struct decoder *d, const struct option *row, const struc
 		return no_memory(d, node);
 	if (read_value(d, row, node, &value) < 0)
 		return d->result;
-	if (!value_equal(row, &value, &initial))
+	if (!value_equal(row, &value, &initial) && !asks_for_nothing(row, &value))
 		tell_status(d, row, node);
 	return to != NULL ? read_value(d, row, node, to) : 0;
 }

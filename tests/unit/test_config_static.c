@@ -426,7 +426,10 @@ static const struct {
 	/* statuses */
 	{{.file = "global: {checkNewVersion: false, sendAnonymousUsage: false}\naccessLog: {}\n"},
 	 "entryPoints:\n  http:\n    address: \":80\"\naccessLog: {}\n",
-	 "warning: F:1:27: global.checkNewVersion: accepted without effect\n"},
+	 ""},
+	{{.file = "global: {checkNewVersion: true, sendAnonymousUsage: true}\n"},
+	 "entryPoints:\n  http:\n    address: \":80\"\n",
+	 "warning: F:1:53: global.sendAnonymousUsage: accepted without effect\n"},
 	{{.file = "entryPoints:\n  a: {address: ':1', udp: {timeout: 5s}}\n"
 		  "  b: {address: ':2', udp: {timeout: 6s}}\n"},
 	 "entryPoints:\n  a:\n    address: \":1\"\n  b:\n    address: \":2\"\n",

@@ -355,7 +355,10 @@ static const struct option http_rows[] = {
 		     "Time between an answer and the next request.", .min = 1000000,
 		     .max = INT64_MAX),
 	OPT_DURATION("pollTimeout", struct http_provider_config, poll_timeout_ns, "5s",
-		     "Most time until an answer is complete; 0: any.", .min = 0, .max = INT64_MAX),
+		     "Most time until an answer is complete, redirects included; 0: any. "
+		     "Connecting may take 30s "
+		     "of it, a TLS handshake 10s.",
+		     .min = 0, .max = INT64_MAX),
 	OPT_PAIRS("headers", struct http_provider_config, headers,
 		  "Header fields of the request; `Host` replaces that of the URL.",
 		  .flags = OPTION_SECRET),

@@ -1,6 +1,7 @@
 """The dynamic configuration comes from a server that is polled. `E2E_PROXY=traefik` runs the same against Traefik."""
 
 import base64
+import contextlib
 import json
 import signal
 import threading
@@ -9,6 +10,7 @@ import pytest
 
 from harness.certificates import Authority
 from harness.client import fetch
+from harness.message import Closed
 from harness.proxy import ON_TRAEFIK, merge, one_router, run_command, servers
 from harness.tls import server_context
 from harness.upstream import response_bytes
@@ -138,8 +140,31 @@ def test_a_failure_keeps_the_last_good_one(source, polling, upstream, failure):
     wait_status(p, "b.test", 200)
 
 
+def drip(connection):
+    """Byte by byte, each of which comes in time."""
+    connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+    for _ in range(1000):
+        connection.send(b"#")
+        threading.Event().wait(0.02)
+
+
+def endless(connection):
+    connection.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    while True:
+        connection.send(b"4000\r\n" + b"#" * 0x4000 + b"\r\n")
+
+
+def until_gone(misbehave):
+    def run(connection):
+        with contextlib.suppress(OSError, Closed):
+            misbehave(connection)
+    return run
+
+
 @pytest.mark.differs("Traefik says so in other words")
 @pytest.mark.parametrize("misbehave,options,text", [
+    (until_gone(drip), {"pollTimeout": "300ms"}, "no complete answer within pollTimeout"),
+    (until_gone(endless), {"maxResponseBodySize": 1 << 20}, "too long (maxResponseBodySize)"),
     (lambda c: c.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n" + b"#" * 100), {"maxResponseBodySize": 99}, "too long (maxResponseBodySize)"),
     (lambda c: c.peer_closed(60), {"pollTimeout": "300ms"}, "no complete answer within pollTimeout"),
     (lambda c: (c.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n#"), c.peer_closed(60)), {"pollTimeout": "300ms"}, "no complete answer within pollTimeout"),
@@ -152,6 +177,85 @@ def test_limits_of_an_answer(source, polling, upstream, misbehave, options, text
     source.misbehave, source.body = None, encoded(router("b.test", upstream().url))
     if "maxResponseBodySize" not in options:
         wait_status(p, "b.test", 200)
+
+
+def redirect(status, location):
+    return lambda c: c.send(b"HTTP/1.1 %d Found\r\nLocation: %s\r\nContent-Length: 3\r\n\r\nno\n" % (status, location.encode()))
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_redirects_are_followed(source, polling, upstream, status):
+    """To a path of the same server and to another server, which gets no credentials but what else is configured."""
+    asked = []
+    body = encoded(router("a.test", upstream().url))
+
+    def answer(connection, request):
+        asked.append(request)
+        if request.target == "/first/":
+            redirect(status, "second?x=%20y")(connection)
+        else:
+            connection.send(response_bytes(200, body=body))
+
+    other = upstream(answer)
+    source.misbehave = redirect(status, f"http://localhost:{other.port}/first/")
+    p = polling(b"", endpoint=f"http://me:secret@127.0.0.1:{source.upstream.port}/", headers={"X-Tenant": "t"})
+    wait_status(p, "a.test", 200)
+    assert [r.target for r in asked[:2]] == ["/first/", "/first/second?x=%20y"]
+    for request in asked[:2]:
+        assert request.get("host") == f"localhost:{other.port}" and request.get("x-tenant") == "t"
+        assert request.get("authorization") is None
+
+
+@pytest.mark.parametrize("location, user, kept", [
+    ("/b", True, True), ("//127.0.0.1:{port}/b", True, False), ("http://127.0.0.1:{port}/b", False, True),
+    ("http://localhost:{port}/b", False, False)])
+def test_credentials_on_redirects(polling, upstream, location, user, kept):
+    """User information goes along to another path, a configured header to the same host, nothing to another one."""
+    asked = []
+    body = encoded(router("a.test", upstream().url))
+
+    def answer(connection, request):
+        asked.append(request)
+        connection.send(response_bytes(200, body=body))
+
+    def first(connection, request):
+        if request.target == "/":
+            redirect(302, location.format(port=other.port))(connection)
+        else:
+            answer(connection, request)
+
+    other = upstream(first)
+    basic = "Basic " + base64.b64encode(b"me:secret").decode()
+    p = polling(b"", endpoint=f"http://{'me:secret@' if user else ''}127.0.0.1:{other.port}/",
+                headers={"X-A": "b"} if user else {"Authorization": basic})
+    wait_status(p, "a.test", 200)
+    assert asked[0].target == "/b" and asked[0].get("authorization") == (basic if kept else None)
+
+
+@pytest.mark.differs("Traefik says so in other words")
+@pytest.mark.parametrize("location, text", [
+    ("/again", "stopped after 10 redirects"), ("ftp://h/", "in the Location, expected http or https"), ("http://[", "Location"),
+    ("http://h.invalid/", "http://h.invalid/")])
+def test_redirects_that_lead_nowhere(source, polling, upstream, location, text):
+    """The last good configuration stays, and good answers take effect again."""
+    p = polling(encoded(router("a.test", upstream().url)))
+    wait_status(p, "a.test", 200)
+    source.misbehave = redirect(302, location)
+    p.wait_log(text)
+    assert p.fetch(host="a.test").status == 200
+    source.misbehave, source.body = None, encoded(router("b.test", upstream().url))
+    wait_status(p, "b.test", 200)
+
+
+def test_the_timeout_is_for_all_redirects_together(source, polling):
+    """Each answer would come in time by itself."""
+    def late(connection):
+        threading.Event().wait(0.2)
+        redirect(302, "/again")(connection)
+
+    source.misbehave = late
+    p = polling(b"", pollTimeout="1s")
+    wait_until(lambda: "pollTimeout" in p.log() or "deadline exceeded" in p.log() or "Client.Timeout" in p.log(), lambda: p.log(), 60)
 
 
 @pytest.mark.differs("Traefik has no such metrics")

@@ -114,14 +114,13 @@ static int qualify_service(struct arena *a, struct dynamic_service *s, const cha
 	return r;
 }
 
+/* Names of TLS options stay as they are written, which the API shows; whoever looks for the options
+ * completes them. */
 static int qualify_router(struct arena *a, struct dynamic_router *router, const char *provider)
 {
 	int r = qualify_list(a, &router->middlewares, provider);
 
 	r = r < 0 ? r : qualify_list(a, &router->parent_refs, provider);
-	r = r < 0 ? r : UNSHARE(a, router, tls);
-	if (r == 0 && router->tls != NULL)
-		r = qualify_tls_name(a, &router->tls->options, provider);
 	return r < 0 ? r : qualify_name(a, &router->service, provider);
 }
 

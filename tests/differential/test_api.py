@@ -4,6 +4,8 @@ import io
 import json
 import re
 import tarfile
+import threading
+from http import server as http_server
 
 import pytest
 
@@ -23,7 +25,7 @@ def call(instance, target, method="GET", entry_point="traefik", headers=(), body
 def anonymous(instance, text):
     """Ports are each program's own."""
     for name, port in instance.ports.items():
-        text = text.replace(f":{port}", f":<{name}>")
+        text = text.replace(f":{port}", f":<{name}>").replace(f'"port":"{port}"', f'"port":"<{name}>"')
     return text
 
 
@@ -302,7 +304,7 @@ BROKEN_SERVICES = {
     "transport": {"loadBalancer": {"serversTransport": "nowhere", "servers": [{"url": "http://127.0.0.1:<<a>>"}]}},
     "url": {"loadBalancer": {"servers": [{"url": "http://a b"}]}},
 }
-UNUSED_CHAINS = Known("api-references", r"/all@file.*/chain/middlewares")
+UNUSED_CHAINS = Known("api-references", r"/all@(file|http).*/chain/middlewares")
 IN_OTHER_WORDS = Known("api-errors", r"(expression|addresses|plugin|url|service-first)@file.*/error$")
 
 
@@ -568,3 +570,99 @@ def test_rest_messages(pairs):
         for entry_point in ("web", "traefik"):
             theirs, ours = (seen(instance, target, method=method, entry_point=entry_point, body=body) for instance in (pair.traefik, pair.weir))
             assert ours == (taken(theirs) if isinstance(theirs["body"], dict) else theirs), (target, method, entry_point)
+
+
+GUESTS = {
+    "plain": {"plugin": {"header": {"request": {"X-A": "1"}, "response": {"X-B": "<&>é"}}}},
+    "empty": {"plugin": {"header": {}}},
+    "odd": {"plugin": {"header": {"list": [1, "two", True, 2.5], "nested": {"a": {"b": "c"}}, "text": "1", "number": 7}}},
+    "upper": {"plugin": {"HEADER": {"a": "b"}}},
+    "unused": {"plugin": {"header": {"a": "b"}}},
+    "two": {"plugin": {"header": {}, "other": {}}},
+    "fine": {"chain": {"middlewares": ["plain", "prefix"]}},
+}
+
+
+def test_plugins(pairs):
+    """What guests are told is shown as it is written; a plugin that there is not disables whoever names it."""
+    routers = {name: {"rule": f"Host(`{name}`)", "service": "s", "middlewares": [name]} for name in GUESTS if name != "unused"}
+    routers["in-front"] = {"rule": "Host(`in-front`)", "service": "fronted"}
+    services = {"fronted": {**service("a"), "middlewares": ["odd", "fine"]}}
+    pair = start(pairs, http(routers, {**MIDDLEWARES, **GUESTS}, services), plugins={"header": "header"})
+    compare_all(pair, [UNUSED_CHAINS, Known("api-errors", r"/upper@file.*/error$")])
+
+
+REDIRECTIONS = [
+    {"web": {"http": {"redirections": {"entryPoint": {"to": "other"}}}}},
+    {"web": {"http": {"redirections": {"entryPoint": {"to": "other", "scheme": "http", "permanent": False, "priority": 5}}}}},
+    {"web": {"http": {"redirections": {"entryPoint": {"to": ":8443", "priority": -1}}, "middlewares": ["prefix@file"], "tls": {}}}, "other": {"http": {"redirections": {"entryPoint": {"to": "web", "scheme": "http"}}}}},
+]
+
+
+@pytest.mark.parametrize("entry_points", REDIRECTIONS, ids=range(len(REDIRECTIONS)))
+def test_redirections(pairs, entry_points):
+    """Entry points that lead to others have routers and middlewares of their own."""
+    compare_all(start(pairs, http(ROUTERS, MIDDLEWARES), {"entryPoints": entry_points}, ready=ready))
+
+
+def test_tls_routers(pairs):
+    """Options, resolvers and domains of routers, and what the entry point says for those that say nothing."""
+    options = {"default": {"minVersion": "VersionTLS12"}, "strict": {"minVersion": "VersionTLS13", "sniStrict": True}, "protocols": {"alpnProtocols": ["http/1.1"]}}
+    routers = {
+        "plain": {"rule": "Host(`plain`)", "service": "s", "tls": {}}, "strict": {"rule": "Host(`strict`)", "service": "s", "tls": {"options": "strict"}},
+        "elsewhere": {"rule": "Host(`elsewhere`)", "service": "s", "tls": {"options": "strict@file"}}, "nowhere": {"rule": "Host(`nowhere`)", "service": "s", "tls": {"options": "nowhere"}},
+        "other-provider": {"rule": "Host(`other`)", "service": "s", "tls": {"options": "strict@rest"}},
+        "domains": {"rule": "Host(`a.example`)", "service": "s", "tls": {"domains": [{"main": "a.example", "sans": ["b.example", "*.c.example"]}, {"main": "d.example"}]}},
+        "both": {"rule": "Host(`both`)", "service": "s", "tls": {"options": "protocols"}, "entryPoints": ["web", "other"], "middlewares": ["strip"]}, "no-tls": {"rule": "Host(`no`)", "service": "s"},
+        "default": {"rule": "Host(`default`)", "service": "s", "tls": {"options": "default"}},
+    }
+    pair = start(pairs, {**http(routers, MIDDLEWARES), "tls": {"options": options}}, {"entryPoints": {"other": {"http": {"tls": {"options": "strict@file"}}}}})
+    compare_all(pair, [UNUSED_CHAINS])
+
+
+FROM_ELSEWHERE = {"http": {
+    "routers": {"far": {"rule": "Host(`far`)", "service": "far", "middlewares": ["far", "prefix@file"]}, "mine": {"rule": "Host(`mine`)", "service": "s@file"}, "lost": {"rule": "Host(`lost`)", "service": "s"},
+                "plain": {"rule": "Host(`the same name`)", "service": "far"}, "guarded": {"rule": "Host(`guarded`)", "service": "far", "middlewares": ["strip"]}},
+    "services": {"far": {"loadBalancer": {"servers": [{"url": "http://127.0.0.1:1"}], "passHostHeader": False}}, "near": {"loadBalancer": {"servers": [{"url": "http://127.0.0.1:1"}]}}},
+    "middlewares": {"far": {"addPrefix": {"prefix": "/far"}}, "all": {"chain": {"middlewares": ["far", "strip@file"]}}}}}
+
+
+@pytest.fixture
+def elsewhere():
+    """A server of configurations."""
+    class Handler(http_server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            body = json.dumps(FROM_ELSEWHERE).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    server = http_server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_other_providers(pairs, elsewhere):
+    """Objects of several providers under the same names, and references between them."""
+    routers = {**ROUTERS, "across": {"rule": "Host(`across`)", "service": "far@http", "middlewares": ["far@http", "far@rest"]}, "near": {"rule": "Host(`near`)", "service": "near@http"}}
+    pair = start(pairs, http(routers, MIDDLEWARES), {"providers": {"http": {"endpoint": elsewhere, "pollInterval": "1s"}, "rest": {"insecure": True}}})
+    for instance in (pair.traefik, pair.weir):
+        assert put(instance, {"http": {"routers": {"far": {"rule": "Host(`rest`)", "service": "far@http"}}, "middlewares": {"far": {"addPrefix": {"prefix": "/rest"}}}}})["status"] == 200
+        for name in ("far@http", "far@rest"):
+            wait_until(lambda instance=instance, name=name: call(instance, f"/api/http/routers/{name}").status == 200, f"{name} is there")
+    settled(pair)
+    found = {}
+    for page in PAGES:
+        found.update(compare(pair, page, [UNUSED_CHAINS]))
+    for query in ("search=far", "search=@rest", "sortBy=provider", "sortBy=provider&direction=desc", "status=disabled", "status=warning", "status=enabled&per_page=3", "serviceName=far@http", "serviceName=far", "middlewareName=far@http", "middlewareName=far@rest",
+                  "page=2&per_page=3", "page=3&per_page=5&search=a", "per_page=1&page=1", "per_page=13", "page=1&per_page=9223372036854775807"):
+        for page in LISTS:
+            compare(pair, f"{page}?{query}", [UNUSED_CHAINS])

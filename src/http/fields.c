@@ -350,6 +350,11 @@ bool field_is_value(slice value)
 	return all_in_class(value, CHAR_VALUE);
 }
 
+bool field_is_host(slice value)
+{
+	return all_in_class(value, CHAR_HOST);
+}
+
 slice field_canonical(struct arena *arena, slice name)
 {
 	slice copy = arena_copy(arena, name);

@@ -166,6 +166,9 @@ bool field_is_token(slice s);
  */
 bool field_is_value(slice value);
 
+/** Whether `value` consists of characters that a host[:port] may have; it may be empty. */
+bool field_is_host(slice value);
+
 /**
  * What was set before there was a message (`early`, empty after) joins its `fields`: it comes
  * first, except for fields of which a message has one at most, where the message's win. Returns 0

@@ -136,16 +136,19 @@ static int add_change(struct headers *h, struct header_changes *to, const struct
 	return 0;
 }
 
+static int set_host(struct headers *h, slice host, struct weir_error *e)
+{
+	if (!field_is_host(host))
+		return error_set(e, -EINVAL, "customRequestHeaders: \"%.*s\" is not a host",
+				 SLICE_ARG(host));
+	h->host = host;
+	return 0;
+}
+
 static int add_request(struct headers *h, const struct option_pair *pair, struct weir_error *e)
 {
-	bool is_host = slice_equal_nocase(pair->key, SLICE("Host"));
-
-	if (is_host && middleware_check_value(pair->value, "customRequestHeaders", e) < 0)
-		return -EINVAL;
-	if (is_host) {
-		h->host = pair->value;
-		return 0;
-	}
+	if (slice_equal_nocase(pair->key, SLICE("Host")))
+		return set_host(h, pair->value, e);
 	/* Traefik, too, wants exactly this spelling. */
 	if (pair->value.n == 0 && slice_equal(pair->key, SLICE("X-Forwarded-For")))
 		h->drop_forwarded_for = true;

@@ -34,6 +34,7 @@ CUSTOM = {
     "bad-name": {"customRequestHeaders": {"X A": "1"}},
     "bad-response-name": {"customResponseHeaders": {"X A": "1", "X-B": "2"}},
     "bad-value": {"customRequestHeaders": {"X-A": "a\nb"}},
+    "bad-host": {"customRequestHeaders": {"Host": "a b"}},
     "all-off": {"frameDeny": False, "customFrameOptionsValue": ""},
 }
 
@@ -148,12 +149,18 @@ def cases():
                  "early-then-two", "early-refused", "early-redirected", "early-twice", "early-packed", "early-retried", "early-between"):
         yield on(name, get("/", ("Origin", "https://a.example"), ("X-Old", "old")), script=RICH)
         yield on(name, preflight(), suffix=" preflight")
+    yield on("packed-vary", get("/", ("Origin", "https://a.example"), ("Accept-Encoding", "gzip")), script=reply(headers=[("X-Old", "a")]))
+    yield on("packed-vary", get("/", ("Origin", "https://a.example"), ("Accept-Encoding", "gzip")), script=reply(headers=[("Vary", "Accept")]), suffix=" upstream")
+    yield on("vary-packed", get("/", ("Origin", "https://a.example"), ("Accept-Encoding", "gzip")), script=reply(headers=[("Vary", "Accept")]))
 
 
 DIFFERS = {
     **keys("headers-content-type", "no-type", "no-type post", answer0__header__content_type=(["text/plain; charset=utf-8"], None)),
     **keys("headers-framing", "response-length head", answer0__header__content_length=(None, ["5"])),
     **statuses("500 Internal Server Error", "404 Not Found", "headers-invalid", *(f"bad-{what}{suffix}" for what in ("name", "value") for suffix in ("", " post", " head"))),
+    **statuses("200 OK", "404 Not Found", "headers-invalid", *(f"bad-host{suffix}" for suffix in ("", " post", " head"))),
+    **keys("compress-vary", "packed-vary", answer0__header__vary=(["Accept-Encoding,Origin"], ["Accept-Encoding", "Origin"])),
+    **keys("compress-vary", "packed-vary upstream", answer0__header__vary=(["Accept-Encoding,Origin"], ["Accept-Encoding", "Accept,Origin"])),
     **statuses("200 OK", "404 Not Found", "headers-invalid", *(f"bad-response-name{suffix}" for suffix in ("", " post", " head"))),
     **statuses("500 Internal Server Error", "502 Bad Gateway", "answer-malformed", "frame broken backend"),
 }
@@ -166,7 +173,8 @@ def pair(pairs):
     middlewares |= {"plugin": {"plugin": {"header": {"request": {"X-New": "guest"}, "response": {"X-New": "guest"}}}}, "compress": {"compress": {}}, "again": {"retry": {"attempts": 2, "status": ["200-599"]}}, "refuse": {"ipAllowList": {"sourceRange": ["10.0.0.1"]}}, "redirect": {"redirectRegex": {"regex": ".*", "replacement": "/x"}}}
     sequences = {"twice": ["response", "response"], "inner-outer": ["full", "vary", "stars"], "with-plugin": ["both", "response", "plugin"], "plugin-before": ["plugin", "both", "response"], "answered-inside": ["full-custom", "refuse"],
                  "answered-outside": ["refuse", "full-custom"], "removed-again": ["both", "request"], "redirect-inside": ["full-custom", "redirect"], "xff-then-plugin": ["no-forwarded-for", "plugin"], "early-then-two": ["plugin", "response", "response"], "early-refused": ["plugin", "both", "refuse"], "early-redirected": ["plugin", "redirect"],
-                 "early-twice": ["plugin", "response", "plugin", "both"], "early-packed": ["plugin", "compress", "response"], "early-retried": ["plugin", "again", "response"], "early-between": ["both", "plugin", "response"]}
+                 "early-twice": ["plugin", "response", "plugin", "both"], "early-packed": ["plugin", "compress", "response"], "early-retried": ["plugin", "again", "response"], "early-between": ["both", "plugin", "response"],
+                 "packed-vary": ["compress", "vary-origins"], "vary-packed": ["vary-origins", "compress"]}
     routers = {name: {"middlewares": [name]} for name in everything} | {name: {"middlewares": names} for name, names in sequences.items()}
     routers |= {"on-service": {"service": "with"}, "host-not-passed": {"middlewares": ["host"], "service": "not-passed"}}
     routers = {name: {"rule": f"Host(`{name}.example`)", "service": "s", **router} for name, router in routers.items()}

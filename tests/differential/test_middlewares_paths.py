@@ -3,7 +3,7 @@
 import pytest
 
 from rig.backend import reply
-from rig.known import statuses, with_differences
+from rig.known import keys, statuses, with_differences
 from rig.messages import get, post, raw, service
 from rig.observe import Case
 
@@ -120,6 +120,7 @@ def cases():
         for name in ("encoded-none", "encoded-some", "encoded-all"):
             yield on(name, f"/a{code}b")
             yield on(name, f"/a?b={code}")
+    yield on("regex-replace-relative", "/api/x?q=%zz")
     yield on("service-level", "/api/x")
     yield on("plugin-line", "/api/x", ("X-Set-Uri", "/api/set?q"))
     yield on("plugin-first", "/api/x", ("X-Set-Uri", "/api/set?q"))
@@ -132,6 +133,7 @@ DIFFERS = {
     **statuses("500 Internal Server Error", "404 Not Found", "path-invalid", "replace-invalid /api", "replace-invalid /x"),
     "regex-replace-invalid /api": INVALID,
     **statuses("500 Internal Server Error", "400 Bad Request", "path-line-breaks", "regex-strip-line /a%0d%0aX-Evil:%201/x"),
+    **keys("path-relative", "regex-replace-relative /api/x?q=%zz", upstream0__line=("GET x HTTP/1.1", "GET x?q=%zz HTTP/1.1")),
 }
 
 

@@ -329,6 +329,19 @@ def test_a_client_leaves_while_it_waits_for_its_turn(upstream, proxy):
     wait_until(lambda: limited.fetch().status == 200, "there is a token again")
 
 
+@pytest.mark.differs("headers-invalid")
+@pytest.mark.parametrize("host", ["a b", "a/b", "ä", "a@b", "a\tb"])
+def test_a_host_that_is_none(upstream, proxy, host):
+    server = upstream()
+    http = {"routers": {"bad": {"rule": "Host(`bad.example`)", "service": "s", "middlewares": ["bad"]}, "good": {"rule": "Host(`good.example`)", "service": "s", "middlewares": ["good"]}},
+            "middlewares": {"bad": {"headers": {"customRequestHeaders": {"host": host}}}, "good": {"headers": {"customRequestHeaders": {"Host": "[::1]:8_~%20"}}}}, "services": {"s": {"loadBalancer": {"servers": [{"url": server.url}]}}}}
+    p = proxy({"http": http})
+    assert p.fetch(host="good.example").status == 200
+    assert server.last.get("Host") == "[::1]:8_~%20"
+    assert p.fetch(host="bad.example").status == 404
+    p.wait_log("is not a host")
+
+
 HOSTILE = {
     "rate": {"rateLimit": {"average": 1000, "burst": 2, "sourceCriterion": {"ipStrategy": {"depth": 1}}}},
     "strip": {"stripPrefixRegex": {"regex": ["^/(a|aa)+", "^/[^/]*"]}}, "replace": {"replacePathRegex": {"regex": "(.*)(.*)(.*)", "replacement": "/$1$1$2$3x"}}, "add": {"addPrefix": {"prefix": "/%2F é?#"}},

@@ -406,13 +406,13 @@ void verify_sample_processes(struct verify_sample *sample, pid_t root);
 	X(CUT, cut, "", "requests that a kill cut off; nobody could have answered them") \
 	X(LOST, lost, "", "event streams that ended, or stood still") \
 	X(P99, p99_ms, "ms", "99 % of the answers came within") \
-	X(P99_RELOAD, p99_reload_ms, "ms", "the same during reloads") \
-	X(P99_RATIO, p99_ratio, "", "the latter by the former") \
+	X(P99_RELOAD, p99_reload_ms, "ms", "99 % of the answers during reloads came within") \
+	X(P99_RATIO, p99_ratio, "", "that time during reloads by that without") \
 	X(DELAY_QUIET, delay_quiet_ms, "ms", \
-	  "the longest time of an answer in a window without a reload, the median") \
-	X(DELAY_RELOAD, delay_reload_ms, "ms", "the same in windows with a reload") \
-	X(DELAY_MORE, delay_more_ms, "ms", \
-	  "the longest delay by a reload: the latter less the former") \
+	  "the slowest answer in a window without a reload, the median") \
+	X(DELAY_RELOAD, delay_reload_ms, "ms", \
+	  "the slowest answer in a window with a reload, the median") \
+	X(DELAY_MORE, delay_more_ms, "ms", "by how much a reload delays the slowest answer") \
 	X(APPLIED, applied_ms, "ms", "time until a rewrite is in effect, on average") \
 	X(CPU, cpu_ms, "ms", "CPU time for a rewrite and what was requested meanwhile") \
 	X(CONTROL, control_ms, "ms", "CPU time of weir's control thread for a rewrite")

@@ -39,6 +39,19 @@ static void explain_options(struct str *out, const struct option *row,
 		option_dump(out, row->table, object, &how);
 }
 
+/* What `errors` asks for pages instead. */
+static void explain_pages(struct str *out, const struct generation *g,
+			  const struct dynamic_errors *errors)
+{
+	const struct dynamic_service *s = dynamic_service_find(g->config, errors->service);
+
+	str_format(out, "     pages of %.*s", SLICE_ARG(errors->service));
+	for (size_t i = 0; s != NULL && i < s->middlewares.count; i++)
+		str_format(out, "%s %.*s", i == 0 ? " by way of" : ",",
+			   SLICE_ARG(s->middlewares.items[i]));
+	str_add_char(out, '\n');
+}
+
 static void explain_middleware(struct str *out, const struct generation *g,
 			       const struct middleware *m, size_t number)
 {
@@ -55,6 +68,8 @@ static void explain_middleware(struct str *out, const struct generation *g,
 		str_format(out, " %.*s", SLICE_ARG(values->plugin_alias));
 	str_format(out, ": %s\n", row->doc);
 	explain_options(out, row, values);
+	if (values->errors != NULL)
+		explain_pages(out, g, values->errors);
 }
 
 static void explain_service(struct str *out, const struct generation *g,

@@ -219,8 +219,7 @@ static bool may_repeat(struct exchange *x)
 		return false;
 	}
 	++*count;
-	if (x->diverted == NULL)
-		counter_add(&c->repeated, 1);
+	counter_add(x->diverted != NULL ? &c->diverted : &c->repeated, 1);
 	return true;
 }
 

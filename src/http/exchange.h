@@ -155,6 +155,7 @@ struct exchange {
 	X(live, GAUGE, "Exchanges that have not ended") \
 	X(memory_full, COUNTER, "Exchanges that reached the limit of their memory") \
 	X(repeated, COUNTER, "Times that a middleware had a request made again") \
+	X(diverted, COUNTER, "Times that `errors` had a page asked for instead of a response") \
 	X(repetitions_refused, COUNTER, \
 	  "Times that a request was not made again, because of the limit") \
 	X(detached, COUNTER, "Exchanges that went on without the configuration they began with") \

@@ -56,6 +56,16 @@ def test_options_with_their_defaults_and_without_secrets(proxy):
     assert "service app@file: 2 servers that take turns" in text
 
 
+def test_where_pages_come_from(proxy):
+    """What a request for a page of `errors` goes through, in its order."""
+    paged = merge(HTTP, {"http": {"routers": {"rest": {"middlewares": ["pages"]}}, "middlewares": {"pages": {"errors": {"status": ["500"], "service": "kept", "query": "/"}}},
+                                  "services": {"kept": {**servers("http://127.0.0.1:4"), "middlewares": ["both", "limit"]}}}})
+    status, text, errors = explain(proxy, paged)
+    assert status == 0, errors
+    _, lines = part(text, "web, router rest@file")
+    assert "pages of kept@file by way of both@file, limit@file" in [line.strip() for line in lines]
+
+
 def test_what_is_wrong_is_said_and_the_others_are_explained(proxy):
     wrong = merge(HTTP, {"http": {"middlewares": {"login": {"basicAuth": {"users": ["nobody"]}}}}})
     status, text, errors = explain(proxy, wrong)

@@ -629,6 +629,7 @@ static void diversions_have_a_limit(void **state)
 	probes[2].response = "d";
 	go();
 	assert_int_equal(others[0].ended, 3);
+	assert_int_equal(counter_get(&pool.counters.diverted), 3);
 	assert_int_equal(counter_get(&pool.counters.repetitions_refused), 1);
 }
 

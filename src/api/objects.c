@@ -72,7 +72,9 @@ int64_t api_priority(const struct api_call *c, const struct dynamic_router *r)
 
 static void add_key(struct str *out, const char *key)
 {
-	str_format(out, ",\"%s\":", key);
+	bool first = slice_ends(str_slice(out), SLICE("{"));
+
+	str_format(out, "%s\"%s\":", first ? "" : ",", key);
 }
 
 static void add_text(struct str *out, const char *key, slice text)
@@ -234,10 +236,10 @@ static void add_service(struct api_call *c, const struct api_item *item,
 	str_add_char(c->out, '{');
 	if (s == NULL)
 		str_add(c->out, SLICE("\"status\":\"enabled\""));
-	else if (option_json(c->out, dynamic_service_options, s, s->object.node, &how))
+	else {
+		(void)option_json(c->out, dynamic_service_options, s, s->object.node, &how);
 		add_state(c->out, item);
-	else
-		str_add(c->out, SLICE("\"status\":\"disabled\""));
+	}
 	add_used_by(c->out, uses->services, uses->service_count, item->name);
 	if (listed) {
 		add_text(c->out, "name", item->name);

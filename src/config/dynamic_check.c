@@ -37,16 +37,16 @@ static void check_load_balancer(struct arena *a, struct dynamic_service *s)
 				SLICE_ARG(strategy));
 }
 
+int dynamic_service_kinds(const struct dynamic_service *s)
+{
+	return (s->load_balancer != NULL) + (s->weighted != NULL) +
+	       (s->highest_random_weight != NULL) + (s->mirroring != NULL) + (s->failover != NULL);
+}
+
 static void check_service(struct arena *a, struct dynamic_service *s)
 {
-	int kinds = (s->load_balancer != NULL) + (s->weighted != NULL) +
-		    (s->highest_random_weight != NULL) + (s->mirroring != NULL) +
-		    (s->failover != NULL);
+	int kinds = dynamic_service_kinds(s);
 
-	if (kinds == 0)
-		dynamic_disable(a, &s->object,
-				"the service \"%.*s\" does not have any type defined",
-				SLICE_ARG(s->object.name));
 	if (kinds > 1) /* before what is not supported of one of them */
 		s->object.disabled = (slice){0};
 	if (kinds > 1)

@@ -43,11 +43,16 @@ static void tell_no_transport(struct linker *l, struct dynamic_service *s)
 	str_free(&url);
 }
 
-static void link_transport(struct linker *l, struct dynamic_service *s)
+/* What is wrong with a service once its name is complete. */
+static void link_service(struct linker *l, struct dynamic_service *s)
 {
 	const struct dynamic_object *t;
 	slice name;
 
+	if (dynamic_service_kinds(s) == 0)
+		dynamic_disable(&l->config->arena, &s->object,
+				"the service \"%.*s\" does not have any type defined",
+				SLICE_ARG(s->object.name));
 	if (s->load_balancer == NULL || s->load_balancer->servers_transport.n == 0)
 		return;
 	name = s->load_balancer->servers_transport;
@@ -183,7 +188,7 @@ int dynamic_link(struct dynamic_config *config, const slice *internal, size_t co
 	if (l.seen == NULL)
 		return -ENOMEM;
 	for (size_t i = 0; i < config->service_count; i++)
-		link_transport(&l, config->services[i]);
+		link_service(&l, config->services[i]);
 	for (size_t i = 0; i < config->middleware_count; i++) {
 		struct dynamic_middleware *m = config->middlewares[i];
 

@@ -92,6 +92,9 @@ int dynamic_set(struct dynamic_config *config, enum dynamic_kind kind,
 void dynamic_disable(struct arena *arena, struct dynamic_object *object, const char *format, ...)
 	PRINTF_LIKE(3, 4);
 
+/** How many of the kinds of services it is of: one, unless it is wrong. */
+int dynamic_service_kinds(const struct dynamic_service *s);
+
 /** Disables objects that are wrong by themselves, whatever they refer to. */
 void dynamic_check(struct dynamic_config *config);
 

@@ -284,6 +284,7 @@ WRONG = {
     "two-services": {"rule": "Host(`x`)", "service": "two"},
     "strategy": {"rule": "Host(`x`)", "service": "strategy"},
     "transport": {"rule": "Host(`x`)", "service": "transport"},
+    "no-kind": {"rule": "Host(`x`)", "service": "no-kind"},
     "url": {"rule": "Host(`x`)", "service": "url"},
     "service-first": {"rule": "Host(`x`)", "service": "url", "middlewares": ["untried"]},
 }
@@ -302,6 +303,7 @@ BROKEN_SERVICES = {
     "two": {"loadBalancer": {"servers": []}, "weighted": {"services": []}},
     "strategy": {"loadBalancer": {"strategy": "foo", "servers": []}},
     "transport": {"loadBalancer": {"serversTransport": "nowhere", "servers": [{"url": "http://127.0.0.1:<<a>>"}]}},
+    "no-kind": {},
     "url": {"loadBalancer": {"servers": [{"url": "http://a b"}]}},
 }
 UNUSED_CHAINS = Known("api-references", r"/all@(file|http).*/chain/middlewares")

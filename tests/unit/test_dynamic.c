@@ -252,7 +252,7 @@ static const struct {
 	{"r: {rule: x, service: api@internal}", "unknown internal service api@internal"},
 	{"r: {rule: x, service: ok@other}", "the service \"ok@other\" does not exist"},
 	{"r: {rule: x, service: empty}", "the service \"empty@file\" is disabled: the service "
-					 "\"empty\" does not have any type defined"},
+					 "\"empty@file\" does not have any type defined"},
 	{"r: {rule: x, service: sticky}",
 	 "the service \"sticky@file\" is disabled: loadBalancer.sticky is not "
 	 "supported by weir: clients would move between the servers"},

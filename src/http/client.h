@@ -109,6 +109,7 @@ struct client {
 	size_t closing_count; /* of the connections: closed, but not yet freed by the loop */
 	struct resolved addresses;
 	uint64_t addresses_until_ms;
+	uint64_t report_ms; /* when the log may say again that the system lacks something */
 	struct sockaddr_storage preferred; /* it answered when others did not; of no family: none */
 	struct lookup *lookup;
 	SSL_SESSION *session;             /* to take up; NULL: none */

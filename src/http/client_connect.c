@@ -47,10 +47,22 @@ static void on_connecting(struct transport *t, int events)
 	client_connection_send(c);
 }
 
+static bool is_shortage(int code)
+{
+	return code == -EMFILE || code == -ENFILE || code == -ENOBUFS || code == -ENOMEM ||
+	       code == -EADDRNOTAVAIL /* no local port is free */;
+}
+
 /* The failed socket closes in its own time; the connection's next try takes another object. */
 static void give_up(struct client_connection *c)
 {
-	counter_add(&c->client->counters->connect_failures, 1);
+	struct client *k = c->client;
+
+	if (is_shortage(c->dial.error) && loop_may_report(k->loop, &k->report_ms))
+		log_warn_with((LOG_STRING("host", k->host), LOG_INTEGER("port", k->port),
+			       LOG_STRING("error", strerror(-c->dial.error))),
+			      "No connection to a server can be opened");
+	counter_add(&k->counters->connect_failures, 1);
 	client_connection_fail(c, c->dial.error);
 }
 

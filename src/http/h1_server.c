@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "core/log.h"
 #include "http/h1_server_private.h"
@@ -515,8 +514,7 @@ static bool on_accept(struct listener *l, int fd, const struct sockaddr_storage 
 	OBJ_CHECK(s, H1_SERVER_MAGIC);
 	if (c == NULL || transport_open(&c->io, s->loop, fd, on_ready) < 0) {
 		free(c);
-		(void)close(fd);
-		return true;
+		return listener_turn_away(l, fd);
 	}
 	c->magic = H1_CONNECTION_MAGIC;
 	c->state = H1_IDLE;
@@ -545,7 +543,8 @@ int h1_server_start(struct h1_server *s, struct loop *loop, struct exchange_pool
 				.owner = owner};
 	list_init(&s->connections);
 	transport_keep_alive(fd, options->keep_alive_s);
-	r = listener_start(&s->listener, loop, fd, options->accept_burst, on_accept);
+	r = listener_start(&s->listener, loop, fd, options->accept_burst, on_accept,
+			   &s->counters.accept_exhausted);
 	s->listening = r == 0;
 	return r;
 }

@@ -68,6 +68,8 @@ struct h1_server_options {
 	X(h2_refused, COUNTER, "Streams refused for their syntax, or because memory was short") \
 	X(h2_floods, COUNTER, "HTTP/2 connections closed at the limit of control frames") \
 	X(accept_paused, COUNTER, "Times that accepting was paused at a connection limit") \
+	X(accept_exhausted, COUNTER, \
+	  "Times that no connection could be accepted for lack of descriptors or memory") \
 	X(tunnels, COUNTER, "Connections that became tunnels: their protocol was switched") \
 	X(tunnels_open, GAUGE, "Tunnels that are not closed") \
 	X(tunnel_timeouts, COUNTER, "Tunnels closed because no byte came for too long") \

@@ -10,6 +10,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "core/counter.h"
+#include "core/log.h"
+
 #define LAST_BURST 65536u /* at the end: all that waits */
 #define EXHAUSTED_RETRY_MS 100u
 #define BIND_PATIENCE_MS 300
@@ -194,6 +197,29 @@ static void exhausted_is_over(struct timer *timer)
 		transport_watch(&l->socket, TRANSPORT_READABLE);
 }
 
+static void note_exhausted(struct listener *l, int problem)
+{
+	counter_add(l->exhausted, 1);
+	if (loop_may_report(l->loop, &l->report_ms))
+		log_warn_with((LOG_STRING("error", strerror(problem))),
+			      "Clients wait or are turned away: no connection can be accepted");
+}
+
+bool listener_turn_away(struct listener *l, int fd)
+{
+	(void)close(fd);
+	note_exhausted(l, ENOMEM);
+	return true;
+}
+
+/* The backlog holds the clients meanwhile; spinning on a readable listener would help nobody. */
+static void pause_exhausted(struct listener *l, int problem)
+{
+	note_exhausted(l, problem);
+	transport_watch(&l->socket, 0);
+	loop_arm(l->loop, &l->retry, EXHAUSTED_RETRY_MS, exhausted_is_over);
+}
+
 static void on_ready(struct transport *t, int events)
 {
 	struct listener *l = container_of(t, struct listener, socket);
@@ -216,11 +242,7 @@ static void on_ready(struct transport *t, int events)
 		if (errno == EAGAIN || errno == EWOULDBLOCK)
 			return;
 		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-			/* The backlog holds the clients meanwhile; spinning on a readable listener
-			 * would help nobody. */
-			l->exhausted++;
-			transport_watch(t, 0);
-			loop_arm(l->loop, &l->retry, EXHAUSTED_RETRY_MS, exhausted_is_over);
+			pause_exhausted(l, errno);
 			return;
 		}
 		/* Anything else concerns one connection that is already gone (RFC 9293, accept(2)).
@@ -229,11 +251,12 @@ static void on_ready(struct transport *t, int events)
 }
 
 int listener_start(struct listener *l, struct loop *loop, int fd, unsigned burst,
-		   listener_accept_fn *accept)
+		   listener_accept_fn *accept, _Atomic uint64_t *exhausted)
 {
 	int r;
 
-	*l = (struct listener){.loop = loop, .accept = accept, .burst = burst};
+	*l = (struct listener){
+		.loop = loop, .accept = accept, .burst = burst, .exhausted = exhausted};
 	r = transport_open(&l->socket, loop, fd, on_ready);
 	if (r < 0)
 		return r;

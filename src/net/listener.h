@@ -47,12 +47,14 @@ struct listener {
 	bool paused;
 	struct timer retry; /* after the process has run out of descriptors or memory */
 	void (*stopped)(struct listener *);
-	uint64_t exhausted; /* how often that happened */
+	_Atomic uint64_t *exhausted; /* counts how often that happened */
+	uint64_t report_ms;          /* when the log may say so again */
 };
 
-/** Takes over `fd` on success. Returns 0 or a negative errno value. */
+/** Takes over `fd` on success. `exhausted` counts connections that could not be taken. Returns 0 or
+ * a negative errno value. */
 int listener_start(struct listener *l, struct loop *loop, int fd, unsigned burst,
-		   listener_accept_fn *accept);
+		   listener_accept_fn *accept, _Atomic uint64_t *exhausted);
 
 /** Takes no connection until `listener_resume`. Right after the start. */
 void listener_pause(struct listener *l);
@@ -60,6 +62,10 @@ void listener_pause(struct listener *l);
 /** Takes connections again after `accept` or `listener_pause` has paused the listener. Harmless
  * otherwise. */
 void listener_resume(struct listener *l);
+
+/** For `accept`, when there is no memory for the connection: closes it and says so. Returns true.
+ */
+bool listener_turn_away(struct listener *l, int fd);
 
 /** Accepts what waits in the backlog unless paused, then closes the socket; `stopped` runs later.
  */

@@ -2,6 +2,8 @@
 
 #include <errno.h>
 
+#include "core/log.h"
+
 #define TRIM_INTERVAL_MS 1000u
 
 static void run_tasks(uv_check_t *check)
@@ -196,7 +198,14 @@ static void trim(struct timer *timer)
 
 struct buffer *loop_buffer(struct loop *l, enum buffer_class class)
 {
+	struct buffer *b;
+
 	if (!timer_armed(&l->trim_timer))
 		loop_arm(l, &l->trim_timer, TRIM_INTERVAL_MS, trim);
-	return buffer_get(&l->buffers, class);
+	b = buffer_get(&l->buffers, class);
+	if (b == NULL && loop_may_report(l, &l->report_ms))
+		log_warn_with((LOG_INTEGER("usedBytes", l->buffers.live_bytes),
+			       LOG_INTEGER("limitBytes", l->buffers.limit_bytes)),
+			      "Memory for buffers is short: connections wait or are closed");
+	return b;
 }

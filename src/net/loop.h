@@ -48,6 +48,7 @@ struct loop {
 	uv_idle_t no_block; /* active while tasks wait, so that the poll returns at once */
 	struct list tasks;
 	struct timer trim_timer;
+	uint64_t report_ms; /* when the log may say again that buffers are short */
 	/* Shared with other threads, under `inbox_lock`. */
 	pthread_mutex_t inbox_lock;
 	struct list inbox;
@@ -86,6 +87,19 @@ bool loop_call(struct loop *l, void (*fn)(struct loop *, void *context), void *c
 static inline uint64_t loop_now_ms(const struct loop *l)
 {
 	return uv_now(&l->uv);
+}
+
+/** Pause between two lines of the log that say the same. */
+#define LOOP_REPORT_MS 10000u
+
+/** Whether it is time to say something that may be true many times a second; `*again_ms`, zeroed at
+ * first, keeps when it is next. */
+static inline bool loop_may_report(const struct loop *l, uint64_t *again_ms)
+{
+	if (loop_now_ms(l) < *again_ms)
+		return false;
+	*again_ms = loop_now_ms(l) + LOOP_REPORT_MS;
+	return true;
 }
 
 static inline void loop_arm(struct loop *l, struct timer *t, uint64_t after_ms,

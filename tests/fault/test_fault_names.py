@@ -3,6 +3,7 @@
 import pytest
 
 from harness.load import together
+from harness.ports import free_port
 from harness.proxy import one_router
 from harness.upstream import Upstream, response_bytes
 from harness.waiting import wait_until
@@ -15,7 +16,7 @@ def server_at(stack, address, port, name):
 @pytest.fixture
 def flip(upstream, proxy, faults):
     """flip.example is at 127.0.0.2 first: (proxy, its server, port)."""
-    first = server_at(upstream, "127.0.0.2", 0, b"first")
+    first = server_at(upstream, "127.0.0.2", free_port("127.0.0.2"), b"first")
     faults.resolve("127.0.0.2")
     p = proxy(one_router(f"http://flip.example:{first.port}"), environment=faults.environment(),
               static={"weir": {"workers": 1, "limits": {"dnsCache": "100ms"}},

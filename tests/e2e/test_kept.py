@@ -104,8 +104,15 @@ def test_not_kept(upstream, proxy, size, failures):
     assert p.fetch().status == 404
 
 
-def test_a_source_that_is_gone(upstream, proxy):
-    """providers.http: nobody answers any more when the server is started again."""
+def upgrade(p):
+    server = p.pid
+    os.kill(p.process.pid, signal.SIGUSR2)
+    wait_until(lambda: not Path(f"/proc/{server}").exists(), lambda: f"the old server is gone\n{p.log()}", 60)
+
+
+@pytest.mark.parametrize("restart", [kill, upgrade])
+def test_a_source_that_is_gone(upstream, proxy, restart):
+    """providers.http: nobody answers any more when the server is started again, or another one takes its place."""
     good, answers = upstream(), {"bad": False}
     body = json.dumps(one_router(good.url)).encode()
     source = upstream(lambda c, r: c.send(response_bytes(500 if answers["bad"] else 200, body=body)))
@@ -116,7 +123,7 @@ def test_a_source_that_is_gone(upstream, proxy):
     wait_until(lambda: p.fetch().status == 200, "the answer is in effect", 30)
     wait_kept(p)
     answers["bad"] = True
-    kill(p)
+    restart(p)
     assert p.fetch().status == 200
     p.wait_log(SERVES_ON)
 

@@ -112,6 +112,7 @@ struct exchange *exchange_begin(struct exchange_pool *pool, const struct exchang
 	x->states = NULL;
 	x->walking = x->waiting = x->service_active = x->own_answer = x->failed = false;
 	x->forwarded_for_dropped = x->reached_server = x->request_sent = x->drops_interim = false;
+	x->guesses_type = false;
 	x->repetitions = x->diversions = 0;
 	x->detached = false;
 	x->expired_turn = 0;

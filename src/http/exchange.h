@@ -120,6 +120,7 @@ struct exchange {
 	bool reached_server;        /* a server was chosen and asked, or tried to be */
 	bool request_sent;          /* bytes of the request may have arrived at a server */
 	bool drops_interim;         /* interim responses are not passed on */
+	bool guesses_type;          /* who packs a body without a type guesses it before */
 	unsigned repetitions;       /* how often a middleware has said MW_AGAIN */
 	unsigned diversions;        /* the same, to have the request made of another chain */
 	bool failed;                /* the response could not be sent completely */

@@ -127,18 +127,30 @@ static slice first_bytes(const struct body *b)
 	return slice_first(body_front(b), SNIFF_BYTES);
 }
 
+/* As in Traefik, only gzip's writer knows what contentType would say. */
+static bool must_name_type(const struct exchange *x, const struct compression *p)
+{
+	return x->guesses_type && p->coding == CODING_GZIP &&
+	       !fields_have(&x->response.fields, FIELD_CONTENT_TYPE);
+}
+
 static int begin(const struct compress *c, struct exchange *x, struct compression *p)
 {
 	struct response *r = &x->response;
 	bool eager = r->framing != FRAMING_LENGTH;
+	slice head = first_bytes(x->response_body), type = SLICE("");
 	int result;
 
-	if (!is_type_wanted(c, x, p->coding, first_bytes(x->response_body)))
+	if (!is_type_wanted(c, x, p->coding, head))
 		return 0;
+	if (must_name_type(x, p))
+		type = sniff_content_type(head);
 	result = compress_stage_start(&p->stage, x, p->coding, eager, c->all);
 	/* As it is, rather than not at all. */
 	if (result < 0)
 		return 0;
+	if (type.n > 0 && fields_add_id(&r->fields, FIELD_CONTENT_TYPE, type) < 0)
+		return -ENOMEM;
 	r->framing = FRAMING_CHUNKED;
 	r->content_length = 0;
 	(void)fields_remove_id(&r->fields, FIELD_CONTENT_LENGTH);
@@ -173,7 +185,8 @@ static bool must_wait(const struct compress *c, const struct exchange *x,
 		      const struct compression *p)
 {
 	const struct body *b = x->response_body;
-	bool guess = p->coding == CODING_GZIP && c->excluded_count + c->included_count > 0;
+	bool guess = (p->coding == CODING_GZIP && c->excluded_count + c->included_count > 0) ||
+		     must_name_type(x, p);
 
 	return b->bytes == 0 && b->state == BODY_OPEN &&
 	       (x->response.framing != FRAMING_LENGTH || guess);

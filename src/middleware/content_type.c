@@ -17,6 +17,15 @@ struct look {
 	bool over; /* patience is */
 };
 
+/* What is packed further inside cannot be looked at any more. */
+static enum middleware_verdict on_request(struct middleware *m, struct exchange *x, void *state)
+{
+	(void)m;
+	(void)state;
+	x->guesses_type = true;
+	return MW_CONTINUE;
+}
+
 static void on_again(struct task *t)
 {
 	exchange_resume(container_of(t, struct look, again)->x);
@@ -114,6 +123,7 @@ static void on_end(struct middleware *m, struct exchange *x, void *state)
 static const struct middleware_class class = {
 	.name = "contentType",
 	.state_bytes = sizeof(struct look),
+	.on_request = on_request,
 	.on_response = on_response,
 	.on_end = on_end,
 	.detach = middleware_detach_nothing,

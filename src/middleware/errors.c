@@ -92,8 +92,12 @@ static slice make_url(struct exchange *x)
 	target = exchange_target(x);
 	if (target.p == NULL)
 		return target;
-	return arena_format(&x->arena, "%.*s://%.*s%.*s", SLICE_ARG(proto), SLICE_ARG(q->authority),
-			    SLICE_ARG(target));
+	/* An empty path stays empty. */
+	if (q->path.n == 0)
+		target = slice_from_at(target, 1);
+	return arena_format(&x->arena, "%.*s://%.*s%s%.*s", SLICE_ARG(proto),
+			    SLICE_ARG(q->authority),
+			    q->path.n == 0 || q->path.p[0] == '/' ? "" : "/", SLICE_ARG(target));
 }
 
 #define ORIGIN "http://h"

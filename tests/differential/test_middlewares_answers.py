@@ -3,7 +3,7 @@
 import pytest
 
 from rig.backend import reply, send
-from rig.known import Either, statuses, with_differences
+from rig.known import Either, keys, statuses, with_differences
 from rig.messages import get, post, raw, service
 from rig.observe import Case
 
@@ -187,6 +187,9 @@ def type_cases():
         yield on(name, get(), script=reply(status=500, reason="Internal Server Error", body=b"<html>"), suffix=" 500")
     for name in ("type-redirect", "redirect-type", "type-ip", "ip-type", "type-plugin", "plugin-type"):
         yield on(name, get("/old/x"))
+    for name in ("type-packed", "packed-type"):
+        for coding in ("gzip", "br", "zstd"):
+            yield on(name, get("/", ("Accept-Encoding", coding)), script=reply(body=b"<html>" * 1000), suffix=f" {coding}", ignore=("answer0.body", "answer0.header.content-length", "answer0.header.transfer-encoding"))
 
 
 HTML = ["text/html; charset=utf-8"]
@@ -194,6 +197,7 @@ RACES = {"differs": {"answer0.header.content-type": (Either(None, HTML), HTML)},
 DIFFERS = {
     **statuses("502 Bad Gateway", "302 Found", "redirect-v6", "scheme v6"),
     **statuses("200 OK", "404 Not Found", "reject-status", "ip-peer-status-103"),
+    **keys("compress-type", "packed-type br", "packed-type zstd", answer0__header__content_type=(None, HTML)),
     **{f"{name} {how}": RACES for name in ("type", "type-on") for how in ("chunked", "until close")},
 }
 
@@ -206,10 +210,10 @@ def pair(pairs):
                    "white": {"ipWhiteList": {"sourceRange": ["127.0.0.1"]}}, "white-other": {"ipWhiteList": {"sourceRange": ["10.0.0.1"]}},
                    "white-depth": {"ipWhiteList": {"sourceRange": ["10.0.0.1"], "ipStrategy": {"depth": 1}}},
                    "type": {"contentType": {}}, "type-off": {"contentType": {"autoDetect": False}}, "type-on": {"contentType": {"autoDetect": True}},
-                   "strip": {"stripPrefix": {"prefixes": ["/old"]}}, "plugin": {"plugin": {"header": {"request": {"X-Guest": "1"}, "response": {"X-Answer": "2"}}}}}
+                   "packed": {"compress": {}}, "strip": {"stripPrefix": {"prefixes": ["/old"]}}, "plugin": {"plugin": {"header": {"request": {"X-Guest": "1"}, "response": {"X-Answer": "2"}}}}}
     sequences = {"plugin-redirect": ["plugin", "regex"], "redirect-plugin": ["regex", "plugin"], "strip-redirect": ["strip", "regex"], "redirect-strip": ["regex-part", "strip"], "header-redirect": ["scheme-http", "plugin", "scheme"],
                  "ip-plugin": ["ip-peer-other", "plugin"], "plugin-ip": ["plugin", "ip-peer-other"], "rate-plugin": ["rate-order-0", "plugin"], "plugin-rate": ["plugin", "rate-order-1"], "no-type": [], "type-redirect": ["type", "regex"], "redirect-type": ["regex", "type"], "type-ip": ["type", "ip-peer-other"],
-                 "ip-type": ["ip-peer-other", "type"], "type-plugin": ["type", "plugin"], "plugin-type": ["plugin", "type"]}
+                 "ip-type": ["ip-peer-other", "type"], "type-plugin": ["type", "plugin"], "plugin-type": ["plugin", "type"], "type-packed": ["type", "packed"], "packed-type": ["packed", "type"]}
     routers = {name: {"middlewares": [name]} for name in middlewares} | {name: {"middlewares": names} for name, names in sequences.items()}
     for name, router in routers.items():
         routers[name] = {"rule": f"Host(`{name}.example`)", "service": "s", **router}

@@ -26,7 +26,7 @@ OPTIONS = {
 THROUGH = {"give": ["give"], "plugin": ["plugin"], "compress": ["compress"], "strip": ["strip-status"], "auth": ["basic"], "limit": ["limit"], "again": ["again"], "kept": ["kept"], "errors": ["second"], "cors": ["cors"], "moved": ["moved"], "rate": ["rate"],
            "chain": ["links", "plugin2", "compress"]}
 LOOPS = {"loop": ["loop"], "loop-2": ["loop-2"], "loop-3": ["loop-3"], "loop-by-chain": ["loop-link"], "bad-inside": ["bad-status"], "missing-inside": ["nowhere"]}
-SEQUENCES = {"two": ["outer", "plain"], "errors-then-plugin": ["plain", "plugin"], "plugin-then-errors": ["plugin", "plain"], "strip-then-errors": ["strip", "url"], "errors-then-strip": ["url", "strip"], "errors-then-basic": ["everything", "basic"],
+SEQUENCES = {"two": ["outer", "plain"], "errors-then-plugin": ["plain", "plugin"], "plugin-then-errors": ["plugin", "plain"], "strip-then-errors": ["strip", "url"], "bare-then-errors": ["bare-path", "url"], "errors-then-strip": ["url", "strip"], "errors-then-basic": ["everything", "basic"],
              "cors-then-errors": ["cors", "plain"], "errors-then-cors": ["plain", "cors"], "errors-then-give": ["plain", "give"], "errors-then-replace": ["url", "replace"], "errors-then-limit": ["url-all", "limit"], "two-plugins": ["plugin", "plain", "plugin2"],
              "plugins-everywhere": ["plugin", "through-plugin", "plugin2"], "compress-twice": ["compress", "through-compress", "compress"], "pages-of-pages": ["outer", "through-errors", "through-chain"], "retry-through": ["again", "through-again"]}
 
@@ -79,6 +79,9 @@ def asked():
         yield on(name, get("/", ("User-Agent", "t"), host="site.example:8080"), suffix=" port")
         yield on(name, get("/", ("User-Agent", "t"), version="1.0"), suffix=" 1.0", ending="read")
         yield on(name, get("/"), get("/two"), get("/three"), suffix=" kept alive")
+    for target in ("/old", "/old?c=d", "/old?"):
+        yield on("strip-then-errors", get(target, ("User-Agent", "t")), suffix=f" {target}")
+        yield on("bare-then-errors", get(target, ("User-Agent", "t")), suffix=f" {target}")
     for target in ("/", "/a/b?c=d&e=f", "/%41%2F%20?%41", "/a+b?c+d", "/?", "/*~!'()?;/@"):
         yield on("url", get(target, ("User-Agent", "t")), suffix=f" {target!r}")
     yield on("plain", get("/", method="OPTIONS"), suffix=" options")
@@ -160,7 +163,7 @@ DIFFERS = {
 def pair(pairs):
     middlewares = {name: {"errors": {key: value for key, value in {**PAGES, **options}.items() if value is not None}} for name, options in OPTIONS.items()}
     middlewares |= {"plugin": {"plugin": {"header": {"request": {"X-Guest": "1"}, "response": {"X-Answer": "2"}}}}, "plugin2": {"plugin": {"header": {"request": {"X-Guest2": "1"}, "response": {"X-Answer2": "2"}}}},
-                    "strip": {"stripPrefix": {"prefixes": ["/old"]}}, "cors": {"headers": {"customResponseHeaders": {"X-New": "1", "X-Why": ""}}}, "give": {"headers": {"customRequestHeaders": {"X-Given": "1"}}}, "replace": {"replacePath": {"path": "/new"}},
+                    "bare-path": {"replacePathRegex": {"regex": "^/", "replacement": ""}}, "strip": {"stripPrefix": {"prefixes": ["/old"]}}, "cors": {"headers": {"customResponseHeaders": {"X-New": "1", "X-Why": ""}}}, "give": {"headers": {"customRequestHeaders": {"X-Given": "1"}}}, "replace": {"replacePath": {"path": "/new"}},
                     "compress": {"compress": {"encodings": ["gzip"]}}, "strip-status": {"replacePathRegex": {"regex": "^/([0-9]+)", "replacement": "/was/$1"}}, "again": {"retry": {"attempts": 3, "status": ["500-599"]}}, "kept": {"buffering": {"maxResponseBodyBytes": 10000}},
                     "second": {"errors": {"status": ["404"], "service": "through-cors", "query": "/second/{status}"}}, "moved": {"redirectRegex": {"regex": ".*", "replacement": "http://elsewhere.example/"}}, "rate": {"rateLimit": {"average": 1, "period": "1h", "burst": 100}},
                     "links": {"chain": {"middlewares": ["strip-status", "give"]}}, "loop-link": {"chain": {"middlewares": ["give", "loop-by-chain"]}},

@@ -342,6 +342,27 @@ def test_a_host_that_is_none(upstream, proxy, host):
     p.wait_log("is not a host")
 
 
+@pytest.mark.parametrize(("coding", "kind"), [("gzip", "text/html; charset=utf-8"), ("br", None)])
+def test_types_of_packed_bodies_are_guessed_before(upstream, proxy, coding, kind):
+    server = upstream(lambda connection, request: connection.send(response_bytes(body=b"<html>" * 1000)))
+    p = proxy({"http": {"routers": {"r": {"rule": "PathPrefix(`/`)", "service": "s", "middlewares": ["guess", "pack"]}, "off": {"rule": "Path(`/off`)", "priority": 100, "service": "s", "middlewares": ["off", "pack"]}},
+                        "middlewares": {"guess": {"contentType": {}}, "off": {"contentType": {"autoDetect": False}}, "pack": {"compress": {}}}, "services": {"s": {"loadBalancer": {"servers": [{"url": server.url}]}}}}})
+    answer = p.fetch(headers=[("Accept-Encoding", coding)])
+    assert (answer.get("Content-Encoding"), answer.get("Content-Type")) == (coding, kind)
+    assert p.fetch(target="/off", headers=[("Accept-Encoding", coding)]).get("Content-Type") is None
+
+
+@pytest.mark.parametrize(("replacement", "url"), [("", "http%3A%2F%2Fh.example"), ("a", "http%3A%2F%2Fh.example%2Fa"), ("/a", "http%3A%2F%2Fh.example%2Fa")])
+def test_urls_in_queries_of_pages(upstream, proxy, replacement, url):
+    server = upstream(lambda connection, request: connection.send(response_bytes(404, reason="Not Found")))
+    p = proxy({"http": {"routers": {"r": {"rule": "PathPrefix(`/`)", "service": "s", "middlewares": ["path", "page"]}},
+                        "middlewares": {"path": {"replacePathRegex": {"regex": ".*", "replacement": replacement}}, "page": {"errors": {"status": ["404"], "service": "s", "query": "/{url}"}}},
+                        "services": {"s": {"loadBalancer": {"servers": [{"url": server.url}]}}}}})
+    p.fetch(target="/x", host="h.example")
+    p.fetch(target="/x?q", host="h.example")
+    assert [request.start_line for request in server.requests[1::2]] == [f"GET /{url}{query} HTTP/1.1" for query in ("", "%3Fq")]
+
+
 HOSTILE = {
     "rate": {"rateLimit": {"average": 1000, "burst": 2, "sourceCriterion": {"ipStrategy": {"depth": 1}}}},
     "strip": {"stripPrefixRegex": {"regex": ["^/(a|aa)+", "^/[^/]*"]}}, "replace": {"replacePathRegex": {"regex": "(.*)(.*)(.*)", "replacement": "/$1$1$2$3x"}}, "add": {"addPrefix": {"prefix": "/%2F é?#"}},

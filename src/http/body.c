@@ -146,6 +146,9 @@ ssize_t body_pipe_in(struct body *b, struct pipe_pool *pool, int fd, uint64_t n)
 		/* No pipe is to be had, or the socket cannot be spliced. */
 		b->takes_pipe = false;
 		return -EOPNOTSUPP;
+	} else if (moved == -EAGAIN) {
+		/* Perhaps there is what no pipe takes: urgent data, at which it stops. */
+		return -EOPNOTSUPP;
 	}
 	return moved;
 }

@@ -133,8 +133,8 @@ static inline bool body_accepts_pipe(const struct body *b)
 /**
  * Moves at most `n` bytes from a socket into the body, past us. Needs `body_has_room` and
  * `body_accepts_pipe`. Returns how many, 0 at the end of the socket's data, -EAGAIN when it has
- * none now (or, with bytes in the pipe, perhaps no room there: then the producer is asked again),
- * -EOPNOTSUPP when this body's bytes have to be pushed from now on, or another negative errno.
+ * none now or the pipe perhaps no room (then the producer is asked again, once less is in the
+ * pipe), -EOPNOTSUPP when what comes next has to be read and pushed, or another negative errno.
  */
 ssize_t body_pipe_in(struct body *b, struct pipe_pool *pool, int fd, uint64_t n);
 

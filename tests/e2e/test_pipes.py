@@ -2,6 +2,7 @@
 the counters. What cannot go so is copied."""
 
 import hashlib
+import socket
 import threading
 
 import pytest
@@ -128,6 +129,21 @@ def test_server_that_sends_too_much(upstream, proxy):
     with p.connect() as client:
         for _ in range(3):
             assert client.exchange().body == data(LONG)
+
+
+def test_urgent_data_is_passed_over(upstream, proxy):
+    """A pipe stops before it, for ever: there the body is read, as one that is copied."""
+    half = LONG // 2
+
+    def urgent(connection, request):
+        connection.send(head("HTTP/1.1 200 OK", [("Content-Length", str(LONG))]) + data(LONG)[:half])
+        connection.sock.send(b"!", socket.MSG_OOB)
+        connection.send(data(LONG)[half:])
+
+    p = make(proxy, upstream(urgent).url)
+    with p.connect() as client:
+        assert client.exchange().body == data(LONG)
+    assert pipes(p, "bytes_total") > half // 2
 
 
 def test_pipes_are_limited(upstream, proxy):

@@ -111,6 +111,7 @@ struct client {
 	uint64_t addresses_until_ms;
 	uint64_t report_ms; /* when the log may say again that the system lacks something */
 	struct sockaddr_storage preferred; /* it answered when others did not; of no family: none */
+	unsigned preference;               /* counts how often that has changed */
 	struct lookup *lookup;
 	SSL_SESSION *session;             /* to take up; NULL: none */
 	struct weir_error *refusal;       /* NULL; else the owner's: gets why a handshake failed */

@@ -16,6 +16,7 @@ static void prefer_peer(struct client_connection *c)
 	if (getpeername(c->io.fd, (struct sockaddr *)&k->preferred, &size) < 0)
 		return;
 	resolved_prefer(&k->addresses, &k->preferred);
+	k->preference++;
 	log_warn_with((LOG_STRING("host", k->host), LOG_INTEGER("port", k->port),
 		       LOG_STRING("error", strerror(-c->dial.error))),
 		      "Address of a server cannot be reached; another one comes first from now on");
@@ -84,6 +85,7 @@ static void continue_elsewhere(struct client_connection *c)
 	next->call = call;
 	next->awaited = c->awaited;
 	next->dial = c->dial;
+	next->preference = c->preference;
 	call->connection = next;
 	k->connection_count++;
 	counter_add(&k->counters->open, 1);
@@ -109,6 +111,12 @@ static void try_next(struct client_connection *c)
 	struct client *k = c->client;
 	uint64_t wait_ms;
 
+	/* Another connection has found who answers: that one is first now, and those that were
+	 * tried here have moved. */
+	if (c->preference != k->preference) {
+		c->preference = k->preference;
+		c->dial.next = 0;
+	}
 	if (c->has_socket && c->dial.next < k->addresses.count) {
 		continue_elsewhere(c);
 		return;
@@ -182,6 +190,7 @@ void client_connection_open(struct client_connection *c)
 	struct client *k = c->client;
 
 	c->state = CLIENT_RESOLVING;
+	c->preference = k->preference;
 	dial_begin(&c->dial, k->loop, k->options.connect_timeout_ms);
 	if (k->numeric || loop_now_ms(k->loop) < k->addresses_until_ms)
 		try_next(c);

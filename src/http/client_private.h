@@ -54,6 +54,7 @@ struct client_connection {
 	uint64_t blind_turn; /* of the loop, when a call was put on it without a look; 0: none */
 	bool awaited;        /* being opened; others wait, too, because it may be shared */
 	struct dial dial;
+	unsigned preference; /* the client's, when `dial` began at the front */
 	bool reused;
 	bool holds_body;  /* the request's body waits for 100 Continue */
 	bool sent;        /* the request is written completely */

@@ -168,3 +168,17 @@ def test_one_of_two_addresses_is_silent(world):
     world.server("::1")
     world.names.answer = at("::1")
     wait_until(lambda: world.fetch_anew() == "::1", "the other address is used", PATIENCE_S)
+
+
+def test_the_address_that_one_finds_serves_those_who_wait(world):
+    """Each of them has begun with the silent one, and comes to the other when its time is over."""
+    world.server("127.0.0.2")
+    world.names.answer = at("127.0.0.2", "::1")
+
+    def fetch(i):
+        wait_until(lambda: world.counted("open") >= i, "those before are connecting", PATIENCE_S)
+        return world.fetch()
+
+    with silent(world, "::1"):
+        assert together(4, fetch) == ["127.0.0.2"] * 4
+    assert world.counted("connect_failures_total") == 0

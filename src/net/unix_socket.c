@@ -180,7 +180,8 @@ static int set_owner(const char *path, const struct unix_socket_options *o, stru
 		return error_set(e, -errno,
 				 "it cannot be given to user \"%.*s\", group \"%.*s\": %s",
 				 SLICE_ARG(o->user), SLICE_ARG(o->group), strerror(errno));
-	if (chmod(path, o->mode) < 0)
+	/* Not of what somebody with rights to the directory has linked there meanwhile. */
+	if (fchmodat(AT_FDCWD, path, o->mode, AT_SYMLINK_NOFOLLOW) < 0)
 		return error_set(e, -errno, "mode %03o: %s", (unsigned)o->mode, strerror(errno));
 	return 0;
 }

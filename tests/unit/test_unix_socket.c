@@ -21,6 +21,16 @@ static const struct unix_socket_options usual = {.mode = 0660};
 
 static char directory[32], path[64];
 
+static char victim[64]; /* what a link takes the socket's place to; empty: nothing does */
+
+/* In the place of the C library's, at the moment when the socket's file has an owner and no mode.
+ */
+int lchown(const char *file, uid_t user, gid_t group)
+{
+	must(victim[0] == '\0' || (unlink(file) == 0 && symlink(victim, file) == 0));
+	return fchownat(AT_FDCWD, file, user, group, AT_SYMLINK_NOFOLLOW);
+}
+
 static int set_up(void **state)
 {
 	(void)state;
@@ -165,6 +175,26 @@ static void owners(void **state)
 	assert_false(is_there());
 	options.user = SLICE("no such user");
 	must_fail(&options, -ENOENT, "there is no user \"no such user\"");
+}
+
+static void a_link_in_its_place_leads_nowhere(void **state)
+{
+	char user[16];
+	struct unix_socket_options options = {.mode = 0666};
+	struct stat s;
+	int fd;
+
+	(void)state;
+	(void)snprintf(user, sizeof user, "%u", (unsigned)geteuid());
+	options.user = slice_from(user);
+	(void)snprintf(victim, sizeof victim, "%s/secret", directory);
+	fd = open(victim, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	must_fail(&options, -EOPNOTSUPP, "mode 666");
+	assert_int_equal(fstat(fd, &s), 0);
+	assert_int_equal(s.st_mode & 07777, 0600);
+	(void)close(fd);
+	(void)unlink(victim);
+	victim[0] = '\0';
 }
 
 static void what_is_left_over_is_taken_over(void **state)
@@ -354,6 +384,8 @@ int main(void)
 		cmocka_unit_test(modes),
 		cmocka_unit_test_setup_teardown(the_file_is_as_it_is_asked_for, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(owners, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_link_in_its_place_leads_nowhere, set_up,
+						tear_down),
 		cmocka_unit_test_setup_teardown(what_is_left_over_is_taken_over, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_is_in_use_stays, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_is_no_socket_stays, set_up, tear_down),

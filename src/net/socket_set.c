@@ -67,13 +67,14 @@ static int inherit_one(struct socket_set *s, slice name, int fd)
 {
 	char number[32];
 
+	/* Also what is of no use: it is ours all the same, and not for programs that we start. */
+	(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
 	if (!is_listening(fd))
 		return 0;
 	if (name.n == 0) {
 		(void)snprintf(number, sizeof number, "LISTEN_FD_%d", fd);
 		name = slice_from(number);
 	}
-	(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
 	(void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
 	return socket_set_add(s, name, fd);
 }

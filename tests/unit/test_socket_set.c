@@ -152,6 +152,10 @@ static int of_the_wrong_kind(void)
 		return 1;
 	if (socket_set_take(&s, SLICE("web"), got, 1) != 1 || got[0] != 8)
 		return 2;
+	for (int fd = 3; fd < 9; fd++) {
+		if (fd != 4 && fcntl(fd, F_GETFD) != FD_CLOEXEC)
+			return 4;
+	}
 	return socket_set_take(&s, SLICE("LISTEN_FD_6"), got, 1) == 1 && got[0] == 6 ? 0 : 3;
 }
 

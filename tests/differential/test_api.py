@@ -450,6 +450,8 @@ def test_lists(pairs):
     for page in LISTS:
         for query in QUERIES:
             compare(pair, f"{page}?{query}", [UNUSED_CHAINS])
+        theirs, ours = (seen(instance, f"{page}?page=4611686018427387904&per_page=4") for instance in (pair.traefik, pair.weir))
+        assert (theirs["status"], ours["status"]) == (500, 400), "row api-pages"
 
 
 def test_messages(pairs):

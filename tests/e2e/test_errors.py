@@ -256,3 +256,28 @@ def test_services_in_services_are_bounded(upstream, proxy):
     assert door.fetch().status == 404
     assert "nested too deep, expected at most 100" in door.log()
     assert door.fetch(target="/near").status == 200
+
+
+def test_a_page_outlives_the_configuration_of_its_middlewares(upstream, proxy):
+    """The beginning has arrived when all of it goes: guests and encoders around the page go on without it."""
+    release = threading.Event()
+
+    def slowly(connection, request):
+        connection.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n")
+        assert release.wait(60)
+        connection.send(b"6\r\nsecond\r\n0\r\n\r\n")
+
+    server, pages = upstream(failing(503)), upstream(slowly)
+    middlewares = {"guest": {"plugin": {"header": {"response": {"X-Seen": "1"}}}}, "pack": {"compress": {"encodings": ["gzip"], "minResponseBodyBytes": 1}}, "few": {"inFlightReq": {"amount": 10}}}
+    dynamic = guarded(server, pages, middlewares, ["few", "guest", "pack"])
+    dynamic["http"]["routers"]["r"]["middlewares"] = ["few", "pages", "guest"]
+    door = proxy(dynamic, plugins={"header": Plugin("header")})
+    with Client(door.port) as client:
+        client.send(request_bytes(headers=[("Accept-Encoding", "gzip")]))
+        answer = client.reader.head()
+        assert (answer.status, answer.get("Content-Encoding")) == (503, "gzip")
+        door.apply(one_router(server.url))
+        wait_until(lambda: door.fetch().body == b"", "the new configuration answers", 15)
+        release.set()
+        client.reader.body(answer, is_response=True)
+        assert gzip.decompress(answer.body) == b"firstsecond"

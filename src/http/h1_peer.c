@@ -59,7 +59,7 @@ static void take_header(struct h1_connection *c, const struct proxy_header *h)
 
 	counter_add(&c->server->counters.proxy_headers, 1);
 	h1_receiver_skip(&c->in, h->bytes);
-	if (h->named && (trusted == NULL || address_set_has(trusted, &c->address)))
+	if (h->named && (trusted == NULL || address_set_has_peer(trusted, &c->address)))
 		h1_connection_format_peer(c, &h->source);
 }
 

@@ -11,13 +11,22 @@ struct ip_allow_list {
 	int status; /* for the others */
 };
 
+static bool is_allowed(const struct ip_allow_list *l, const struct exchange *x)
+{
+	bool by_peer = l->strategy.depth == 0 && l->strategy.excluded == NULL;
+	struct address a;
+
+	if (by_peer && address_is_none(&x->peer_address))
+		return false;
+	return ip_strategy_address(&l->strategy, x, &a) && address_set_has(l->allowed, &a);
+}
+
 static enum middleware_verdict on_request(struct middleware *m, struct exchange *x, void *state)
 {
 	const struct ip_allow_list *l = container_of(m, struct ip_allow_list, middleware);
-	struct address a;
 
 	(void)state;
-	if (ip_strategy_address(&l->strategy, x, &a) && address_set_has(l->allowed, &a))
+	if (is_allowed(l, x))
 		return MW_CONTINUE;
 	middleware_answer_status(x, l->status);
 	return MW_ANSWERED;

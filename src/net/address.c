@@ -209,7 +209,7 @@ bool address_set_has(const struct address_set *set, const struct address *a)
 {
 	size_t low = 0, high;
 
-	if (set == NULL || address_is_none(a))
+	if (set == NULL)
 		return false;
 	OBJ_CHECK(set, SET_MAGIC);
 	for (high = set->count; low < high;) {
@@ -268,6 +268,11 @@ int address_split(slice text, slice *host, slice *port, struct weir_error *e)
 		return split_fail(text, "unexpected ']' in address", e);
 	*port = slice_from_at(text, colon + 1);
 	return 0;
+}
+
+bool address_set_has_peer(const struct address_set *set, const struct address *a)
+{
+	return !address_is_none(a) && address_set_has(set, a);
 }
 
 bool address_port_parse(slice text, uint16_t *port)

@@ -66,8 +66,11 @@ int address_set_new(const slice *texts, size_t count, struct address_set **set,
 		    struct weir_error *e);
 void address_set_free(struct address_set **set);
 
-/** NULL is the set that holds nothing. No set holds `address_is_none`. */
+/** NULL is the set that holds nothing. */
 bool address_set_has(const struct address_set *set, const struct address *a);
+
+/** The same of a peer, which may have no address: no set holds it then. */
+bool address_set_has_peer(const struct address_set *set, const struct address *a);
 
 /**
  * Splits `host:port`, `[v6]:port`, `host%zone:port` by the rules of Go's net.SplitHostPort: the

@@ -345,7 +345,7 @@ int forwarded_receive(const struct forwarded *f, struct request *r,
 	int code;
 
 	OBJ_CHECK(f, MAGIC);
-	if (!f->insecure && !address_set_has(f->trusted, peer->address))
+	if (!f->insecure && !address_set_has_peer(f->trusted, peer->address))
 		hops_filter(&r->fields, is_unmanaged, f);
 	code = set_managed(f, r, peer);
 	return code == 0 ? reduce_connection(f, r) : code;

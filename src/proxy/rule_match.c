@@ -100,7 +100,7 @@ static bool test(const struct rule_leaf *leaf, struct rule_input *in)
 	case RULE_TEST_ALWAYS:
 		return true;
 	case RULE_TEST_CLIENT_IP:
-		return address_set_has(leaf->addresses, in->peer);
+		return address_set_has_peer(leaf->addresses, in->peer);
 	case RULE_TEST_METHOD:
 		return slice_equal(leaf->value, in->request->method);
 	case RULE_TEST_HOST:

@@ -82,7 +82,8 @@ static void socket_addresses_convert_both_ways(void **state)
 					   &(struct address){{0}}, &port));
 }
 
-static bool holds(const char *list, const char *address)
+static bool holds_by(bool (*test)(const struct address_set *, const struct address *),
+		     const char *list, const char *address)
 {
 	slice texts[16], rest = slice_from(list), part;
 	struct address a = parse(address);
@@ -93,9 +94,19 @@ static bool holds(const char *list, const char *address)
 	while (slice_next(&rest, ' ', &part))
 		texts[n++] = part;
 	assert_int_equal(address_set_new(texts, n, &set, NULL), 0);
-	has = address_set_has(set, &a);
+	has = test(set, &a);
 	address_set_free(&set);
 	return has;
+}
+
+static bool holds(const char *list, const char *address)
+{
+	return holds_by(address_set_has, list, address);
+}
+
+static bool holds_peer(const char *list, const char *address)
+{
+	return holds_by(address_set_has_peer, list, address);
 }
 
 static void sets_hold_their_networks(void **state)
@@ -110,7 +121,7 @@ static void sets_hold_their_networks(void **state)
 	assert_true(holds("0.0.0.0/0", "255.255.255.255"));
 	assert_false(holds("0.0.0.0/0", "::1"));
 	assert_true(holds("::/0", "::1"));
-	assert_false(holds("::/0", "::")); /* no address */
+	assert_true(holds("::/0", "::"));
 	assert_true(holds("::/0", "ffff::"));
 	assert_false(holds("::/0", "1.2.3.4"));
 	assert_false(holds("::/64", "1.2.3.4"));
@@ -123,6 +134,8 @@ static void sets_hold_their_networks(void **state)
 	assert_true(holds("10.0.0.0/32", "10.0.0.0"));
 	assert_false(holds("", "10.0.0.0"));
 	assert_false(address_set_has(NULL, &(struct address){{0}}));
+	assert_false(holds_peer("::/0", "::")); /* no address */
+	assert_true(holds_peer("::/0", "::1"));
 }
 
 /* Lookup by search agrees with looking at every network. */

@@ -169,6 +169,7 @@ static void restore_content(void *user, struct option_content *content)
 int dynamic_restore(slice text, const char *source, struct config_report *report,
 		    struct dynamic_config **config)
 {
+	struct tree_limits limits = tree_default_limits;
 	slice rest = text;
 	size_t yaml_bytes;
 	struct restoring all;
@@ -180,7 +181,10 @@ int dynamic_restore(slice text, const char *source, struct config_report *report
 	rest = slice_from_at(rest, sizeof magic - 1);
 	if (!next_number(&rest, '\n', &yaml_bytes) || yaml_bytes > rest.n)
 		return -EINVAL;
-	r = dynamic_parse(slice_first(rest, yaml_bytes), TREE_YAML, source, NULL, report, config);
+	/* Of many files, each of which had as many as one may have. */
+	limits.nodes = UINT32_MAX;
+	r = dynamic_parse(slice_first(rest, yaml_bytes), TREE_YAML, source, &limits, report,
+			  config);
 	if (r < 0)
 		return r;
 	all = (struct restoring){.arena = &(*config)->arena,

@@ -122,6 +122,41 @@ static void also_of_several_files(void **state)
 	arena_free(&arena);
 }
 
+static struct dynamic_config *parse_large(const char *name, size_t values)
+{
+	struct dynamic_config *config;
+	struct str text = {0};
+
+	str_format(&text, "http: {middlewares: {%s: {plugin: {p: {list: [0", name);
+	for (size_t i = 1; i < values; i++)
+		str_add(&text, SLICE(",0"));
+	str_add(&text, SLICE("]}}}}}"));
+	str_add_char(&text, '\0');
+	config = parse(text.p, TREE_YAML);
+	str_free(&text);
+	return config;
+}
+
+/* Files that have more values together than one may have. */
+static void many_values_come_back(void **state)
+{
+	const size_t half = tree_default_limits.nodes / 2;
+	struct dynamic_config *a = parse_large("a", half), *b = parse_large("b", half), *merged;
+	struct dynamic_part parts[] = {{a, NULL}, {b, NULL}};
+	struct config_report report;
+	struct arena arena;
+
+	(void)state;
+	arena_init(&arena, 4096, 1 << 20);
+	config_report_init(&report, &arena);
+	assert_int_equal(dynamic_merge(parts, 2, &report, &merged), 0);
+	assert_comes_back(merged);
+	dynamic_destroy(&merged);
+	dynamic_destroy(&a);
+	dynamic_destroy(&b);
+	arena_free(&arena);
+}
+
 /* A certificate whose file is gone, or another one by now, is still the one that was served. */
 static void files_come_back_as_they_were(void **state)
 {
@@ -186,6 +221,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_kept_comes_back),
 		cmocka_unit_test(also_of_several_files),
+		cmocka_unit_test(many_values_come_back),
 		cmocka_unit_test(files_come_back_as_they_were),
 		cmocka_unit_test(a_limit_is_kept),
 		cmocka_unit_test(torn_texts_are_refused),

@@ -84,13 +84,16 @@ int cli_healthcheck(const struct cli_args *args)
 
 	config = cli_load(args, &arena);
 	if (config != NULL && ping_url(config, url, sizeof url, &path)) {
+		const char *through = path != NULL ? " through unix://" : "",
+			   *socket = path != NULL ? path : "";
+
 		status = ask(url, path, error);
 		if (status == 200)
-			(void)printf("OK: %s\n", url);
+			(void)printf("OK: %s%s%s\n", url, through, socket);
 		else if (status != 0)
 			(void)printf("Bad healthcheck status: %ld\n", status);
 		else
-			(void)printf("Error calling healthcheck: %s\n", error);
+			(void)printf("Error calling healthcheck%s%s: %s\n", through, socket, error);
 	}
 	static_config_free(&config);
 	arena_free(&arena);

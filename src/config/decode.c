@@ -89,6 +89,11 @@ static int read_value(struct decoder *d, const struct option *row, const struct 
 		return refuse(d, node,
 			      "found a date, expected %s (in quotes, if the text is meant)",
 			      value_expected(row->type));
+	else if ((row->flags & OPTION_QUOTED) != 0 &&
+		 (node->type == TREE_INT || node->type == TREE_FLOAT))
+		return refuse(d, node,
+			      "found the number %s, expected digits in quotes, such as \"%s\"",
+			      node->text.p, row->initial);
 	else
 		r = value_from_text(row, node->text, to, d->context->arena, &error);
 	if (r == 0 && row->type == OPTION_FLOAT &&

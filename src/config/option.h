@@ -139,6 +139,7 @@ enum option_flags {
 	OPTION_NOWHERE = 8,  /* checked, but kept nowhere */
 	OPTION_PATH = 16,    /* strings: a file or directory (documentation only) */
 	OPTION_SECRET = 32,  /* dumped as "xxxx" unless asked otherwise */
+	OPTION_QUOTED = 512, /* strings: numbers, which lose their notation, are refused */
 
 	/* What Traefik's API shows (`option_json`), where that is not "all but zero values". */
 	OPTION_SHOWN = 64,       /* also when it is zero */

@@ -225,8 +225,9 @@ static const struct option observability_rows[] = {
 
 const struct option unix_socket_rows[] = {
 	OPT_STRING("mode", struct unix_socket_config, mode, "0660",
-		   "Permissions of its file: who may write may connect. Octal digits.",
-		   .check = check_mode),
+		   "Permissions of its file: who may write may connect. Octal digits "
+		   "in quotes: YAML reads 0660 as the number 432.",
+		   .flags = OPTION_QUOTED, .check = check_mode),
 	OPT_STRING("user", struct unix_socket_config, user, NULL,
 		   "Name or number of the user that the file is given to; weir must run as root."),
 	OPT_STRING("group", struct unix_socket_config, group, NULL,

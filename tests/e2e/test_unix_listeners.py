@@ -106,7 +106,10 @@ def test_api_shows_the_address(upstream, proxy, path):
 def test_healthcheck(upstream, proxy, path):
     p = proxy(one_router(upstream().url), static=listening(path, ping={"entryPoint": "sock"}))
     code, output = run_command(p.directory, "healthcheck", "--configFile=static.yml")
-    assert (code, output) == (0, "OK: http://localhost/ping\n")
+    assert (code, output) == (0, f"OK: http://localhost/ping through unix://{path}\n")
+    p.stop()
+    code, output = run_command(p.directory, "healthcheck", "--configFile=static.yml")
+    assert code == 1 and output.startswith(f"Error calling healthcheck through unix://{path}: "), output  # named port 80
 
 
 # --- the client

@@ -327,6 +327,16 @@ static const struct {
 	 NULL,
 	 "error: F:4:24: entryPoints.web.unixSocket.mode: found \"0980\", expected octal digits of "
 	 "at most 0777, such as 0660\n"},
+	/* 0660 without quotes is 432 to YAML, and was mode 0432 */
+	{{.file = "entryPoints:\n  web:\n    address: unix:///a\n    unixSocket: {mode: 0660}\n"},
+	 NULL,
+	 "error: F:4:24: entryPoints.web.unixSocket.mode: found the number 432, expected digits in "
+	 "quotes, such as \"0660\"\n"},
+	{{.args = {"--entryPoints.web.address=unix:///a",
+		   "--entryPoints.web.unixSocket.mode=0600"}},
+	 "entryPoints:\n  web:\n    address: \"unix:///a\"\n    unixSocket:\n      mode: "
+	 "\"0600\"\n",
+	 ""},
 	{{.file = "entryPoints:\n  web:\n    address: unix:/run/web.sock\n"},
 	 NULL,
 	 "error: F:3:14: entryPoints.web.address: found \"unix:/run/web.sock\", expected "

@@ -189,7 +189,7 @@ static int take_reading(struct file_provider *f, struct weir_error *e)
 	}
 	f->doubts = 0;
 	if (!same)
-		log_report(&r->report, !f->has_published);
+		log_report(&r->report, !f->has_published && !f->has_kept);
 	if (result < 0)
 		(void)first_error(&r->report, e);
 	if (result < 0 && !f->has_published)

@@ -69,6 +69,18 @@ def test_a_broken_file(upstream, proxy, broken, watch):
     wait_until(lambda: p.fetch().status == 202, "the mended file takes effect", 30)
 
 
+def test_the_log_knows_what_serves(upstream, proxy):
+    """The next broken file was logged as if nothing served: "for the first time"."""
+    p = proxy(one_router(upstream().url), static=METRICS, check_output=False)
+    wait_kept(p)
+    p.write_dynamic(BROKEN["not YAML"])
+    kill(p)
+    assert p.fetch().status == 200
+    p.write_dynamic("http:\n  routers:\n    r: {unheard: x}\n")
+    lines = wait_until(lambda: [line for line in p.log().splitlines() if "unheard" in line], "the next file is read", 30)
+    assert "the last good one stays" in lines[0], lines
+
+
 def test_a_good_file_wins(upstream, proxy):
     """What was kept is older."""
     p = proxy(one_router(upstream().url), static=merge(METRICS, {"providers": {"file": {"filename": "dynamic.yml", "watch": False}}}),

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "core/folders.h"
 #include "core/log_backups.h"
 #include "core/str.h"
 
@@ -39,9 +40,13 @@ static _Atomic uint64_t rotate_bytes; /* 0: never */
 static unsigned backups_max;
 static uint64_t backup_age_s;
 
-static int open_file(const char *name)
+/* The folders are made as well, as in Traefik. */
+static int open_file(char *name)
 {
-	int f = open(name, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+	int f;
+
+	folders_make(name);
+	f = open(name, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
 
 	return f >= 0 ? f : -errno;
 }

@@ -13,6 +13,7 @@
 
 #include "core/base.h"
 #include "core/clock.h"
+#include "core/folders.h"
 #include "core/log.h"
 #include "core/sampler.h"
 
@@ -55,18 +56,6 @@ struct line_writer {
 	_Atomic bool stop;
 };
 
-/* `path` is changed and restored. */
-static void make_folders(char *path)
-{
-	for (char *at = path + 1; *at != '\0'; at++) {
-		if (*at != '/')
-			continue;
-		*at = '\0';
-		(void)mkdir(path, 0755);
-		*at = '/';
-	}
-}
-
 /* For reading as well: so a pipe without a reader opens at once. */
 static int open_file(struct line_writer *w)
 {
@@ -74,7 +63,7 @@ static int open_file(struct line_writer *w)
 	int fd = STDOUT_FILENO;
 
 	if (w->path != NULL) {
-		make_folders(w->path);
+		folders_make(w->path);
 		fd = open(w->path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0664);
 		/* A file that may only be written to will do. */
 		if (fd < 0 && errno == EACCES)

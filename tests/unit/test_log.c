@@ -92,12 +92,12 @@ static void what_strangers_say_cannot_break_a_line(void **state)
 static void a_failed_change_changes_nothing(void **state)
 {
 	struct log_options options = {
-		.level = LOG_DEBUG, .format = LOG_JSON, .file_path = in_directory("none/x")};
+		.level = LOG_DEBUG, .format = LOG_JSON, .file_path = in_directory("first/x")};
 	char *all;
 
 	(void)state;
 	log_to("first", LOG_WARN, LOG_COMMON);
-	assert_int_equal(log_configure(&options), -ENOENT);
+	assert_int_equal(log_configure(&options), -ENOTDIR);
 	options.file_path = in_directory("second");
 	no_dup = true;
 	assert_int_equal(log_configure(&options), -EMFILE);
@@ -115,6 +115,21 @@ static void a_failed_change_changes_nothing(void **state)
 	assert_non_null(strstr(all, "under the old name"));
 	assert_null(strstr(all, "moved along"));
 	free(all);
+}
+
+/* A start failed if the folder was not there, and the log was lost if it was gone at SIGUSR1. */
+static void folders_are_made(void **state)
+{
+	static const char *const made[] = {"a/b/log", "a/b", "a", "gone/b/log", "gone/b", "gone"};
+
+	(void)state;
+	log_to("a/b/log", LOG_WARN, LOG_COMMON);
+	assert_int_equal(rename(in_directory("a"), in_directory("gone")), 0);
+	assert_int_equal(log_reopen(), 0);
+	log_warn("in new folders");
+	expect_in("a/b/log", "in new folders\n");
+	for (size_t i = 0; i < ARRAY_LEN(made); i++)
+		assert_int_equal(remove(in_directory(made[i])), 0);
 }
 
 static unsigned count_files(const char *prefix)
@@ -309,6 +324,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_strangers_say_cannot_break_a_line),
 		cmocka_unit_test(a_failed_change_changes_nothing),
+		cmocka_unit_test(folders_are_made),
 		cmocka_unit_test(a_file_that_grows_is_moved_aside),
 		cmocka_unit_test(fields_stand_in_traefiks_order),
 		cmocka_unit_test(colors),

@@ -182,6 +182,7 @@ static void answer_status(struct exchange *x, int status)
 static void begin_response(struct exchange *x, enum exchange_phase from)
 {
 	set_phase(x, from, EXCHANGE_RESPONSE);
+	x->early_is_lost = false;
 	if (fields_put_before(&x->response.fields, &x->early_fields, &x->arena) < 0)
 		answer_status(x, 500);
 }
@@ -393,6 +394,7 @@ void exchange_answer(struct exchange *x, int status, slice body, bool as_error)
 	must(x->phase <= EXCHANGE_RESPONSE);
 	if (x->service_active)
 		drop_service(x);
+	x->early_is_lost = x->phase == EXCHANGE_RESPONSE;
 	fields_init(&r->fields, &x->arena);
 	fields_init(&x->response_trailers, &x->arena);
 	*r = (struct response){.status = status,

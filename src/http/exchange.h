@@ -96,6 +96,8 @@ struct exchange {
 	/* Of the response, set by middlewares before there is one; joined to it when it comes,
 	 * before those further inside see it. */
 	struct fields early_fields;
+	bool early_is_lost; /* a middleware has put another response in the place of the one that
+			       they were joined to */
 	struct response response;
 	struct fields response_trailers;
 	struct body *response_body; /* what the next one outside consumes */

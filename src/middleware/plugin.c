@@ -311,6 +311,18 @@ static bool collects(const struct plugin_visit *v)
 	       (v->stage != PLUGIN_PASSED || !is_stream(&v->x->response));
 }
 
+/* One further inside may have given another response than the one that has what was said early. */
+static int take_head(struct plugin_visit *v)
+{
+	int r;
+
+	if (v->x->early_is_lost)
+		v->x->early_fields = v->original.early;
+	v->x->early_is_lost = false;
+	r = plugin_keep_response(v);
+	return r < 0 ? r : plugin_merge_head(v);
+}
+
 static enum middleware_verdict on_response(struct middleware *m, struct exchange *x, void *state)
 {
 	struct plugin_visit *v = state;
@@ -319,7 +331,7 @@ static enum middleware_verdict on_response(struct middleware *m, struct exchange
 	(void)x;
 	if (v->stage == PLUGIN_OVER)
 		return MW_CONTINUE;
-	if (v->stage == PLUGIN_PASSED && (plugin_keep_response(v) < 0 || plugin_merge_head(v) < 0))
+	if (v->stage == PLUGIN_PASSED && take_head(v) < 0)
 		return MW_FAILED;
 	if (collects(v))
 		return on_buffered_response(v);

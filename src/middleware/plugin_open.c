@@ -46,8 +46,6 @@ static bool may_fail_in_response(const struct plugin_visit *v)
 
 int plugin_keep_early(struct plugin_visit *v)
 {
-	if (!may_fail_in_response(v))
-		return 0;
 	return fields_copy(&v->original.early, &v->x->early_fields);
 }
 

@@ -120,8 +120,8 @@ bool plugin_passes(const struct plugin_visit *v, enum weir_cause cause);
 
 /** Keep what a failed guest is to leave as it was: the request's head before the guest first
  * changes it; what the guest has set for the response, when the request goes on; the response's
- * head before that is joined to it. Nothing happens under `failure: closed`. Return 0 or -ENOMEM
- * (arena full).
+ * head before that is joined to it. Under `failure: closed` only the second is kept, for a response
+ * that takes the place of the first one. Return 0 or -ENOMEM (arena full).
  */
 int plugin_keep_request(struct plugin_visit *v);
 int plugin_keep_early(struct plugin_visit *v);

@@ -149,6 +149,17 @@ def test_a_guest_inside_and_one_outside(upstream, proxy):
     assert (pages.last.get("X-In"), pages.last.get("X-Out")) == ("1", "1")
 
 
+def test_what_a_guest_said_early_outlives_another_answer(upstream, proxy):
+    """A middleware further inside has the response and gives another one."""
+    server = upstream(lambda connection, request: connection.send(response_bytes(headers=[("X-Server", "1")], body=b"x" * 1000)))
+    dynamic = one_router(server.url, middlewares=["out", "short", "in"])
+    dynamic["http"]["middlewares"] = {"short": {"buffering": {"maxResponseBodyBytes": 10}}} | {
+        name: {"plugin": {"header": {"request": {"X-A": "1"}, "response": {f"X-{name}": "2"}}}} for name in ("in", "out")}
+    door = proxy(dynamic, plugins={"header": Plugin("header")})
+    answer = door.fetch()
+    assert (answer.status, answer.get("X-Out"), answer.get("X-In"), answer.get("X-Server")) == (500, "2", None, None)
+
+
 def test_a_kept_body_inside(upstream, proxy):
     """forwardAuth inside keeps the body and ends before the page is asked for."""
     server, pages, auth = upstream(failing()), upstream(page), upstream()

@@ -229,6 +229,22 @@ int unix_socket_listen(slice path, const struct unix_socket_options *options, in
 	return r;
 }
 
+int unix_socket_adjust(slice path, const struct unix_socket_options *options, struct weir_error *e)
+{
+	char text[ADDRESS_PATH_MAX + 1] = "";
+	struct stat s;
+	int r;
+
+	must(path.n > 0 && path.p[0] == '/' && path.n < sizeof text);
+	memcpy(text, path.p, path.n);
+	if (lstat(text, &s) < 0 || !S_ISSOCK(s.st_mode))
+		return 0;
+	r = set_owner(text, options, e);
+	if (r < 0)
+		error_prefix(e, "listen unix://%s: ", text);
+	return r;
+}
+
 bool unix_socket_path(int fd, char path[ADDRESS_PATH_MAX + 1])
 {
 	struct sockaddr_un at = {.sun_family = AF_UNSPEC};

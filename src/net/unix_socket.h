@@ -31,6 +31,13 @@ bool unix_socket_parse_mode(slice text, mode_t *mode);
 int unix_socket_listen(slice path, const struct unix_socket_options *options, int *fd,
 		       struct weir_error *e);
 
+/**
+ * Gives the file of a socket that listens at `path` already the mode and owner of `options`. One
+ * that is gone is no error. Returns 0, or a negative errno value with `e` naming the path. Not
+ * reentrant.
+ */
+int unix_socket_adjust(slice path, const struct unix_socket_options *options, struct weir_error *e);
+
 /** Files of sockets that are to go. All zero is an empty list. */
 struct unix_socket_files {
 	char (*paths)[ADDRESS_PATH_MAX + 1];

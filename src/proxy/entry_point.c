@@ -205,6 +205,18 @@ static size_t take_inherited(struct entry_point *p, size_t workers, struct socke
 	return left;
 }
 
+/* Of older configurations the file may have another mode. */
+static int use_taken(struct entry_point *p, size_t taken, size_t workers, struct weir_error *e)
+{
+	if (p->address.path.n > 0 && unix_socket_is_own(p->fds[0])) {
+		int r = unix_socket_adjust(p->address.path, &p->unix_socket, e);
+
+		if (r < 0)
+			return r;
+	}
+	return share(p, taken, workers, e);
+}
+
 static int open_new(struct entry_point *p, size_t workers, struct weir_error *e)
 {
 	int r;
@@ -242,7 +254,7 @@ int entry_points_listen(struct entry_point *list, size_t count, size_t workers,
 			p->fds[w] = -1;
 		if (inherited != NULL)
 			taken = take_inherited(p, workers, inherited);
-		r = taken > 0 ? share(p, taken, workers, e) : open_new(p, workers, e);
+		r = taken > 0 ? use_taken(p, taken, workers, e) : open_new(p, workers, e);
 		if (r < 0) {
 			error_prefix(e, "entryPoints.%.*s: ", SLICE_ARG(p->name));
 			return r;

@@ -348,6 +348,27 @@ def test_upgrade_loses_nothing(upstream, proxy, path):
     assert not path.exists()
 
 
+def test_upgrade_with_another_mode(upstream, proxy, path):
+    """The file kept the mode that it was made with. One that cannot be given away leaves the old server as it is."""
+    p = proxy(one_router(upstream().url), static=listening(path, {"unixSocket": {"mode": "0666"}}), check_output=False)
+
+    def change(options):
+        p.static_extra = listening(path, {"unixSocket": options})
+        (p.directory / "static.yml").write_text(to_yaml(p.static_configuration()))
+
+    inode = path.stat().st_ino
+    change({"mode": "0600"})
+    upgrade(p)
+    assert (stat.S_IMODE(path.stat().st_mode), path.stat().st_ino) == (0o600, inode)
+    change({"mode": "0666", "group": "no-such-group"})
+    p.process.send_signal(signal.SIGUSR2)
+    p.wait_log("The upgraded server cannot be started; the old one goes on", "there is no group")
+    assert p.fetch(entry_point="sock").status == 200
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    p.stop()
+    assert not path.exists()
+
+
 def test_upgrade_to_other_sockets(upstream, proxy, path, tmp_path):
     """A path that has changed, a socket in place of a port, and one that is gone: at the end no file is left. What the new server
     says to the supervisor used to get lost where a descriptor had become free."""

@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <string.h>
 
 #include "config/static.h"
 #include "config/static_rows.h"
@@ -10,7 +11,9 @@ static int check_address(const void *value, struct weir_error *error)
 	int r = listen_address_parse(*(const slice *)value, &address, error);
 
 	if (r < 0 && !listen_address_is_path(*(const slice *)value))
-		error_suffix(error, ", expected [host]:port[/tcp] or unix:///path");
+		error_suffix(error, strstr(error->text, ", expected ") != NULL
+					    ? "; an address is [host]:port[/tcp] or unix:///path"
+					    : ", expected [host]:port[/tcp] or unix:///path");
 	return r;
 }
 

@@ -327,6 +327,11 @@ static const struct {
 	 NULL,
 	 "error: F:4:24: entryPoints.web.unixSocket.mode: found \"0980\", expected octal digits of "
 	 "at most 0777, such as 0660\n"},
+	{{.file = "entryPoints:\n  web:\n    address: \":70000\"\n"}, /* said "expected" twice */
+	 NULL,
+	 "error: F:3:14: entryPoints.web.address: address :70000: invalid port \"70000\", expected "
+	 "0 "
+	 "to 65535; an address is [host]:port[/tcp] or unix:///path\n"},
 	/* 0660 without quotes is 432 to YAML, and was mode 0432 */
 	{{.file = "entryPoints:\n  web:\n    address: unix:///a\n    unixSocket: {mode: 0660}\n"},
 	 NULL,

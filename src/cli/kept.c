@@ -52,16 +52,24 @@ void kept_put(struct kept *k, slice name, int fd)
 int kept_export(const struct kept *k, int first)
 {
 	char text[KEPT_MAX * (KEPT_NAME + 16)] = "";
-	size_t n = 0;
+	int copies[KEPT_MAX], r = 0;
+	size_t count = 0, n = 0;
 
-	for (size_t i = 0; i < k->count; i++) {
-		int fd = fcntl(k->list[i].fd, F_DUPFD, first);
-
-		if (fd < 0)
-			return -errno;
-		n += (size_t)snprintf(text + n, sizeof text - n, "%s=%d ", k->list[i].name, fd);
+	for (; count < k->count; count++) {
+		copies[count] = fcntl(k->list[count].fd, F_DUPFD, first);
+		if (copies[count] < 0) {
+			r = -errno;
+			break;
+		}
+		n += (size_t)snprintf(text + n, sizeof text - n, "%s=%d ", k->list[count].name,
+				      copies[count]);
 	}
-	return setenv(VARIABLE, text, 1) == 0 ? 0 : -ENOMEM;
+	if (r == 0 && setenv(VARIABLE, text, 1) < 0)
+		r = -ENOMEM;
+	/* Nothing may stay that whoever is started next would inherit. */
+	while (r < 0 && count > 0)
+		(void)close(copies[--count]);
+	return r;
 }
 
 void kept_inherit(struct kept *k)

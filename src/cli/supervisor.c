@@ -257,7 +257,9 @@ static ssize_t receive_notice(int from, char text[NOTICE_BYTES], int *fd)
 	struct msghdr message = {.msg_iov = &part,
 				 .msg_iovlen = 1,
 				 .msg_control = control,
-				 .msg_controllen = sizeof control};
+				 /* Room for one descriptor: with the padding there would be
+				  * some for a second one, which would stay open. */
+				 .msg_controllen = CMSG_LEN(sizeof(int))};
 	ssize_t n = recvmsg(from, &message, MSG_CMSG_CLOEXEC);
 	const struct cmsghdr *head = n < 0 ? NULL : CMSG_FIRSTHDR(&message);
 

@@ -1,7 +1,7 @@
 /*
  * Hands the last good configuration of each provider to somebody who outlives this process: as a
- * sealed file in memory, so that secrets reach no disk, made in a thread of its own, because 10,000
- * routers take 30 ms.
+ * sealed file in memory, so that secrets reach no disk, made in a thread of its own, because
+ * thousands of routers take their time.
  */
 #ifndef PROVIDER_KEEPER_H
 #define PROVIDER_KEEPER_H

@@ -98,20 +98,14 @@ static void what_is_kept_comes_back(void **state)
 	}
 }
 
-static void also_of_several_files(void **state)
+/* The two together; both are taken over. */
+static void assert_merged_comes_back(struct dynamic_config *a, struct dynamic_config *b)
 {
-	struct dynamic_config *a = parse("http: {routers: {a: {rule: 'Host(`a`)', service: s}}}\n"
-					 "tls: {certificates: [{certFile: x, keyFile: y}]}",
-					 TREE_YAML),
-			      *b = parse("http: {services: {s: {loadBalancer: {servers: [{url: "
-					 "'http://h'}]}}}}\ntls: {certificates: [{certFile: z}]}",
-					 TREE_YAML),
-			      *merged = NULL;
 	struct dynamic_part parts[] = {{a, NULL}, {b, NULL}};
+	struct dynamic_config *merged = NULL;
 	struct config_report report;
 	struct arena arena;
 
-	(void)state;
 	arena_init(&arena, 4096, 1 << 20);
 	config_report_init(&report, &arena);
 	assert_int_equal(dynamic_merge(parts, 2, &report, &merged), 0);
@@ -120,6 +114,18 @@ static void also_of_several_files(void **state)
 	dynamic_destroy(&a);
 	dynamic_destroy(&b);
 	arena_free(&arena);
+}
+
+static void also_of_several_files(void **state)
+{
+	(void)state;
+	assert_merged_comes_back(
+		parse("http: {routers: {a: {rule: 'Host(`a`)', service: s}}}\n"
+		      "tls: {certificates: [{certFile: x, keyFile: y}]}",
+		      TREE_YAML),
+		parse("http: {services: {s: {loadBalancer: {servers: [{url: 'http://h'}]}}}}\n"
+		      "tls: {certificates: [{certFile: z}]}",
+		      TREE_YAML));
 }
 
 static struct dynamic_config *parse_large(const char *name, size_t values)
@@ -141,20 +147,9 @@ static struct dynamic_config *parse_large(const char *name, size_t values)
 static void many_values_come_back(void **state)
 {
 	const size_t half = tree_default_limits.nodes / 2;
-	struct dynamic_config *a = parse_large("a", half), *b = parse_large("b", half), *merged;
-	struct dynamic_part parts[] = {{a, NULL}, {b, NULL}};
-	struct config_report report;
-	struct arena arena;
 
 	(void)state;
-	arena_init(&arena, 4096, 1 << 20);
-	config_report_init(&report, &arena);
-	assert_int_equal(dynamic_merge(parts, 2, &report, &merged), 0);
-	assert_comes_back(merged);
-	dynamic_destroy(&merged);
-	dynamic_destroy(&a);
-	dynamic_destroy(&b);
-	arena_free(&arena);
+	assert_merged_comes_back(parse_large("a", half), parse_large("b", half));
 }
 
 /* A certificate whose file is gone, or another one by now, is still the one that was served. */
